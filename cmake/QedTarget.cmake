@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+# qed_module(), qed_test() and friends: one place for include paths, layers, labels and time limits.
+
+# qed_module(<name> [DEPENDS <module>...] [LINK <target>...])
+# One room of src/: OBJECT library qed_<name>. DEPENDS gives the rooms it may include; they are
+# followed transitively when an executable needs the objects (qed_link_modules).
+function(qed_module name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPENDS;LINK")
+    set(folder "${PROJECT_SOURCE_DIR}/src/${name}")
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.hpp")
+    set(compiled ${sources})
+    list(FILTER compiled INCLUDE REGEX "\\.cpp$")
+    if(compiled)
+        add_library(qed_${name} OBJECT ${sources})
+        set(scope PUBLIC)
+    else()
+        add_library(qed_${name} INTERFACE)
+        set(scope INTERFACE)
+    endif()
+    target_include_directories(qed_${name} ${scope}
+        "${PROJECT_SOURCE_DIR}/include" "${PROJECT_BINARY_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
+    list(TRANSFORM arg_DEPENDS PREPEND qed_ OUTPUT_VARIABLE depends)
+    target_link_libraries(qed_${name} ${scope} ${depends} ${arg_LINK} fmt::fmt Threads::Threads)
+    if(compiled)
+        target_link_libraries(qed_${name} PRIVATE qed_flags)
+    endif()
+
+    set(closure ${name})
+    foreach(module IN LISTS arg_DEPENDS)
+        get_property(below GLOBAL PROPERTY QED_CLOSURE_${module})
+        list(APPEND closure ${below})
+    endforeach()
+    list(REMOVE_DUPLICATES closure)
+    set_property(GLOBAL PROPERTY QED_CLOSURE_${name} "${closure}")
+    set_property(GLOBAL APPEND PROPERTY QED_MODULES ${name})
+endfunction()
+
+# qed_link_modules(<target> <module>...): the objects of these modules and of all below them.
+function(qed_link_modules target)
+    set(all)
+    foreach(module IN LISTS ARGN)
+        get_property(closure GLOBAL PROPERTY QED_CLOSURE_${module})
+        list(APPEND all ${closure})
+    endforeach()
+    list(REMOVE_DUPLICATES all)
+    list(TRANSFORM all PREPEND qed_)
+    target_link_libraries(${target} PRIVATE ${all} qed_flags)
+endfunction()
+
+# qed_add_room(<folder>): a top-level folder with its own CMakeLists.txt.
+function(qed_add_room folder)
+    if(EXISTS "${PROJECT_SOURCE_DIR}/${folder}/CMakeLists.txt")
+        add_subdirectory(${folder})
+    endif()
+endfunction()
+
+# What a test needs to find the programs under test.
+set(QED_TEST_ENVIRONMENT
+    "QED_BUILD_DIR=${PROJECT_BINARY_DIR}"
+    "QED_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
+    "QED_BIN=${PROJECT_BINARY_DIR}/bin/qed"
+    "QED_NBDKIT_PLUGIN=${PROJECT_BINARY_DIR}/lib/nbdkit-qed-plugin.so"
+    "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
+    "UBSAN_OPTIONS=print_stacktrace=1"
+    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp")
+
+# qed_test(<name> SOURCES <file>... MODULES <module>... [LINK <target>...]
+#          [LABELS <label>...] [TIMEOUT <seconds>])
+# One GoogleTest executable; each of its tests is a ctest test of its own.
+function(qed_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;MODULES;LINK;LABELS")
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 120)
+    endif()
+    add_executable(${name} ${arg_SOURCES})
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/tests")
+    qed_link_modules(${name} ${arg_MODULES})
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+    target_link_libraries(${name} PRIVATE
+        ${arg_LINK} GTest::gmock_main GTest::gmock GTest::gtest rapidcheck)
+    gtest_discover_tests(${name}
+        TEST_PREFIX "${name}."
+        DISCOVERY_MODE PRE_TEST
+        PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
+                   ENVIRONMENT "${QED_TEST_ENVIRONMENT}")
+endfunction()
