@@ -82,6 +82,13 @@ function(qed_test name)
     gtest_discover_tests(${name}
         TEST_PREFIX "${name}."
         DISCOVERY_MODE PRE_TEST
-        PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
-                   ENVIRONMENT "${QED_TEST_ENVIRONMENT}")
+        PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+    # gtest_discover_tests() takes no lists as property values, so the environment follows by file.
+    set(environment "${CMAKE_CURRENT_BINARY_DIR}/${name}_environment.cmake")
+    file(CONFIGURE OUTPUT "${environment}" @ONLY CONTENT [[
+if(@name@_TESTS)
+    set_tests_properties(${@name@_TESTS} PROPERTIES ENVIRONMENT "@QED_TEST_ENVIRONMENT@")
+endif()
+]])
+    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${environment}")
 endfunction()
