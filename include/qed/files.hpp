@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "qed/block_file.hpp"
+#include "qed/task.hpp"
+
+namespace qed {
+
+/// How to open a file. Trivially destructible on purpose: g++ 12 destroys owning temporaries twice
+/// in co_await expressions.
+struct FileOptions {
+    bool writable = false;
+    bool direct = false;      ///< O_DIRECT: past the page cache
+    bool create = false;      ///< make the file when it is not there
+    bool exclusive = false;   ///< with create: fail when it is there
+    bool truncate = false;    ///< empty it (take the lock first; see FileLock)
+    bool sync = false;        ///< every write is durable when it completes (O_DSYNC)
+    bool regular_only = false;  ///< refuse everything but regular files and block devices
+    bool ignore_flush = false;  ///< flush does nothing (cache mode "unsafe")
+    int directory = -1;       ///< openat() base, -1 for the current directory
+};
+
+/// Opens a file or block device. FIFOs, sockets and directories are refused with a clear error and
+/// without blocking. Requests run on the caller's thread, or through the io_uring of the executor
+/// that awaits them, where it has one (UringLoop).
+Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const FileOptions& options);
+/// The same over a descriptor that the file then owns.
+Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
+                                                    const FileOptions& options);
+
+struct UringOptions {
+    unsigned entries = 256;       ///< submission queue size; more requests wait in memory
+    bool try_inline_reads = true; ///< RWF_NOWAIT first; only what would block goes to the ring
+};
+
+/// An executor with an io_uring: runs many coroutines on one thread, with batched submission.
+/// One thread runs it; post() is for any thread.
+class UringLoop final : public Executor {
+public:
+    static Result<std::unique_ptr<UringLoop>> create(const UringOptions& options);
+    ~UringLoop() override;
+
+    void post(Waiter& waiter) noexcept override;
+    IoLoop* io_loop() noexcept override;
+
+    /// Resumes coroutines and reaps completions until `done` is true.
+    void run_until(const bool& done);
+    /// Runs `task` here and returns its result; other coroutines of this loop run meanwhile.
+    template <class T>
+    T run(Task<T> task) {
+        std::optional<T> result;
+        bool done = false;
+        detail::Root root = detail::run_root(task, result, done);
+        if (!root.handle) return std::unexpected(Error::out_of_memory());
+        root.handle.promise().home = this;
+        root.handle.resume();
+        run_until(done);
+        root.handle.destroy();
+        return std::move(*result);
+    }
+
+private:
+    struct Impl;
+    explicit UringLoop(std::unique_ptr<Impl> impl) noexcept;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qed

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "qed/block_file.hpp"
+#include "qed/cache_budget.hpp"
+#include "qed/error.hpp"
+#include "qed/extent.hpp"
+#include "qed/files.hpp"
+#include "qed/header.hpp"
+#include "qed/stats.hpp"
+#include "qed/task.hpp"
+#include "qed/units.hpp"
+
+namespace qed {
+
+/// When table entries may reach the file (docs/architecture.md, "Order on disk").
+enum class WriteOrder : std::uint8_t {
+    automatic,  ///< strict with a backing file, ordered without
+    strict,     ///< data, flush, then the entry: the image is sound at every moment
+    ordered,    ///< NEED_CHECK is set first; entries follow the data without a flush
+    deferred,   ///< entries wait in memory for the next flush; a killed process loses what it
+                ///< wrote since then, a flushed write is as safe as with strict
+};
+
+/// How the image file and its backing files are locked against other processes.
+enum class LockMode : std::uint8_t {
+    normal,        ///< readers share, a writer excludes everybody
+    force_shared,  ///< read-only beside a writer; what is read may be inconsistent
+    none,          ///< no locks: two writers destroy the image
+};
+
+/// What a header may make us open.
+enum class BackingRule : std::uint8_t {
+    same_directory,   ///< names that stay below the image's own directory
+    none,             ///< refuse images with a backing file
+    below_directory,  ///< names that stay below `BackingPolicy::directory`
+    any,              ///< whatever the header names, as long as it is a file or block device
+};
+
+/// The format of a backing file that the header does not state.
+enum class BackingFormat : std::uint8_t {
+    unstated,  ///< as the header says: raw with its flag; QED only when the file is a QED image
+               ///< and the caller allows probing; otherwise refused
+    raw,
+    qed,
+};
+
+struct BackingPolicy {
+    BackingRule rule = BackingRule::same_directory;
+    const char* directory = nullptr;  ///< for below_directory
+    BackingFormat format = BackingFormat::unstated;
+    bool allow_probe = false;         ///< take a base that starts with the QED magic as QED
+    unsigned depth_limit = 64;        ///< layers below this image
+};
+
+/// How to open an image. Trivially destructible on purpose: g++ 12 destroys owning temporaries
+/// twice in co_await expressions.
+struct OpenOptions {
+    bool writable = false;          ///< false: never changes the file, not even its header
+    bool direct = false;            ///< O_DIRECT for the image file (not for its backing files)
+    bool sync = false;              ///< every write is durable when it completes
+    bool ignore_flush = false;      ///< flush does nothing: for throw-away work only
+    bool repair_dirty = true;       ///< writable and NEED_CHECK is set: check and repair first
+    bool open_backing = true;       ///< false: unallocated reads are an error, metadata works
+    LockMode lock = LockMode::normal;
+    WriteOrder order = WriteOrder::automatic;
+    BackingPolicy backing{};
+    CacheBudget* budget = nullptr;  ///< null: the process's
+    std::uint64_t cache_limit = 0;  ///< bytes of the budget this image may use; 0: all it needs
+    std::uint32_t slice_bytes = 4096;  ///< unit of the table cache: power of two, 512 .. 65536
+    std::uint32_t readahead_slices = 8;  ///< read at once on sequential misses; 1: off
+    std::uint64_t deferred_limit = 1U << 20;  ///< table bytes that may wait with deferred order
+};
+static_assert(std::is_trivially_destructible_v<OpenOptions>);
+
+enum class Preallocation : std::uint8_t {
+    off,
+    metadata,  ///< all tables, no data: first writes need no table growth
+    falloc,    ///< tables and reserved space for all data
+    full,      ///< tables and written zeroes for all data
+};
+
+struct CreateOptions {
+    std::uint64_t image_bytes = 0;  ///< multiple of 512; 0 with a backing file: its size
+    std::uint32_t cluster_bytes = kDefaultClusterBytes;
+    std::uint32_t table_clusters = kDefaultTableClusters;
+    const char* backing_name = nullptr;  ///< stored as it is; relative to the new image's directory
+    BackingFormat backing_format = BackingFormat::unstated;  ///< must be stated with a name
+    bool check_backing = true;      ///< open the backing file and take its size
+    Preallocation preallocation = Preallocation::off;
+    bool exclusive = false;         ///< fail when the file exists
+};
+static_assert(std::is_trivially_destructible_v<CreateOptions>);
+
+enum class WriteFlags : std::uint8_t {
+    none = 0,
+    fua = 1,       ///< durable when it completes
+    may_unmap = 2, ///< write_zeroes: giving the clusters back is welcome
+    no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
+};
+constexpr WriteFlags operator|(WriteFlags a, WriteFlags b) {
+    return static_cast<WriteFlags>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(WriteFlags flags, WriteFlags flag) {
+    return (static_cast<unsigned>(flags) & static_cast<unsigned>(flag)) != 0;
+}
+
+/// What a guest range is, through the whole chain (for maps, convert and NBD block status).
+struct MappedExtent {
+    std::uint64_t start = 0;
+    std::uint64_t length = 0;
+    bool data = false;     ///< reads come from stored data
+    bool zero = false;     ///< known to read as zeroes
+    bool present = false;  ///< some layer's table or raw file says so; false: nothing anywhere
+    unsigned depth = 0;    ///< layer: 0 is the image itself
+    FileOffset file_offset{};     ///< in that layer's file, when data
+    std::string_view file_name;   ///< lives as long as the image
+};
+
+class ImageCore;
+
+/// A virtual disk of `size()` bytes, stored as a QED image.
+///
+/// Thread-safety: any member may run on any thread at any time, except that close() and the
+/// destructor come last. Readers do not block readers; allocating writes to different clusters run
+/// concurrently.
+/// Ways to call: each operation as a Task to be awaited on any executor, or with `_blocking`, which
+/// runs on the calling thread and for reads and in-place writes that hit the table cache uses no
+/// coroutine at all.
+/// Lifetime: the Image outlives every Task it has returned.
+class Image {
+public:
+    /// Opens the image at `path` with its backing files. Blocks.
+    /// \errors not_found, not_qed, corrupt_metadata, unsupported_feature, locked, needs_check,
+    ///         backing_refused, io_error ...
+    static Result<std::unique_ptr<Image>> open(const std::string& path, const OpenOptions& options);
+    /// Opens an image that is stored in `file`, over `backing` (null: none, whatever the header
+    /// says about one; unallocated clusters then fail to read). For other storage and simulation;
+    /// takes no locks.
+    static Task<Result<std::unique_ptr<Image>>> open_file(std::unique_ptr<BlockFile> file,
+                                                          std::shared_ptr<Image> backing,
+                                                          const OpenOptions& options);
+    /// A raw file or device as an Image: one layer that is all data, for the bottom of a chain and
+    /// for tools. Reads and, when the file is writable, in-place writes.
+    static Result<std::unique_ptr<Image>> open_raw(std::unique_ptr<BlockFile> file);
+
+    /// Makes a new image at `path`. An existing file is replaced only after its lock is held.
+    static Result<void> create(const std::string& path, const CreateOptions& options);
+    /// Writes an empty image into `file`, which is truncated first.
+    static Task<Result<void>> format(BlockFile& file, const CreateOptions& options);
+
+    ~Image();
+    Image(const Image&) = delete;
+    Image& operator=(const Image&) = delete;
+
+    std::uint64_t size() const noexcept;  ///< bytes; changes only by resize()
+    bool is_writable() const noexcept;
+    bool is_raw() const noexcept;
+    const Header& header() const noexcept;  ///< as last written; not for raw layers
+    const Geometry& geometry() const noexcept;
+    std::string_view file_name() const noexcept;
+    std::string_view backing_name() const noexcept;  ///< from the header; empty without
+    BlockFile& file() noexcept;
+    Image* backing() const noexcept;  ///< next layer, or null
+    unsigned depth() const noexcept;  ///< layers below this one
+    Stats stats() const;
+
+    /// Fills `buffer` with guest data from `offset`; never short. Zero bytes are legal.
+    /// \errors out_of_range (buffer untouched), corrupt_metadata, io_error, backing errors
+    /// \cost   one file read per run of adjacent clusters; no table read when cached
+    Task<Result<void>> read(GuestOffset offset, std::span<std::byte> buffer);
+    Result<void> read_blocking(GuestOffset offset, std::span<std::byte> buffer);
+
+    /// Writes `data` at `offset`. Done means visible to every later read; durable after flush()
+    /// or with fua.
+    /// \errors out_of_range, read_only, no_space, io_error, corrupt_metadata, write_stopped
+    /// \cost   in place: one file write per run. New clusters: their data, one table write shared
+    ///         with other requests, and with strict order one shared flush before it
+    Task<Result<void>> write(GuestOffset offset, std::span<const std::byte> data,
+                             WriteFlags flags = WriteFlags::none);
+    Result<void> write_blocking(GuestOffset offset, std::span<const std::byte> data,
+                                WriteFlags flags = WriteFlags::none);
+
+    /// Makes `length` bytes from `offset` read as zeroes: whole clusters in the tables, edges are
+    /// written. Any alignment and length.
+    Task<Result<void>> write_zeroes(GuestOffset offset, std::uint64_t length,
+                                    WriteFlags flags = WriteFlags::none);
+    Result<void> write_zeroes_blocking(GuestOffset offset, std::uint64_t length,
+                                       WriteFlags flags = WriteFlags::none);
+
+    /// Gives whole clusters inside the range back: they read as zeroes afterwards. Edges keep
+    /// their content.
+    Task<Result<void>> discard(GuestOffset offset, std::uint64_t length);
+    Result<void> discard_blocking(GuestOffset offset, std::uint64_t length);
+
+    /// Everything completed before this call is durable when it succeeds. A failure is sticky: the
+    /// image refuses further writes.
+    Task<Result<void>> flush();
+    Result<void> flush_blocking();
+
+    /// Loads the tables of a range into the cache.
+    Task<Result<void>> prefetch(GuestOffset offset, std::uint64_t length);
+    Result<void> prefetch_blocking(GuestOffset offset, std::uint64_t length);
+
+    /// The first extent of this layer alone at `offset`, at most `length` bytes long.
+    Task<Result<Extent>> extent_at(GuestOffset offset, std::uint64_t length);
+    Result<Extent> extent_at_blocking(GuestOffset offset, std::uint64_t length);
+    /// The first extent through the whole chain; neighbours of the same kind are merged as long as
+    /// they fit `length`.
+    Task<Result<MappedExtent>> map(GuestOffset offset, std::uint64_t length);
+    Result<MappedExtent> map_blocking(GuestOffset offset, std::uint64_t length);
+
+    /// Changes the virtual size (multiple of 512). New space reads as zeroes, also where the
+    /// backing file is longer. Shrinking drops what lies beyond, only with `allow_data_loss` when
+    /// clusters are allocated there.
+    Task<Result<void>> resize(std::uint64_t image_bytes, bool allow_data_loss = false);
+    Result<void> resize_blocking(std::uint64_t image_bytes, bool allow_data_loss = false);
+
+    /// Stores another backing file name (null: none). The caller has made sure that the contents
+    /// fit (rebase).
+    Task<Result<void>> set_backing_name(const char* name, BackingFormat format);
+    Result<void> set_backing_name_blocking(const char* name, BackingFormat format);
+
+    /// Flushes, writes what was deferred, gives free space back, and clears NEED_CHECK. For idle
+    /// moments: when is the caller's policy.
+    Task<Result<void>> settle();
+    Result<void> settle_blocking();
+
+    /// settle(), then releases the locks. The image cannot be used afterwards. The destructor
+    /// without close() leaves NEED_CHECK set if it was.
+    Result<void> close();
+
+private:
+    explicit Image(std::unique_ptr<ImageCore> core) noexcept;
+    friend class ImageCore;
+    std::unique_ptr<ImageCore> core_;
+};
+
+}  // namespace qed
