@@ -55,6 +55,7 @@ function(qed_add_room folder)
 endfunction()
 
 # What a test needs to find the programs under test.
+set(tsan_suppressions "${PROJECT_SOURCE_DIR}/tests/support/tsan.supp")
 set(QED_TEST_ENVIRONMENT
     "QED_BUILD_DIR=${PROJECT_BINARY_DIR}"
     "QED_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
@@ -62,7 +63,7 @@ set(QED_TEST_ENVIRONMENT
     "QED_NBDKIT_PLUGIN=${PROJECT_BINARY_DIR}/lib/nbdkit-qed-plugin.so"
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
     "UBSAN_OPTIONS=print_stacktrace=1"
-    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp")
+    "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${tsan_suppressions}")
 
 # qed_test(<name> SOURCES <file>... MODULES <module>... [LINK <target>...]
 #          [LABELS <label>...] [TIMEOUT <seconds>])
@@ -73,6 +74,12 @@ function(qed_test name)
         set(arg_TIMEOUT 120)
     endif()
     add_executable(${name} ${arg_SOURCES})
+    foreach(label IN LISTS arg_LABELS)  # `cmake --build ... --target tests_fast` and so on
+        if(NOT TARGET tests_${label})
+            add_custom_target(tests_${label})
+        endif()
+        add_dependencies(tests_${label} ${name})
+    endforeach()
     set_target_properties(${name} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin/tests")
     qed_link_modules(${name} ${arg_MODULES})

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the Debian packages of scripts/packages.list that are missing; with none missing it
+# touches neither the network nor apt. Usage: install-packages.sh [build|demo|test|bench]...
+set -euo pipefail
+
+list="$(dirname "$(readlink -f "$0")")/packages.list"
+(($# > 0)) || set -- build demo test bench
+
+wanted=()
+for section in "$@"; do
+    mapfile -t found < <(awk -v section="$section" '$1 == section {print $2}' "$list")
+    if ((${#found[@]} == 0)); then
+        echo "install-packages: $list has no section '$section' (known: build demo test bench)" >&2
+        exit 2
+    fi
+    wanted+=("${found[@]}")
+done
+
+is_installed() {
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+missing=()
+for package in "${wanted[@]}"; do
+    is_installed "$package" || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+    echo "install-packages: all ${#wanted[@]} packages are installed"
+    exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+        echo "install-packages: missing: ${missing[*]}" >&2
+        echo "install-packages: run as root, or install them by hand" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+
+apt_get() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -y -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@"
+}
+
+echo "install-packages: installing ${missing[*]}"
+# Package lists may be absent or older than the archive: refresh them when the first try fails.
+if ! apt_get install --no-install-recommends "${missing[@]}"; then
+    echo "install-packages: trying once more with fresh package lists"
+    apt_get update
+    apt_get install --no-install-recommends "${missing[@]}"
+fi

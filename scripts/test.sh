@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds libqed and runs every test.
+#
+#   scripts/test.sh                 everything: style, clang-19, ASan+UBSan, TSan, then all tests
+#   scripts/test.sh --quick         style and the fast tests of the dev preset
+#   scripts/test.sh --preset NAME   all tests under one preset (dev release asan tsan clang)
+#
+# The output ends with ctest's own closing line.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+usage() {
+    sed -n '4,8s/^# \{0,1\}//p' "$0"
+}
+
+mode=full
+preset=dev
+while (($# > 0)); do
+    case "$1" in
+        --quick) mode=quick ;;
+        --preset)
+            mode=one
+            preset="${2:?--preset needs a name}"
+            shift
+            ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        *)
+            echo "test.sh: unknown argument '$1'" >&2
+            usage >&2
+            exit 2
+            ;;
+    esac
+    shift
+done
+
+jobs="${QED_JOBS:-$(nproc)}"
+logs="build/test-logs"
+mkdir -p "$logs"
+totals=()
+
+stage() {
+    printf '\n== %s\n' "$*"
+}
+
+build() { # preset target...
+    local name="$1"
+    shift
+    cmake --preset "$name" >"$logs/configure-$name.log" || {
+        cat "$logs/configure-$name.log"
+        return 1
+    }
+    cmake --build "build/$name" -j "$jobs" ${1:+--target "$@"}
+}
+
+run_ctest() { # preset ctest-argument...
+    local name="$1" log="$logs/ctest-$1.log"
+    shift
+    ctest --preset "$name" -j "$jobs" --no-tests=error "$@" 2>&1 | tee "$log"
+    totals+=("$name: $(grep -E '^[0-9]+% tests passed' "$log"), $(grep '^Total Test' "$log")")
+}
+
+stage "packages"
+scripts/install-packages.sh build demo test
+
+if [[ $mode != one ]]; then
+    stage "style: format, layers, house rules"
+    scripts/format.sh --check
+    scripts/layers.py
+    scripts/tidy.py
+fi
+
+case "$mode" in
+    quick)
+        stage "dev: fast tests"
+        build dev
+        run_ctest dev -L '^(fast|scripts)$'
+        ;;
+    one)
+        stage "$preset: all tests"
+        build "$preset"
+        run_ctest "$preset"
+        ;;
+    full)
+        stage "dev: build (g++)"
+        build dev
+        stage "clang: build with thread-safety analysis"
+        build clang
+        for sanitizer in asan tsan; do
+            stage "$sanitizer: unit and stress tests"
+            build "$sanitizer" tests_fast tests_stress
+            run_ctest "$sanitizer" -L '^(fast|stress)$'
+        done
+        stage "dev: all tests"
+        run_ctest dev
+        ;;
+esac
+
+stage "totals after $SECONDS s"
+printf '%s\n' "${totals[@]}"
+echo
+grep -E '^[0-9]+% tests passed' "$logs/ctest-$([[ $mode == one ]] && echo "$preset" || echo dev).log"

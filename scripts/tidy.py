@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""House rules that no compiler checks. Usage: tidy.py [--root DIR]
+
+Line length, function length, file size, license line, unfinished-work words, banned calls, known
+g++ 12 coroutine traps, one title per document. Exit status: 0 clean, 1 faults (one line each).
+"""
+
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+
+MAX_COLUMNS = 100
+MAX_FUNCTION_LINES = 70
+FILE_LINES_WARNING = 500
+FILE_LINES_ERROR = 800
+
+CXX = {".cpp", ".hpp", ".h"}
+SCRIPTS = {".py", ".sh", ".bats", ".cmake"}
+LICENSE = "SPDX-License-Identifier: Apache-2.0"
+
+# Spelled in halves so that this file does not find itself.
+UNFINISHED = re.compile(r"\b(" + "|".join(["TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK"]) + r")\b")
+
+# (folders, pattern, what to do instead); patterns see code without comments and strings.
+BANNED = [
+    (("src", "include", "cli", "nbdkit", "capi"), r"\bassert\s*\(", "use QED_ASSERT"),
+    (("src", "include"), r"\bstd::(cout|cerr|clog)\b|\bprintf\s*\(", "the library never prints"),
+    (("src", "include"), r"\bthrow\b", "return an Error"),
+    (("src", "include"), r"\bsleep_for\b|\busleep\s*\(|\bnanosleep\s*\(", "the engine never waits"),
+    (("src", "include"), r"_clock::now\b|\bclock_gettime\s*\(", "the engine never reads the clock"),
+    (("tests",), r"\bsleep_for\b|\bsleep_until\b|\busleep\s*\(|\bDISABLED_", "tests never wait"),
+    (("src", "include", "cli", "nbdkit", "capi"), r"\bstd::s?rand\s*\(|(?<!\w)s?rand\s*\(",
+     "use a seeded generator"),
+    (("src", "include", "cli", "nbdkit", "capi"), r"\b(strcpy|strcat|sprintf|gets)\s*\(",
+     "unbounded"),
+    (("src", "include", "cli", "nbdkit", "capi", "tests", "sim"), r"\?\s*co_await\b",
+     "g++ 12 frees it twice: write an if"),
+    (("src", "include", "cli", "nbdkit", "capi", "tests", "sim"), r"co_await\s+[\w:.>-]+\(\s*\{",
+     "g++ 12 frees it twice: name the argument"),
+]
+
+
+def strip_noise(text):
+    """Blanks comments, strings and character literals, keeping every line break."""
+    pattern = re.compile(
+        r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<![\w])\'(?:\\.|[^\'\\\n])*\'',
+        re.DOTALL)
+    return pattern.sub(lambda m: re.sub(r"[^\n]", " ", m.group(0)), text)
+
+
+def long_functions(code):
+    """(line, length) of each outermost block that follows a ')' and is too long.
+
+    A brace counter, not a parser: a block whose opener line chain has a parameter list and is not
+    a class, namespace or initializer counts as a function.
+    """
+    stack = []
+    head_start = 0
+    for match in re.finditer(r"[{};]", code):
+        at, symbol = match.start(), match.group(0)
+        if symbol == "{":
+            head = code[head_start:at]
+            is_scope = re.search(r"\b(namespace|class|struct|union|enum|extern)\b", head)
+            is_function = bool(re.search(r"\)", head)) and not is_scope
+            inside = any(function for _, function in stack)
+            stack.append((code.count("\n", 0, at) + 1, is_function and not inside))
+        elif symbol == "}" and stack:
+            line, function = stack.pop()
+            length = code.count("\n", 0, at) + 1 - line
+            if function and length > MAX_FUNCTION_LINES:
+                yield line, length
+        head_start = match.end()
+
+
+def faults_of_cxx(path, text):
+    code = strip_noise(text)
+    for folders, pattern, advice in BANNED:
+        if path.parts[0] in folders:
+            for match in re.finditer(pattern, code):
+                line = code.count("\n", 0, match.start()) + 1
+                yield line, f"{match.group(0).strip()}: {advice}"
+    for line, length in long_functions(code):
+        yield line, f"function of {length} lines, at most {MAX_FUNCTION_LINES}"
+    if path.suffix != ".cpp" and "#pragma once" not in text and "#ifndef" not in text:
+        yield 1, "header without #pragma once"
+
+
+def faults_of_document(text):
+    prose = re.sub(r"^(```|~~~).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
+    titles = len(re.findall(r"^# ", prose, flags=re.MULTILINE))
+    if titles != 1:
+        yield 1, f"{titles} titles (lines that start with '# '), want one"
+
+
+def is_script(path, text):
+    return path.suffix in SCRIPTS or path.name == "CMakeLists.txt" or text.startswith("#!")
+
+
+def faults_of(path, text):
+    """(line, fault) for one file; the path is relative to the root."""
+    lines = text.splitlines()
+    is_source = path.suffix in CXX or path.name.endswith(".hpp.in") or is_script(path, text)
+    if is_source:
+        if LICENSE not in "\n".join(lines[:3]):
+            yield 1, f"no line '{LICENSE}' at the top"
+        for number, line in enumerate(lines, start=1):
+            if len(line) > MAX_COLUMNS:
+                yield number, f"{len(line)} columns, at most {MAX_COLUMNS}"
+            if line != line.rstrip() or "\t" in line:
+                yield number, "tab or space at the end"
+            if UNFINISHED.search(line):
+                yield number, f"'{UNFINISHED.search(line).group(0)}': finish it or file an issue"
+        if len(lines) > FILE_LINES_ERROR:
+            yield 1, f"{len(lines)} lines, at most {FILE_LINES_ERROR}: one subject per file"
+    if path.suffix in CXX:
+        yield from faults_of_cxx(path, text)
+    if path.suffix == ".md":
+        yield from faults_of_document(text)
+
+
+def tracked_files(root):
+    listed = subprocess.run(
+        ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True, capture_output=True, text=True).stdout
+    return [pathlib.Path(name) for name in sorted(filter(None, listed.split("\0")))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Check the house rules.")
+    parser.add_argument("--root", type=pathlib.Path,
+                        default=pathlib.Path(__file__).resolve().parent.parent)
+    root = parser.parse_args().root
+    count = faults = 0
+    for path in tracked_files(root):
+        try:
+            text = (root / path).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
+            continue  # a binary sample, or deleted and not yet committed
+        count += 1
+        for line, what in faults_of(path, text):
+            print(f"{path}:{line}: {what}")
+            faults += 1
+        size = len(text.splitlines())
+        if path.suffix in CXX and FILE_LINES_WARNING < size <= FILE_LINES_ERROR:
+            print(f"{path}:1: warning: {size} lines; over {FILE_LINES_WARNING} it wants splitting")
+    print(f"tidy: {count} files, {faults} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
