@@ -27,18 +27,18 @@ PUBLIC = {
     "error.hpp": "base",
     "units.hpp": "base",
     "version.hpp": "base",
-    "stats.hpp": "base",
     "task.hpp": "coro",
     "executor.hpp": "coro",
     "header.hpp": "format",
     "geometry.hpp": "format",
+    "extent.hpp": "format",
     "block_file.hpp": "io",
     "files.hpp": "io",
+    "file_lock.hpp": "io",
+    "cache_budget.hpp": "cache",
+    "stats.hpp": "cache",
+    "check.hpp": "check",
     "image.hpp": "image",
-    "extent.hpp": "image",
-    "backing.hpp": "image",
-    "check.hpp": "ops",
-    "convert.hpp": "ops",
 }
 
 # Rooms outside src/: which of src/ they may include. Tests and benchmarks may include all of it.

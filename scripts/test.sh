@@ -102,4 +102,4 @@ esac
 stage "totals after $SECONDS s"
 printf '%s\n' "${totals[@]}"
 echo
-grep -E '^[0-9]+% tests passed' "$logs/ctest-$([[ $mode == one ]] && echo "$preset" || echo dev).log"
+grep -E '^[0-9]+% tests passed' "$logs/ctest-$preset.log"

@@ -32,14 +32,14 @@ enum class IoKind : std::uint8_t {
 struct [[nodiscard]] IoOp {
     BlockFile* file = nullptr;
     IoKind kind = IoKind::flush;
-    int error = 0;                ///< errno after completion, 0 for success
+    int error = 0;  ///< errno after completion, 0 for success
     unsigned buffer_count = 0;
     std::uint64_t offset = 0;
-    std::uint64_t length = 0;     ///< bytes in all buffers
-    iovec* buffers = nullptr;     ///< null: the single buffer below. Backends may edit the vector.
+    std::uint64_t length = 0;  ///< bytes in all buffers
+    iovec* buffers = nullptr;  ///< null: the single buffer below. Backends may edit the vector.
     iovec single{};
-    Waiter waiter;                ///< home is null when a caller runs the request on its own thread
-    IoBatch* batch = nullptr;     ///< set when several requests are awaited together
+    Waiter waiter;             ///< home is null when a caller runs the request on its own thread
+    IoBatch* batch = nullptr;  ///< set when several requests are awaited together
     // For the backend while the request is in flight.
     std::uint64_t progress = 0;
     void* backend = nullptr;

@@ -14,21 +14,21 @@ inline constexpr std::uint64_t kDefaultCacheBytes = std::uint64_t{50} * 256 * 10
 /// What a budget holds and has done, for all images that share it.
 struct CacheStats {
     std::uint64_t limit_bytes = 0;
-    std::uint64_t bytes = 0;          ///< held now: slices, directories, records
+    std::uint64_t bytes = 0;  ///< held now: slices, directories, records
     std::uint64_t peak_bytes = 0;
-    std::uint64_t slices = 0;         ///< table slices in memory now
-    std::uint64_t pinned = 0;         ///< of these, held by requests in flight
+    std::uint64_t slices = 0;  ///< table slices in memory now
+    std::uint64_t pinned = 0;  ///< of these, held by requests in flight
     std::uint64_t hits = 0;
     std::uint64_t misses = 0;
-    std::uint64_t coalesced = 0;      ///< misses that joined a load under way
+    std::uint64_t coalesced = 0;  ///< misses that joined a load under way
     std::uint64_t loads_in_flight = 0;
-    std::uint64_t read_bytes = 0;     ///< table bytes read from files
+    std::uint64_t read_bytes = 0;  ///< table bytes read from files
     std::uint64_t commits = 0;
     std::uint64_t duplicates_dropped = 0;
     std::uint64_t stale_dropped = 0;  ///< read-ahead that an update or eviction overtook
     std::uint64_t evictions = 0;
-    std::uint64_t grows = 0;          ///< times the budget was exceeded by slices in use
-    std::uint64_t shrinks = 0;        ///< times it came back
+    std::uint64_t grows = 0;    ///< times the budget was exceeded by slices in use
+    std::uint64_t shrinks = 0;  ///< times it came back
 };
 
 /// Memory for the L2 tables of any number of images, in bytes: one for the whole process unless

@@ -25,7 +25,7 @@ struct Finding {
         duplicate_cluster,  ///< a cluster that two entries name
         unreadable_table,
         leaked_clusters,
-        not_cleared,        ///< NEED_CHECK stays set, and why
+        not_cleared,  ///< NEED_CHECK stays set, and why
     } kind;
     std::uint64_t guest_offset = 0;
     std::uint64_t length = 0;
@@ -43,10 +43,10 @@ struct CheckReport {
     std::uint64_t leaks = 0;                ///< clusters found leaked and not reclaimed
     std::uint64_t corruptions_fixed = 0;
     std::uint64_t leaks_fixed = 0;
-    std::uint64_t check_errors = 0;         ///< tables that could not be read
-    bool was_dirty = false;                 ///< NEED_CHECK was set
-    bool is_dirty = false;                  ///< NEED_CHECK is set now
-    std::vector<Finding> findings;          ///< the first ones, at most `finding_limit`
+    std::uint64_t check_errors = 0;  ///< tables that could not be read
+    bool was_dirty = false;          ///< NEED_CHECK was set
+    bool is_dirty = false;           ///< NEED_CHECK is set now
+    std::vector<Finding> findings;   ///< the first ones, at most `finding_limit`
     std::uint64_t findings_omitted = 0;
 };
 

@@ -60,7 +60,9 @@ public:
     virtual IoLoop* io_loop() noexcept { return nullptr; }
 };
 
-inline void Waiter::wake() noexcept { home->post(*this); }
+inline void Waiter::wake() noexcept {
+    home->post(*this);
+}
 
 /// The executor inside sync_wait(): the calling thread runs its coroutine, and sleeps while that
 /// waits for other threads.
@@ -89,6 +91,8 @@ struct Yield {
     }
     void await_resume() const noexcept {}
 };
-inline Yield yield() { return {}; }
+inline Yield yield() {
+    return {};
+}
 
 }  // namespace qed

@@ -15,14 +15,14 @@ namespace qed {
 /// in co_await expressions.
 struct FileOptions {
     bool writable = false;
-    bool direct = false;      ///< O_DIRECT: past the page cache
-    bool create = false;      ///< make the file when it is not there
-    bool exclusive = false;   ///< with create: fail when it is there
-    bool truncate = false;    ///< empty it (take the lock first; see FileLock)
-    bool sync = false;        ///< every write is durable when it completes (O_DSYNC)
+    bool direct = false;        ///< O_DIRECT: past the page cache
+    bool create = false;        ///< make the file when it is not there
+    bool exclusive = false;     ///< with create: fail when it is there
+    bool truncate = false;      ///< empty it (take the lock first; see FileLock)
+    bool sync = false;          ///< every write is durable when it completes (O_DSYNC)
     bool regular_only = false;  ///< refuse everything but regular files and block devices
     bool ignore_flush = false;  ///< flush does nothing (cache mode "unsafe")
-    int directory = -1;       ///< openat() base, -1 for the current directory
+    int directory = -1;         ///< openat() base, -1 for the current directory
 };
 
 /// Opens a file or block device. FIFOs, sockets and directories are refused with a clear error and
@@ -34,8 +34,8 @@ Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string 
                                                     const FileOptions& options);
 
 struct UringOptions {
-    unsigned entries = 256;       ///< submission queue size; more requests wait in memory
-    bool try_inline_reads = true; ///< RWF_NOWAIT first; only what would block goes to the ring
+    unsigned entries = 256;        ///< submission queue size; more requests wait in memory
+    bool try_inline_reads = true;  ///< RWF_NOWAIT first; only what would block goes to the ring
 };
 
 /// An executor with an io_uring: runs many coroutines on one thread, with batched submission.

@@ -43,9 +43,7 @@ public:
     }
     std::uint64_t in_cluster(GuestOffset at) const { return at.value & (cluster_bytes() - 1); }
     std::uint64_t cluster_index(GuestOffset at) const { return at.value >> cluster_bits_; }
-    GuestOffset cluster_start(GuestOffset at) const {
-        return {at.value & ~(cluster_bytes() - 1)};
-    }
+    GuestOffset cluster_start(GuestOffset at) const { return {at.value & ~(cluster_bytes() - 1)}; }
     /// L1 entries (L2 tables) that an image of `image_bytes` can use.
     std::uint64_t l1_entries_used(std::uint64_t image_bytes) const {
         return ceil_shift(image_bytes, table_span_bits());

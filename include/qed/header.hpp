@@ -41,9 +41,7 @@ struct Header {
     bool needs_check() const { return (features & feature::kNeedCheck) != 0; }
     bool backing_is_raw() const { return (features & feature::kBackingIsRaw) != 0; }
     /// Bytes before the first cluster that may be named by a table.
-    std::uint64_t header_bytes() const {
-        return std::uint64_t{header_clusters} * cluster_bytes;
-    }
+    std::uint64_t header_bytes() const { return std::uint64_t{header_clusters} * cluster_bytes; }
     friend bool operator==(const Header&, const Header&) = default;
 };
 

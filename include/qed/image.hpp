@@ -58,26 +58,26 @@ struct BackingPolicy {
     BackingRule rule = BackingRule::same_directory;
     const char* directory = nullptr;  ///< for below_directory
     BackingFormat format = BackingFormat::unstated;
-    bool allow_probe = false;         ///< take a base that starts with the QED magic as QED
-    unsigned depth_limit = 64;        ///< layers below this image
+    bool allow_probe = false;   ///< take a base that starts with the QED magic as QED
+    unsigned depth_limit = 64;  ///< layers below this image
 };
 
 /// How to open an image. Trivially destructible on purpose: g++ 12 destroys owning temporaries
 /// twice in co_await expressions.
 struct OpenOptions {
-    bool writable = false;          ///< false: never changes the file, not even its header
-    bool direct = false;            ///< O_DIRECT for the image file (not for its backing files)
-    bool sync = false;              ///< every write is durable when it completes
-    bool ignore_flush = false;      ///< flush does nothing: for throw-away work only
-    bool repair_dirty = true;       ///< writable and NEED_CHECK is set: check and repair first
-    bool open_backing = true;       ///< false: unallocated reads are an error, metadata works
+    bool writable = false;      ///< false: never changes the file, not even its header
+    bool direct = false;        ///< O_DIRECT for the image file (not for its backing files)
+    bool sync = false;          ///< every write is durable when it completes
+    bool ignore_flush = false;  ///< flush does nothing: for throw-away work only
+    bool repair_dirty = true;   ///< writable and NEED_CHECK is set: check and repair first
+    bool open_backing = true;   ///< false: unallocated reads are an error, metadata works
     LockMode lock = LockMode::normal;
     WriteOrder order = WriteOrder::automatic;
     BackingPolicy backing{};
-    CacheBudget* budget = nullptr;  ///< null: the process's
-    std::uint64_t cache_limit = 0;  ///< bytes of the budget this image may use; 0: all it needs
+    CacheBudget* budget = nullptr;     ///< null: the process's
+    std::uint64_t cache_limit = 0;     ///< bytes of the budget this image may use; 0: all it needs
     std::uint32_t slice_bytes = 4096;  ///< unit of the table cache: power of two, 512 .. 65536
-    std::uint32_t readahead_slices = 8;  ///< read at once on sequential misses; 1: off
+    std::uint32_t readahead_slices = 8;       ///< read at once on sequential misses; 1: off
     std::uint64_t deferred_limit = 1U << 20;  ///< table bytes that may wait with deferred order
 };
 static_assert(std::is_trivially_destructible_v<OpenOptions>);
@@ -95,16 +95,16 @@ struct CreateOptions {
     std::uint32_t table_clusters = kDefaultTableClusters;
     const char* backing_name = nullptr;  ///< stored as it is; relative to the new image's directory
     BackingFormat backing_format = BackingFormat::unstated;  ///< must be stated with a name
-    bool check_backing = true;      ///< open the backing file and take its size
+    bool check_backing = true;  ///< open the backing file and take its size
     Preallocation preallocation = Preallocation::off;
-    bool exclusive = false;         ///< fail when the file exists
+    bool exclusive = false;  ///< fail when the file exists
 };
 static_assert(std::is_trivially_destructible_v<CreateOptions>);
 
 enum class WriteFlags : std::uint8_t {
     none = 0,
-    fua = 1,       ///< durable when it completes
-    may_unmap = 2, ///< write_zeroes: giving the clusters back is welcome
+    fua = 1,          ///< durable when it completes
+    may_unmap = 2,    ///< write_zeroes: giving the clusters back is welcome
     no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
 };
 constexpr WriteFlags operator|(WriteFlags a, WriteFlags b) {
@@ -118,12 +118,12 @@ constexpr bool has(WriteFlags flags, WriteFlags flag) {
 struct MappedExtent {
     std::uint64_t start = 0;
     std::uint64_t length = 0;
-    bool data = false;     ///< reads come from stored data
-    bool zero = false;     ///< known to read as zeroes
-    bool present = false;  ///< some layer's table or raw file says so; false: nothing anywhere
-    unsigned depth = 0;    ///< layer: 0 is the image itself
-    FileOffset file_offset{};     ///< in that layer's file, when data
-    std::string_view file_name;   ///< lives as long as the image
+    bool data = false;         ///< reads come from stored data
+    bool zero = false;         ///< known to read as zeroes
+    bool present = false;      ///< some layer's table or raw file says so; false: nothing anywhere
+    unsigned depth = 0;        ///< layer: 0 is the image itself
+    FileOffset file_offset{};  ///< in that layer's file, when data
+    std::string_view file_name;  ///< lives as long as the image
 };
 
 class ImageCore;

@@ -188,15 +188,15 @@ T sync_wait(Task<T> task) {
 }  // namespace qed
 
 /// Leaves a coroutine with the error of a failed Result<void> expression.
-#define QED_CO_CHECK(expression)                                    \
-    do {                                                            \
-        if (auto qed_checked = (expression); !qed_checked)          \
+#define QED_CO_CHECK(expression)                                       \
+    do {                                                               \
+        if (auto qed_checked = (expression); !qed_checked)             \
             co_return std::unexpected(std::move(qed_checked.error())); \
     } while (false)
 
 /// The same for a plain function.
-#define QED_CHECK(expression)                                    \
-    do {                                                         \
-        if (auto qed_checked = (expression); !qed_checked)       \
+#define QED_CHECK(expression)                                       \
+    do {                                                            \
+        if (auto qed_checked = (expression); !qed_checked)          \
             return std::unexpected(std::move(qed_checked.error())); \
     } while (false)
