@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qed/error.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <new>
+#include <utility>
+
+#include "base/assert.hpp"
+
+namespace qed {
+
+namespace {
+
+struct ErrnoRow {
+    Errc code;
+    int value;
+};
+
+// Both directions. Code to errno: the code's first row. Errno to code: the errno's first row.
+// Image-level codes use an errno that says the most to a C caller and that NBD can carry to a
+// guest.
+constexpr ErrnoRow kErrnos[] = {
+    {Errc::invalid_argument, EINVAL},
+    {Errc::invalid_argument, ENAMETOOLONG},
+    {Errc::invalid_argument, EISDIR},
+    {Errc::not_found, ENOENT},
+    {Errc::not_found, ENOTDIR},
+    {Errc::not_found, ENXIO},
+    {Errc::not_found, ENODEV},
+    {Errc::already_exists, EEXIST},
+    {Errc::permission_denied, EACCES},
+    {Errc::permission_denied, EPERM},
+    {Errc::permission_denied, ELOOP},
+    {Errc::io_error, EIO},
+    {Errc::no_space, ENOSPC},
+    {Errc::no_space, EDQUOT},
+    {Errc::no_space, EFBIG},
+    {Errc::out_of_memory, ENOMEM},
+    {Errc::read_only, EROFS},
+    {Errc::locked, EBUSY},
+    {Errc::locked, ETXTBSY},
+    {Errc::needs_check, EUCLEAN},
+    {Errc::unsupported, EOPNOTSUPP},
+    {Errc::unsupported, ENOSYS},
+    {Errc::cancelled, ECANCELED},
+    {Errc::out_of_range, EINVAL},
+    {Errc::not_qed, EINVAL},
+    {Errc::corrupt_metadata, EIO},
+    {Errc::unsupported_feature, EOPNOTSUPP},
+    {Errc::write_stopped, EIO},
+    {Errc::backing_refused, EACCES},
+};
+
+constexpr std::array<std::string_view, 18> kNames = {
+    "invalid_argument", "out_of_range",        "not_found",
+    "already_exists",   "permission_denied",   "io_error",
+    "no_space",         "out_of_memory",       "not_qed",
+    "corrupt_metadata", "unsupported_feature", "needs_check",
+    "read_only",        "write_stopped",       "locked",
+    "backing_refused",  "unsupported",         "cancelled",
+};
+static_assert(kNames.size() == static_cast<std::size_t>(Errc::cancelled) + 1);
+
+int errno_of(Errc code) noexcept {
+    for (const ErrnoRow& row : kErrnos) {
+        if (row.code == code) return row.value;
+    }
+    return EIO;
+}
+
+Errc code_of(int sys_errno) noexcept {
+    for (const ErrnoRow& row : kErrnos) {
+        if (row.value == sys_errno) return row.code;
+    }
+    return Errc::io_error;
+}
+
+}  // namespace
+
+std::string_view to_string(Errc code) noexcept {
+    const auto index = static_cast<std::size_t>(code);
+    return index < kNames.size() ? kNames[index] : "unknown";
+}
+
+struct Error::Detail {
+    Errc code;
+    int sys_errno;
+    std::string message;
+
+    /// Stands in for every error that could not be allocated. Never destroyed, so that errors may
+    /// live as long as static objects; the text is short enough for std::string to hold it itself.
+    static Detail* out_of_memory() noexcept {
+        alignas(Detail) static std::byte storage[sizeof(Detail)];
+        static auto* const shared =
+            new (storage) Detail{Errc::out_of_memory, ENOMEM, std::string("out of memory")};
+        return shared;
+    }
+    static Detail* create(Errc code, int sys_errno, std::string&& message) noexcept {
+        auto* detail = new (std::nothrow) Detail{code, sys_errno, std::move(message)};
+        return detail != nullptr ? detail : out_of_memory();
+    }
+    static void release(Detail* detail) noexcept {
+        if (detail != out_of_memory()) delete detail;
+    }
+};
+
+Error::Error(Errc code, std::string message, int sys_errno) noexcept
+    : detail_(Detail::create(code, sys_errno, std::move(message))) {}
+
+Error Error::from_errno(int sys_errno, std::string message) noexcept {
+    return Error(code_of(sys_errno), std::move(message), sys_errno);
+}
+
+Error Error::out_of_memory() noexcept {
+    return Error(Detail::out_of_memory());
+}
+
+Error& Error::operator=(Error&& other) noexcept {
+    if (this != &other) {
+        Detail::release(detail_);
+        detail_ = std::exchange(other.detail_, nullptr);
+    }
+    return *this;
+}
+
+Error::~Error() {
+    Detail::release(detail_);
+}
+
+Errc Error::code() const noexcept {
+    QED_ASSERT(detail_ != nullptr);
+    return detail_->code;
+}
+
+int Error::sys_errno() const noexcept {
+    QED_ASSERT(detail_ != nullptr);
+    return detail_->sys_errno != 0 ? detail_->sys_errno : errno_of(detail_->code);
+}
+
+const std::string& Error::message() const noexcept {
+    QED_ASSERT(detail_ != nullptr);
+    return detail_->message;
+}
+
+Error Error::with_context(std::string_view context) && noexcept {
+    QED_ASSERT(detail_ != nullptr);
+    if (detail_ == Detail::out_of_memory()) return std::move(*this);
+    try {
+        std::string message;
+        message.reserve(context.size() + 2 + detail_->message.size());
+        message.append(context).append(": ").append(detail_->message);
+        detail_->message = std::move(message);
+    } catch (const std::bad_alloc&) {
+        // The error without the phrase still says what failed.
+    }
+    return std::move(*this);
+}
+
+Error Error::clone() const noexcept {
+    QED_ASSERT(detail_ != nullptr);
+    if (detail_ == Detail::out_of_memory()) return out_of_memory();
+    try {
+        return Error(detail_->code, detail_->message, detail_->sys_errno);
+    } catch (const std::bad_alloc&) {
+        return out_of_memory();
+    }
+}
+
+}  // namespace qed
