@@ -4,12 +4,24 @@ if(NOT TARGET qed)
     return()
 endif()
 include(CMakePackageConfigHelpers)
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/qed")
 
 install(TARGETS qed qed_static EXPORT qedTargets
-        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY include/qed DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+            COMPONENT runtime NAMELINK_COMPONENT development
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+install(DIRECTORY include/qed DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
         FILES_MATCHING PATTERN "*.hpp" PATTERN "*.h")
 install(FILES "${PROJECT_BINARY_DIR}/include/qed/version.hpp"
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/qed)
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/qed COMPONENT development)
+
+install(EXPORT qedTargets NAMESPACE qed:: DESTINATION ${package_dir} COMPONENT development)
+configure_package_config_file(cmake/qedConfig.cmake.in qedConfig.cmake
+    INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(qedConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/qedConfig.cmake" "${PROJECT_BINARY_DIR}/qedConfigVersion.cmake"
+        DESTINATION ${package_dir} COMPONENT development)
+
+configure_file(cmake/libqed.pc.in libqed.pc @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/libqed.pc"
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)

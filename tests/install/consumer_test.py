@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""An installed libqed works for others: the README's program builds with CMake and pkg-config."""
+
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+SOURCE = pathlib.Path(os.environ["QED_SOURCE_DIR"])
+BUILD = pathlib.Path(os.environ["QED_BUILD_DIR"])
+
+
+def run(*command, **options):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
+                          timeout=300, **options)
+    if done.returncode != 0:
+        raise AssertionError(f"{command}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def readme_block(language):
+    blocks = re.findall(rf"```{language}\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 1, f"README.md has {len(blocks)} {language} blocks, want one"
+    return blocks[0]
+
+
+class ConsumerTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="qed-consumer-")
+        cls.root = pathlib.Path(cls.folder.name)
+        cls.prefix = cls.root / "usr"
+        run("cmake", "--install", BUILD, "--prefix", cls.prefix)
+        (cls.root / "app.cpp").write_text(readme_block("cpp"))
+        (cls.root / "CMakeLists.txt").write_text(readme_block("cmake"))
+        run(os.environ["QED_BIN"], "create", "-f", "qed", cls.root / "disk.qed", "64M")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def assert_program_works(self, program):
+        libraries = next(self.prefix.rglob("libqed.so.1")).parent
+        printed = run(program, self.root / "disk.qed", env={"LD_LIBRARY_PATH": str(libraries)})
+        self.assertIn("67108864", printed)
+        self.assertIn("No errors", run(os.environ["QED_BIN"], "check", self.root / "disk.qed"))
+
+    def test_cmake(self):
+        build = self.root / "build"
+        run("cmake", "-S", self.root, "-B", build, "-G", "Ninja",
+            f"-DCMAKE_PREFIX_PATH={self.prefix}")
+        run("cmake", "--build", build)
+        self.assert_program_works(build / "app")
+
+    def test_pkg_config(self):
+        pc = next(self.prefix.rglob("libqed.pc")).parent
+        environment = os.environ | {"PKG_CONFIG_PATH": str(pc)}
+        flags = run("pkg-config", f"--define-variable=prefix={self.prefix}", "--cflags", "--libs",
+                    "libqed", env=environment).split()
+        program = self.root / "app-pc"
+        run("g++", "-std=c++23", self.root / "app.cpp", "-o", program, *flags)
+        self.assert_program_works(program)
+
+
+if __name__ == "__main__":
+    unittest.main()
