@@ -3,8 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fmt/format.h>
 #include <type_traits>
+
+#include <fmt/format.h>
 
 #include "base/assert.hpp"
 #include "base/trace.hpp"
