@@ -29,7 +29,7 @@ public:
         return std::uint64_t{1} << (cluster_bits_ + table_cluster_bits_);
     }
     /// Entries in one table, as a power of two and as a number.
-    unsigned entry_bits() const { return cluster_bits_ + table_cluster_bits_ - 3; }
+    unsigned entry_bits() const { return unsigned{cluster_bits_} + table_cluster_bits_ - 3; }
     std::uint64_t table_entries() const { return std::uint64_t{1} << entry_bits(); }
     /// Guest bytes that one L2 table maps.
     unsigned table_span_bits() const { return cluster_bits_ + entry_bits(); }
