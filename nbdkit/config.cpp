@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config.hpp"
+
+#include <array>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "api.hpp"
+
+namespace qed::nbdkit {
+namespace {
+
+template <class T>
+struct Choice {
+    std::string_view name;
+    T value;
+};
+
+constexpr std::array kOrders{
+    Choice{"automatic", WriteOrder::automatic},
+    Choice{"strict", WriteOrder::strict},
+    Choice{"ordered", WriteOrder::ordered},
+    Choice{"deferred", WriteOrder::deferred},
+};
+constexpr std::array kLocks{
+    Choice{"normal", LockMode::normal},
+    Choice{"force-shared", LockMode::force_shared},
+    Choice{"none", LockMode::none},
+};
+constexpr std::array kBackingRules{
+    Choice{"same-directory", BackingRule::same_directory},
+    Choice{"none", BackingRule::none},
+    Choice{"any", BackingRule::any},
+};
+constexpr std::array kBackingFormats{
+    Choice{"raw", BackingFormat::raw},
+    Choice{"qed", BackingFormat::qed},
+};
+
+template <class Choices, class T>
+int choose(const char* key, std::string_view value, const Choices& choices, T& target) {
+    std::string known;
+    for (const auto& choice : choices) {
+        if (choice.name == value) {
+            target = choice.value;
+            return 0;
+        }
+        known += fmt::format("{}{}", known.empty() ? "" : ", ", choice.name);
+    }
+    nbdkit_error("%s=%.*s is not known; it is one of: %s", key, static_cast<int>(value.size()),
+                 value.data(), known.c_str());
+    return -1;
+}
+
+int parse_flag(const char* value, bool& target) {
+    const int parsed = nbdkit_parse_bool(value);
+    if (parsed < 0) return -1;
+    target = parsed != 0;
+    return 0;
+}
+
+int parse_path(const char* value, std::string& target) {
+    const std::unique_ptr<char, decltype(&std::free)> path(nbdkit_absolute_path(value), std::free);
+    if (!path) return -1;
+    target = path.get();
+    return 0;
+}
+
+int parse_bytes(const char* value, std::uint64_t& target) {
+    const std::int64_t parsed = nbdkit_parse_size(value);
+    if (parsed < 0) return -1;
+    target = static_cast<std::uint64_t>(parsed);
+    return 0;
+}
+
+int parse_milliseconds(const char* key, const char* value, std::chrono::milliseconds& target) {
+    unsigned parsed = 0;
+    if (nbdkit_parse_unsigned(key, value, &parsed) < 0) return -1;
+    target = std::chrono::milliseconds(parsed);
+    return 0;
+}
+
+}  // namespace
+
+const char* const kConfigHelp =
+    "[file=]IMAGE               (required) QED image to serve\n"
+    "readonly=true              Open the image read-only. The -r flag alone makes connections\n"
+    "                           read-only, but the image is still opened and locked for writing.\n"
+    "export=NAME                Serve this export name only; default: any name\n"
+    "order=ORDER                When table entries reach the file: automatic (default), strict,\n"
+    "                           ordered or deferred\n"
+    "lock=MODE                  normal (default), force-shared (read beside a writer) or none\n"
+    "backing-rule=RULE          Which backing files an image may name: same-directory (default),\n"
+    "                           none or any\n"
+    "backing-directory=DIR      Allow backing files below DIR\n"
+    "backing-format=FORMAT      raw or qed, for backing files whose format is not stated\n"
+    "cache-size=SIZE            Memory for L2 tables; default 12800K\n"
+    "direct=true                O_DIRECT: past the page cache of this machine\n"
+    "settle-after=MILLISECONDS  Clear the image's need-check bit after so long without a write;\n"
+    "                           default 2000, 0: only at the end\n"
+    "stats=true                 Print counters to standard error at the end";
+
+int Config::set(const char* key_text, const char* value) {
+    const std::string_view key(key_text);
+    if (key == "file") return parse_path(value, file);
+    if (key == "readonly") return parse_flag(value, read_only);
+    if (key == "export") {
+        export_name = value;
+        return 0;
+    }
+    if (key == "order") return choose(key_text, value, kOrders, options.order);
+    if (key == "lock") return choose(key_text, value, kLocks, options.lock);
+    if (key == "backing-rule") {
+        return choose(key_text, value, kBackingRules, options.backing.rule);
+    }
+    if (key == "backing-directory") return parse_path(value, backing_directory);
+    if (key == "backing-format") {
+        return choose(key_text, value, kBackingFormats, options.backing.format);
+    }
+    if (key == "cache-size") return parse_bytes(value, cache_bytes);
+    if (key == "direct") return parse_flag(value, options.direct);
+    if (key == "settle-after") return parse_milliseconds(key_text, value, settle_after);
+    if (key == "stats") return parse_flag(value, stats);
+    nbdkit_error("unknown parameter '%s'; nbdkit --help lists the known ones", key_text);
+    return -1;
+}
+
+int Config::complete() {
+    if (file.empty()) {
+        nbdkit_error("no image given: add file=IMAGE");
+        return -1;
+    }
+    if (options.lock == LockMode::force_shared && !read_only) {
+        nbdkit_error("lock=force-shared only reads: add readonly=true");
+        return -1;
+    }
+    if (!backing_directory.empty()) {
+        options.backing.rule = BackingRule::below_directory;
+        options.backing.directory = backing_directory.c_str();
+    }
+    options.writable = !read_only;
+    return 0;
+}
+
+}  // namespace qed::nbdkit

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "qed/image.hpp"
+
+namespace qed::nbdkit {
+
+/// What the key=value parameters of the plugin say.
+struct Config {
+    std::string file;               ///< absolute: nbdkit changes directory before it serves
+    std::string export_name;        ///< empty: any name that a client asks for is served
+    std::string backing_directory;  ///< for BackingRule::below_directory
+    std::uint64_t cache_bytes = 0;  ///< 0: the library's default
+    std::chrono::milliseconds settle_after{2000};  ///< 0: only at the end
+    bool read_only = false;
+    bool stats = false;
+    OpenOptions options;
+
+    /// Takes one parameter. On failure nbdkit has been told, and -1 is returned, as nbdkit wants
+    /// it.
+    int set(const char* key, const char* value);
+    /// After the last parameter: what is missing or does not go together.
+    int complete();
+};
+
+/// The text of `nbdkit ... --help`.
+extern const char* const kConfigHelp;
+
+}  // namespace qed::nbdkit
