@@ -80,3 +80,11 @@ std::unexpected<Error> pass(Result<T>& failed) {
 }
 
 }  // namespace qed
+
+/// Leaves a function with the error of a failed Result<void> expression; see QED_CO_CHECK in
+/// qed/task.hpp for coroutines.
+#define QED_CHECK(expression)                                       \
+    do {                                                            \
+        if (auto qed_checked = (expression); !qed_checked)          \
+            return std::unexpected(std::move(qed_checked.error())); \
+    } while (false)

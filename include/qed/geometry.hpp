@@ -63,15 +63,14 @@ public:
 
 private:
     Geometry(unsigned cluster_bits, unsigned table_cluster_bits)
-        : cluster_bits_(static_cast<std::uint8_t>(cluster_bits)),
-          table_cluster_bits_(static_cast<std::uint8_t>(table_cluster_bits)) {}
+        : cluster_bits_(cluster_bits), table_cluster_bits_(table_cluster_bits) {}
     static std::uint64_t ceil_shift(std::uint64_t value, unsigned bits) {
         const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
         return (value >> bits) + ((value & mask) != 0 ? 1 : 0);
     }
 
-    std::uint8_t cluster_bits_;
-    std::uint8_t table_cluster_bits_;
+    unsigned cluster_bits_;
+    unsigned table_cluster_bits_;
 };
 
 }  // namespace qed

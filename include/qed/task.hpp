@@ -193,10 +193,3 @@ T sync_wait(Task<T> task) {
         if (auto qed_checked = (expression); !qed_checked)             \
             co_return std::unexpected(std::move(qed_checked.error())); \
     } while (false)
-
-/// The same for a plain function.
-#define QED_CHECK(expression)                                       \
-    do {                                                            \
-        if (auto qed_checked = (expression); !qed_checked)          \
-            return std::unexpected(std::move(qed_checked.error())); \
-    } while (false)
