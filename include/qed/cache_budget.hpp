@@ -8,6 +8,8 @@
 
 namespace qed {
 
+class SharedBudget;
+
 /// Enough to map 100 GiB at the default geometry: 50 tables of 256 KiB.
 inline constexpr std::uint64_t kDefaultCacheBytes = std::uint64_t{50} * 256 * 1024;
 
@@ -49,8 +51,9 @@ public:
     virtual void trim() = 0;
     virtual CacheStats stats() const = 0;
 
-protected:
+private:
     CacheBudget() = default;
+    friend class SharedBudget;  // the only implementation: images rely on it
 };
 
 }  // namespace qed

@@ -45,11 +45,6 @@ struct PromiseBase {
 
     std::suspend_always initial_suspend() const noexcept { return {}; }
     FinalAwaiter final_suspend() const noexcept { return {}; }
-
-    static void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-        return ::operator new(bytes, std::nothrow);
-    }
-    static void operator delete(void* frame) noexcept { ::operator delete(frame); }
 };
 
 template <class T>
@@ -58,10 +53,7 @@ struct Promise : PromiseBase {
 
     Task<T> get_return_object() noexcept;
     static Task<T> get_return_object_on_allocation_failure() noexcept;
-    template <class U>
-    void return_value(U&& result) {
-        value.emplace(std::forward<U>(result));
-    }
+    void return_value(T result) { value.emplace(std::move(result)); }
     void unhandled_exception() noexcept {
         if constexpr (kIsResult<T>) {
             try {
@@ -149,10 +141,6 @@ struct Root {
             return {std::coroutine_handle<promise_type>::from_promise(*this)};
         }
         static Root get_return_object_on_allocation_failure() noexcept { return {}; }
-        static void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-            return ::operator new(bytes, std::nothrow);
-        }
-        static void operator delete(void* frame) noexcept { ::operator delete(frame); }
         std::suspend_always initial_suspend() const noexcept { return {}; }
         std::suspend_always final_suspend() const noexcept { return {}; }
         void return_void() const noexcept {}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/thread_shard.hpp"
+
+namespace qed {
+
+/// Event counts that many threads add to at once without sharing a cache line.
+/// `Counter` is an enumeration whose last member is `count_`. Sums are exact when nobody adds.
+template <class Counter>
+class Counters {
+public:
+    void add(Counter counter, std::uint64_t amount = 1) noexcept {
+        const std::size_t shard = thread_shard();
+        std::atomic<std::uint64_t>& value = shards_[shard].values[index(counter)];
+        if (shard == kThreadShards - 1) {
+            value.fetch_add(amount, std::memory_order_relaxed);
+        } else {
+            // Only this thread writes here: no locked instruction is needed.
+            value.store(value.load(std::memory_order_relaxed) + amount,
+                        std::memory_order_relaxed);
+        }
+    }
+    std::uint64_t sum(Counter counter) const noexcept {
+        std::uint64_t total = 0;
+        for (const Shard& shard : shards_) {
+            total += shard.values[index(counter)].load(std::memory_order_relaxed);
+        }
+        return total;
+    }
+
+private:
+    static constexpr std::size_t index(Counter counter) { return static_cast<std::size_t>(counter); }
+    struct alignas(kCacheLineBytes) Shard {
+        std::array<std::atomic<std::uint64_t>, index(Counter::count_)> values{};
+    };
+    std::array<Shard, kThreadShards> shards_{};
+};
+
+}  // namespace qed

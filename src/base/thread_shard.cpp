@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/thread_shard.hpp"
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+namespace qed {
+namespace {
+
+// One bit for each shard that a living thread owns; the last shard is everybody's.
+std::atomic<std::uint64_t> owned_shards{std::uint64_t{1} << (kThreadShards - 1)};
+static_assert(kThreadShards == 64, "one bit a shard");
+
+std::size_t take_shard() noexcept {
+    std::uint64_t owned = owned_shards.load(std::memory_order_relaxed);
+    while (~owned != 0) {
+        const auto index = static_cast<std::size_t>(std::countr_one(owned));
+        if (owned_shards.compare_exchange_weak(owned, owned | (std::uint64_t{1} << index),
+                                               std::memory_order_acquire)) {
+            return index;
+        }
+    }
+    return kThreadShards - 1;
+}
+
+struct OwnedShard {
+    std::size_t index = take_shard();
+    OwnedShard() = default;
+    OwnedShard(const OwnedShard&) = delete;
+    OwnedShard& operator=(const OwnedShard&) = delete;
+    ~OwnedShard() {
+        if (index == kThreadShards - 1) return;
+        owned_shards.fetch_and(~(std::uint64_t{1} << index), std::memory_order_release);
+    }
+};
+
+[[gnu::tls_model("initial-exec")]] thread_local std::size_t cached_shard = kThreadShards;
+
+std::size_t first_use() noexcept {
+    thread_local const OwnedShard owned;
+    cached_shard = owned.index;
+    return cached_shard;
+}
+
+}  // namespace
+
+std::size_t thread_shard() noexcept {
+    const std::size_t shard = cached_shard;
+    return shard != kThreadShards ? shard : first_use();
+}
+
+}  // namespace qed

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+namespace qed {
+
+/// Memory for slice payloads. Once mapped, an address stays readable until the arena is gone, even
+/// after its block was freed, given back to the system or reused: readers without a pin may still
+/// look at it (and will notice that its slice has changed). Callers serialise all calls.
+class SliceArena {
+public:
+    using Block = std::atomic<std::uint64_t>*;
+
+    SliceArena();
+    SliceArena(const SliceArena&) = delete;
+    SliceArena& operator=(const SliceArena&) = delete;
+    ~SliceArena();
+
+    /// Largest block in bytes.
+    static constexpr std::size_t kMaxBytes = 64 * 1024;
+    /// What a block of `bytes` really takes.
+    static std::size_t block_bytes(std::size_t bytes) noexcept;
+
+    /// Null when the system has no memory. 16-byte aligned; content is arbitrary.
+    Block allocate(std::size_t bytes) noexcept;
+    void free(Block block) noexcept;
+    /// Memory of empty slabs goes back to the system at once, not only when many are empty.
+    void trim() noexcept;
+    std::size_t resident_bytes() const noexcept { return resident_bytes_; }
+
+private:
+    struct Slab;
+    struct Chunk;
+    Slab* slab_of(Block block) noexcept;
+    Slab* new_slab(std::uint32_t size_class) noexcept;
+    bool add_chunk() noexcept;
+    void release_memory(Slab& slab) noexcept;
+
+    std::unordered_map<std::uintptr_t, std::unique_ptr<Chunk>> chunks_;
+    std::vector<std::vector<Slab*>> open_;  // by size class: slabs with a free block
+    std::vector<Slab*> empty_;              // resident, no block in use
+    std::vector<Slab*> returned_;           // memory given back
+    std::size_t resident_bytes_ = 0;
+};
+
+}  // namespace qed
