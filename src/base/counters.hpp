@@ -22,8 +22,7 @@ public:
             value.fetch_add(amount, std::memory_order_relaxed);
         } else {
             // Only this thread writes here: no locked instruction is needed.
-            value.store(value.load(std::memory_order_relaxed) + amount,
-                        std::memory_order_relaxed);
+            value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
         }
     }
     std::uint64_t sum(Counter counter) const noexcept {
@@ -35,7 +34,9 @@ public:
     }
 
 private:
-    static constexpr std::size_t index(Counter counter) { return static_cast<std::size_t>(counter); }
+    static constexpr std::size_t index(Counter counter) {
+        return static_cast<std::size_t>(counter);
+    }
     struct alignas(kCacheLineBytes) Shard {
         std::array<std::atomic<std::uint64_t>, index(Counter::count_)> values{};
     };

@@ -14,6 +14,8 @@ namespace qed {
 using Entry = std::uint64_t;
 inline constexpr Entry kBadEntry = 2;
 
-inline constexpr bool is_data_entry(Entry entry) { return entry > kBadEntry; }
+inline constexpr bool is_data_entry(Entry entry) {
+    return entry > kBadEntry;
+}
 
 }  // namespace qed

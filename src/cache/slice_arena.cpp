@@ -86,7 +86,8 @@ bool SliceArena::add_chunk() noexcept try {
     }
     Chunk& placed = *chunk;
     chunks_.emplace(base, std::move(chunk));
-    for (Slab& slab : placed.slabs) returned_.push_back(&slab);
+    for (Slab& slab : placed.slabs)
+        returned_.push_back(&slab);
     return true;
 } catch (const std::bad_alloc&) {
     return false;
@@ -122,7 +123,8 @@ SliceArena::Block SliceArena::allocate(std::size_t bytes) noexcept {
                                                             : open_[size_class].back();
     if (slab == nullptr) return nullptr;
     std::uint32_t word = slab->search_from;
-    while (~slab->taken[word] == 0) ++word;
+    while (~slab->taken[word] == 0)
+        ++word;
     slab->search_from = word;
     const auto bit = static_cast<std::uint32_t>(std::countr_one(slab->taken[word]));
     slab->taken[word] |= std::uint64_t{1} << bit;
@@ -169,7 +171,8 @@ void SliceArena::release_memory(Slab& slab) noexcept {
 }
 
 void SliceArena::trim() noexcept {
-    for (Slab* slab : empty_) release_memory(*slab);
+    for (Slab* slab : empty_)
+        release_memory(*slab);
     empty_.clear();
 }
 

@@ -15,7 +15,9 @@ std::uint32_t narrow(Entry entry, unsigned cluster_bits) {
     return static_cast<std::uint32_t>(entry >> cluster_bits);
 }
 
-bool fits_32(Entry entry, unsigned cluster_bits) { return (entry >> cluster_bits) < kBad32; }
+bool fits_32(Entry entry, unsigned cluster_bits) {
+    return (entry >> cluster_bits) < kBad32;
+}
 
 bool is_run(std::span<const Entry> entries, unsigned cluster_bits) {
     if (!is_data_entry(entries.front())) return false;
@@ -107,7 +109,8 @@ void encode_form(const FormChoice& choice, std::span<const Entry> entries, const
         encode_sparse(entries, shape, payload);
     } else if (choice.form == Form::raw32) {
         HalfWriter clusters(payload);
-        for (const Entry entry : entries) clusters.push(narrow(entry, shape.cluster_bits));
+        for (const Entry entry : entries)
+            clusters.push(narrow(entry, shape.cluster_bits));
         clusters.finish();
     } else if (choice.form == Form::raw64) {
         for (std::size_t i = 0; i < entries.size(); ++i) {

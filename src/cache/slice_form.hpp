@@ -41,7 +41,8 @@ public:
     constexpr Form form() const { return static_cast<Form>(bits_ & kFormMask); }
     constexpr std::uint64_t inline_value() const { return bits_ >> kFormBits; }
     const std::atomic<std::uint64_t>* payload() const {
-        const std::uint64_t address = (bits_ >> kFormBits) & ((std::uint64_t{1} << kAddressBits) - 1);
+        const std::uint64_t address =
+            (bits_ >> kFormBits) & ((std::uint64_t{1} << kAddressBits) - 1);
         return reinterpret_cast<const std::atomic<std::uint64_t>*>(  // NOLINT: packed address
             static_cast<std::uintptr_t>(address << kPayloadAlignBits));
     }
@@ -62,7 +63,7 @@ private:
 
 /// The constants that all slices of one image share.
 struct SliceShape {
-    unsigned entry_bits = 9;     ///< entries in a slice, as a power of two
+    unsigned entry_bits = 9;  ///< entries in a slice, as a power of two
     unsigned cluster_bits = 16;
 
     std::uint32_t entries() const { return 1U << entry_bits; }
@@ -73,8 +74,8 @@ struct SliceShape {
 /// The smallest sound form for some entries, and its size. Pure.
 struct FormChoice {
     Form form = Form::uniform;
-    std::uint64_t inline_value = 0;     ///< for uniform and run
-    std::uint32_t payload_words = 0;    ///< 64-bit words, 0 for inline forms
+    std::uint64_t inline_value = 0;   ///< for uniform and run
+    std::uint32_t payload_words = 0;  ///< 64-bit words, 0 for inline forms
 };
 FormChoice choose_form(std::span<const Entry> entries, const SliceShape& shape) noexcept;
 
@@ -126,14 +127,18 @@ inline Entry sparse_entry(const std::atomic<std::uint64_t>* payload, std::uint32
 /// here and the releases of encode_form() order the two.
 inline Entry read_entry(SliceWord word, std::uint32_t index, const SliceShape& shape) {
     switch (word.form()) {
-        case Form::uniform: return word.inline_value();
-        case Form::run: return (word.inline_value() + index) << shape.cluster_bits;
-        case Form::sparse: return form_detail::sparse_entry(word.payload(), index, shape);
+        case Form::uniform:
+            return word.inline_value();
+        case Form::run:
+            return (word.inline_value() + index) << shape.cluster_bits;
+        case Form::sparse:
+            return form_detail::sparse_entry(word.payload(), index, shape);
         case Form::raw32:
-            return form_detail::widen(form_detail::half(word.payload(), index),
-                                      shape.cluster_bits);
-        case Form::raw64: return word.payload()[index].load(std::memory_order_acquire);
-        case Form::absent: break;
+            return form_detail::widen(form_detail::half(word.payload(), index), shape.cluster_bits);
+        case Form::raw64:
+            return word.payload()[index].load(std::memory_order_acquire);
+        case Form::absent:
+            break;
     }
     return kUnallocatedEntry;
 }

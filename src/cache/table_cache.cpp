@@ -24,8 +24,8 @@ Result<std::unique_ptr<TableCache>> TableCache::create(BlockFile& file, SharedBu
                                                        const Geometry& geometry,
                                                        const EntryJudge& judge,
                                                        const TableCacheOptions& options) {
-    std::unique_ptr<TableCache> cache(
-        new (std::nothrow) TableCache(file, budget, geometry, judge, options));
+    std::unique_ptr<TableCache> cache(new (std::nothrow)
+                                          TableCache(file, budget, geometry, judge, options));
     if (cache == nullptr || cache->l1_.data() == nullptr || cache->leaves_.data() == nullptr ||
         cache->scratch_ == nullptr) {
         return std::unexpected(Error::out_of_memory());
@@ -35,7 +35,10 @@ Result<std::unique_ptr<TableCache>> TableCache::create(BlockFile& file, SharedBu
 
 TableCache::TableCache(BlockFile& file, SharedBudget& budget, const Geometry& geometry,
                        const EntryJudge& judge, const TableCacheOptions& options)
-    : file_(file), budget_(budget), geometry_(geometry), judge_(judge),
+    : file_(file),
+      budget_(budget),
+      geometry_(geometry),
+      judge_(judge),
       readahead_(std::max(options.readahead_slices, 1U)) {
     QED_ASSERT(std::has_single_bit(options.slice_bytes) && options.slice_bytes >= 512 &&
                options.slice_bytes <= SliceArena::kMaxBytes);
@@ -50,9 +53,9 @@ TableCache::TableCache(BlockFile& file, SharedBudget& budget, const Geometry& ge
     const std::uint64_t most_bytes = geometry.max_image_bytes();
     const std::uint64_t most_slices = ((most_bytes - 1) >> slice_bits_) + 1;
     const auto slice_count_bits = static_cast<unsigned>(std::bit_width(most_slices - 1));
-    leaf_bits_ = std::max(kMinLeafBits, slice_count_bits > kMaxLeafCountBits
-                                            ? slice_count_bits - kMaxLeafCountBits
-                                            : 0U);
+    leaf_bits_ =
+        std::max(kMinLeafBits,
+                 slice_count_bits > kMaxLeafCountBits ? slice_count_bits - kMaxLeafCountBits : 0U);
     l1_ = ZeroedArray<std::atomic<Entry>>(geometry.l1_entries_used(most_bytes));
     leaves_ = ZeroedArray<std::atomic<Leaf*>>(((most_slices - 1) >> leaf_bits_) + 1);
     scratch_.reset(new (std::nothrow) Entry[shape_.entries()]);
@@ -122,13 +125,13 @@ Lookup TableCache::find(GuestOffset at, std::uint64_t length) noexcept {
 
 Lookup TableCache::find_in_word(SliceWord word, GuestOffset at,
                                 std::uint64_t length) const noexcept {
-    const auto index = static_cast<std::uint32_t>(geometry_.cluster_index(at)) &
-                       (shape_.entries() - 1);
+    const auto index =
+        static_cast<std::uint32_t>(geometry_.cluster_index(at)) & (shape_.entries() - 1);
     const Entry first = read_entry(word, index, shape_);
     const std::uint64_t in_cluster = geometry_.in_cluster(at);
     const std::uint64_t clusters = ((in_cluster + length - 1) >> geometry_.cluster_bits()) + 1;
-    const auto limit = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(clusters, shape_.entries() - index));
+    const auto limit =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(clusters, shape_.entries() - index));
     const std::uint32_t run = limit == 1 ? 1 : run_length(word, index, limit, first);
     return describe(first, run, at, length);
 }
@@ -167,8 +170,7 @@ Lookup TableCache::find_in_l1(GuestOffset at, std::uint64_t length) const noexce
     const Entry table = l1(index);
     if (is_data_entry(table)) return {.kind = Lookup::Kind::miss};
     Lookup found;
-    found.kind =
-        table == kUnallocatedEntry ? Lookup::Kind::unallocated : Lookup::Kind::bad_l1;
+    found.kind = table == kUnallocatedEntry ? Lookup::Kind::unallocated : Lookup::Kind::bad_l1;
     const unsigned span_bits = geometry_.table_span_bits();
     const std::uint64_t left_here =
         geometry_.table_span_bytes() - (at.value & (geometry_.table_span_bytes() - 1));
@@ -190,7 +192,9 @@ Entry SliceRef::entry(std::uint32_t index) const noexcept {
     return read_entry(record_->word, index, cache_->shape_);
 }
 
-bool SliceRef::is_detached() const noexcept { return cache_->is_detached(*record_); }
+bool SliceRef::is_detached() const noexcept {
+    return cache_->is_detached(*record_);
+}
 
 void TableCache::release(SliceRecord& record) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
@@ -453,8 +457,8 @@ void TableCache::reset_uses(Evictable& entry) noexcept {
 }
 
 std::uint64_t TableCache::ghost_key(Evictable& entry) noexcept {
-    const Leaf& leaf = entry.is_leaf ? static_cast<Leaf&>(entry)
-                                     : *static_cast<SliceRecord&>(entry).leaf;
+    const Leaf& leaf =
+        entry.is_leaf ? static_cast<Leaf&>(entry) : *static_cast<SliceRecord&>(entry).leaf;
     const std::uint64_t slice = (leaf.index << leaf.cache->leaf_bits_) +
                                 (entry.is_leaf ? 0 : static_cast<SliceRecord&>(entry).slot);
     const auto cache = reinterpret_cast<std::uintptr_t>(leaf.cache);

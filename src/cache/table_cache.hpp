@@ -49,12 +49,12 @@ struct PinRequest : Waiter {
 /// the holder of a pin may read through `word`.
 struct SliceRecord : Evictable {
     Leaf* leaf = nullptr;
-    SliceWord word;             ///< what the pins see; the directory's, unless detached
-    std::uint32_t slot = 0;     ///< in the leaf
+    SliceWord word;          ///< what the pins see; the directory's, unless detached
+    std::uint32_t slot = 0;  ///< in the leaf
     std::uint32_t pins = 0;
-    bool detached = false;      ///< dropped while held: no longer in the directory
-    bool loading = false;       ///< being read; nobody sees the slice yet
-    WaiterQueue waiters;        ///< PinRequests that share the read
+    bool detached = false;  ///< dropped while held: no longer in the directory
+    bool loading = false;   ///< being read; nobody sees the slice yet
+    WaiterQueue waiters;    ///< PinRequests that share the read
 };
 
 /// A pin on a slice: it is not evicted, and its entries can be read and updated. Move-only; lets
@@ -87,12 +87,12 @@ private:
 /// What the tables say about the first bytes of a guest range.
 struct Lookup {
     enum class Kind : std::uint8_t {
-        miss,         ///< not in memory: load()
+        miss,  ///< not in memory: load()
         unallocated,
         zero,
         data,
-        bad_l1,       ///< the L1 entry breaks the format's rules
-        bad_l2,       ///< the L2 entry does
+        bad_l1,  ///< the L1 entry breaks the format's rules
+        bad_l2,  ///< the L2 entry does
     } kind = Kind::miss;
     std::uint64_t file_offset = 0;
     std::uint64_t length = 0;  ///< bytes that the answer holds for; at most what was asked
@@ -162,8 +162,8 @@ public:
     SliceRef try_pin(std::uint64_t slice) noexcept;
 
     /// After the write of these entries to the file succeeded: readers see them from here on.
-    void publish(const SliceRef& slice, std::uint32_t first, std::span<const Entry> entries)
-        noexcept;
+    void publish(const SliceRef& slice, std::uint32_t first,
+                 std::span<const Entry> entries) noexcept;
     /// After a failed write: what the file holds is unknown, so the slice leaves the cache and
     /// is read again when next needed. Its holders keep what they have.
     void drop(std::uint64_t slice) noexcept;
@@ -239,16 +239,16 @@ private:
     const Geometry geometry_;
     const EntryJudge& judge_;
     SliceShape shape_;
-    unsigned slice_bits_;             // guest bytes that a slice maps
+    unsigned slice_bits_;  // guest bytes that a slice maps
     unsigned slices_per_table_bits_;
-    unsigned leaf_bits_;              // slices in a leaf
+    unsigned leaf_bits_;  // slices in a leaf
     std::uint32_t readahead_;
     ZeroedArray<std::atomic<Entry>> l1_;
     ZeroedArray<std::atomic<Leaf*>> leaves_;
     CacheCounters counters_;
     // Guarded by the budget's lock:
-    Leaf* spare_leaves_ = nullptr;    // linked by `newer`
-    std::uint64_t leaf_limit_ = 0;    // no leaf at or above this index
+    Leaf* spare_leaves_ = nullptr;  // linked by `newer`
+    std::uint64_t leaf_limit_ = 0;  // no leaf at or above this index
     std::unique_ptr<Entry[]> scratch_;
     std::uint64_t tag_ = 0;
     std::uint64_t last_read_ = ~std::uint64_t{0};  // last slice of the latest read
@@ -256,7 +256,7 @@ private:
     std::uint64_t slices_ = 0;
     std::uint64_t pinned_ = 0;
     std::uint64_t loads_ = 0;
-    TableCache* next_ = nullptr;      // in the budget's list
+    TableCache* next_ = nullptr;  // in the budget's list
     TableCache* previous_ = nullptr;
 };
 
