@@ -40,15 +40,21 @@ if ((EUID != 0)); then
     as_root=(sudo)
 fi
 
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
 apt_get() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get -y -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@"
+        apt-get -y -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1
+}
+install_missing() {
+    apt_get install --no-install-recommends "${missing[@]}"
 }
 
 echo "install-packages: installing ${missing[*]}"
 # Package lists may be absent or older than the archive: refresh them when the first try fails.
-if ! apt_get install --no-install-recommends "${missing[@]}"; then
-    echo "install-packages: trying once more with fresh package lists"
-    apt_get update
-    apt_get install --no-install-recommends "${missing[@]}"
+if ! install_missing && ! { apt_get update && install_missing; }; then
+    cat "$log" >&2
+    echo "install-packages: apt-get failed, see above" >&2
+    exit 1
 fi
+echo "install-packages: done"

@@ -89,6 +89,8 @@ case "$mode" in
         build dev
         stage "clang: build with thread-safety analysis"
         build clang
+        stage "clang: static analysis"
+        scripts/lint.sh
         for sanitizer in asan tsan; do
             stage "$sanitizer: unit and stress tests"
             build "$sanitizer" tests_fast tests_stress
