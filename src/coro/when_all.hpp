@@ -22,6 +22,7 @@ struct FanOut {
     Executor* home = nullptr;
     std::coroutine_handle<> parent;
     std::size_t running = 0;
+    bool exhausted = false;
     std::optional<Error> first_error;
 
     void fail_with(Error error) noexcept {
@@ -42,10 +43,6 @@ public:
             return Lane(std::coroutine_handle<promise_type>::from_promise(*this));
         }
         static Lane get_return_object_on_allocation_failure() noexcept { return Lane({}); }
-        static void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-            return ::operator new(bytes, std::nothrow);
-        }
-        static void operator delete(void* frame) noexcept { ::operator delete(frame); }
 
         struct FinalAwaiter {
             bool await_ready() const noexcept { return false; }
@@ -85,10 +82,14 @@ private:
 
 template <class Next>
 Lane run_lane(FanOut& shared, Next& next) {
-    while (!shared.first_error) {
+    while (!shared.exhausted && !shared.first_error) {
         std::optional<Task<Result<void>>> task = next();
-        if (!task) break;
-        Result<void> done = co_await *task;
+        if (!task) {
+            shared.exhausted = true;
+            break;
+        }
+        Task<Result<void>>& started = *task;  // g++ 12 copies the operand of `co_await *task`
+        Result<void> done = co_await started;
         if (!done) shared.fail_with(std::move(done.error()));
     }
 }
