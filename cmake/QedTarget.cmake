@@ -74,10 +74,7 @@ function(qed_test name)
         set(arg_TIMEOUT 120)
     endif()
     add_executable(${name} ${arg_SOURCES})
-    foreach(label IN LISTS arg_LABELS)  # `cmake --build ... --target tests_fast` and so on
-        if(NOT TARGET tests_${label})
-            add_custom_target(tests_${label})
-        endif()
+    foreach(label IN LISTS arg_LABELS)
         add_dependencies(tests_${label} ${name})
     endforeach()
     set_target_properties(${name} PROPERTIES
