@@ -65,7 +65,8 @@ TEST(HeaderCodecTest, FieldsAreWhereTheFormatPutsThem) {
 RC_GTEST_PROP(HeaderCodecTest, WhateverFollowsTheMagicSurvivesARoundTrip,
               (const std::vector<std::uint8_t>& noise)) {
     std::array<std::byte, kHeaderBytes> raw{};
-    std::memcpy(raw.data(), noise.data(), std::min(noise.size(), raw.size()));
+    const auto bytes = std::as_bytes(std::span(noise));
+    std::ranges::copy(bytes.first(std::min(bytes.size(), raw.size())), raw.begin());
     std::memcpy(raw.data(), "QED\0", 4);
     const auto header = decode_header(raw);
     RC_ASSERT(header.has_value());
