@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+
+#include "cli/check_text.hpp"
+#include "cli/commands.hpp"
+#include "cli/disk.hpp"
+#include "cli/progress.hpp"
+#include "qed/check.hpp"
+
+namespace qed::cli {
+namespace {
+
+constexpr int kExitNoCheck = 63;
+
+struct CheckArgs {
+    std::string file;
+    std::string format;
+    std::string repair;
+    std::string cache = "writeback";
+    bool shared = false;
+    OutputArgs output;
+    ProgressArgs progress;
+};
+
+Result<DiskArgs> disk_args_of(const CheckArgs& args) {
+    auto cache = parse_cache_mode(args.cache, "-T");
+    if (!cache) return pass(cache);
+    DiskArgs open;
+    open.format = args.format;
+    open.shared = args.shared;
+    open.writable = !args.repair.empty();
+    open.cache = *cache;
+    if (open.writable && open.shared) {
+        return fail(Errc::invalid_argument, "-U looks beside a writer; it cannot repair (-r)");
+    }
+    return open;
+}
+
+Result<CheckReport> check(BlockFile& file, const CheckArgs& args, Console& console, Repair repair) {
+    Progress progress(console, args.progress);
+    CheckOptions options;
+    options.repair = repair;
+    options.progress = Progress::callback;
+    options.progress_context = &progress;
+    auto report = sync_wait(check_file(file, options));
+    progress.finish(report.has_value());
+    return report;
+}
+
+int run_check(const CheckArgs& args, Console& console) {
+    auto path = plain_path(args.file);
+    if (!path) return console.fail(path.error());
+    auto open = disk_args_of(args);
+    if (!open) return console.fail(open.error());
+    auto file = open_locked(*path, *open);
+    if (!file) return console.fail(file.error());
+    auto format = args.format.empty() ? probe_format(*path) : Result<std::string>(args.format);
+    if (!format) return console.fail(format.error());
+    if (*format != "qed") {
+        console.fail(fmt::format("'{}' has format {}, which has no checks", *path, *format));
+        return kExitNoCheck;
+    }
+
+    Repair repair = Repair::none;
+    if (args.repair == "leaks") repair = Repair::leaks;
+    if (args.repair == "all") repair = Repair::all;
+    auto report = check(**file, args, console, repair);
+    if (!report) return console.fail(report.error());
+    const CheckReport first = *report;
+    const bool changed = first.corruptions_fixed + first.leaks_fixed > 0;
+    if (changed) {
+        // What was repaired has to hold up to a second look.
+        report = check(**file, args, console, Repair::none);
+        if (!report) return console.fail(report.error());
+    }
+    if (args.output.json()) {
+        console.write(check_json(args.file, first, *report));
+    } else if (!args.progress.quiet) {
+        console.write(check_text(first, *report));
+    }
+    return check_exit_status(*report);
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, Console& console) {
+    auto args = std::make_shared<CheckArgs>();
+    CLI::App& command = add_command(
+        app, "check", "Verify an image's tables; repair them if told",
+        "  qed check -r leaks disk.qed\n"
+        "Exit status: 0 sound, 1 the check failed, 2 corrupt, 3 leaks, 63 not a QED image");
+    command.add_option("file", args->file, "The image")->required()->type_name("");
+    command.add_option("-f", args->format, "Format: qed; default: by the file's first bytes")
+        ->type_name("FMT");
+    command.add_option("-r,--repair", args->repair, "leaks: reclaim lost space; all: everything")
+        ->check(CLI::IsMember({"leaks", "all"}))
+        ->type_name("WHAT");
+    command.add_option("-T", args->cache, "Cache mode for reading, as none")->type_name("MODE");
+    add_output_option(command, args->output);
+    command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
+    add_progress_options(command, args->progress);
+    refuse_objects(command);
+    refuse_image_opts(command);
+    on_run(command, console, args, run_check);
+}
+
+}  // namespace qed::cli

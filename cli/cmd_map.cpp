@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <optional>
+
+#include "cli/commands.hpp"
+#include "cli/disk.hpp"
+#include "cli/map_text.hpp"
+#include "cli/sizes.hpp"
+
+namespace qed::cli {
+namespace {
+
+struct MapArgs {
+    std::string file;
+    std::string format;
+    std::string start;
+    std::string length;
+    bool shared = false;
+    OutputArgs output;
+    BackingArgs backing;
+};
+
+struct Range {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+};
+
+Result<Range> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
+    Range range{0, disk_bytes};
+    if (!args.start.empty()) {
+        auto start = parse_size(args.start, "--start-offset");
+        if (!start) return pass(start);
+        range.begin = *start;
+    }
+    if (!args.length.empty()) {
+        auto length = parse_size(args.length, "--max-length");
+        if (!length) return pass(length);
+        // Neither exceeds 2^63, so the sum fits.
+        range.end = std::min(disk_bytes, range.begin + *length);
+    }
+    if (range.begin > disk_bytes) {
+        return fail(Errc::out_of_range,
+                    fmt::format("--start-offset: {} lies past the end of the disk at {}",
+                                range.begin, disk_bytes));
+    }
+    return range;
+}
+
+/// Hands every extent of the range to `text`, neighbours that continue each other as one.
+Result<void> walk(Image& image, Range range, MapText& text) {
+    std::optional<MapLine> run;
+    while (range.begin < range.end) {
+        auto extent = image.map_blocking(GuestOffset{range.begin}, range.end - range.begin);
+        if (!extent) return pass(extent);
+        range.begin += extent->length;
+        const MapLine line = map_line(image, *extent);
+        if (run && continues(*run, line)) {
+            run->extent.length += extent->length;
+            continue;
+        }
+        if (run) text.add(*run);
+        run = line;
+    }
+    if (run) text.add(*run);
+    return {};
+}
+
+int run_map(const MapArgs& args, Console& console) {
+    std::string storage;
+    auto policy = make_backing_policy(args.backing, storage);
+    if (!policy) return console.fail(policy.error());
+    DiskArgs open;
+    open.format = args.format;
+    open.shared = args.shared;
+    open.backing = *policy;
+    auto disk = open_disk(args.file, open);
+    if (!disk) return console.fail(disk.error());
+    auto range = range_of(args, disk->image->size());
+    if (!range) return console.fail(range.error());
+
+    MapText text(args.output.json(), console);
+    if (auto done = walk(*disk->image, *range, text); !done) {
+        console.flush();
+        return console.fail(done.error());
+    }
+    text.end();
+    return kExitOk;
+}
+
+}  // namespace
+
+void add_map(CLI::App& app, Console& console) {
+    auto args = std::make_shared<MapArgs>();
+    CLI::App& command = add_command(app, "map", "Show where the data of a disk is",
+                                    "  qed map --output=json clone.qed");
+    command.add_option("file", args->file, "The image")->required()->type_name("");
+    command
+        .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
+        ->type_name("FMT");
+    command.add_option("-s,--start-offset", args->start, "First byte of the disk to show")
+        ->type_name("SIZE");
+    command.add_option("-l,--max-length", args->length, "How much to show")->type_name("SIZE");
+    add_output_option(command, args->output);
+    command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
+    add_backing_options(command, args->backing);
+    refuse_objects(command);
+    refuse_image_opts(command);
+    on_run(command, console, args, run_map);
+}
+
+}  // namespace qed::cli

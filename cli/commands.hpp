@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/options.hpp"
+
+namespace qed::cli {
+
+void add_create(CLI::App& app, Console& console);
+void add_info(CLI::App& app, Console& console);
+void add_map(CLI::App& app, Console& console);
+void add_check(CLI::App& app, Console& console);
+void add_convert(CLI::App& app, Console& console);
+void add_bench(CLI::App& app, Console& console);
+/// Commands of qemu-img that QED images have no use for: each says what to do instead.
+void add_refused(CLI::App& app, Console& console);
+
+/// Fills `app` with all commands.
+void add_commands(CLI::App& app, Console& console);
+/// The program: parses, runs the command, and gives the exit status.
+int run_program(int argc, const char* const* argv, Console& console);
+
+}  // namespace qed::cli

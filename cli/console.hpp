@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "qed/error.hpp"
+
+namespace qed::cli {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitError = 1;
+
+/// Where a command prints: results on `out`, everything else on `err`.
+class Console {
+public:
+    Console(std::FILE* out, std::FILE* err);
+    Console(const Console&) = delete;
+    Console& operator=(const Console&) = delete;
+
+    template <class... Args>
+    void print(fmt::format_string<Args...> format, Args&&... args) {
+        write(fmt::format(format, std::forward<Args>(args)...));
+    }
+    void write(std::string_view text);
+    /// `qed: <message>` on the error stream. \returns kExitError
+    int fail(const Error& error);
+    int fail(std::string_view message);
+    void warn(std::string_view message);
+    /// Text on the error stream as it is: progress.
+    void write_error(std::string_view text);
+
+    void flush();
+
+    bool out_is_terminal() const { return out_is_terminal_; }
+    bool err_is_terminal() const { return err_is_terminal_; }
+    /// Sends out what is buffered. \returns `status`, or kExitError when output was lost.
+    int finish(int status);
+
+    int exit_status = kExitOk;  ///< set by the command that ran
+
+private:
+    std::FILE* out_;
+    std::FILE* err_;
+    bool out_is_terminal_;
+    bool err_is_terminal_;
+    int write_errno_ = 0;
+};
+
+/// Ctrl-C and TERM while a long operation runs: the first one asks it to stop cleanly, the second
+/// one ends the program at once.
+class Interrupts {
+public:
+    /// Starts to watch; without it signals have their usual effect.
+    static void watch();
+    static bool requested();
+    /// Whether USR1 asked for a line of progress since the last call.
+    static bool progress_wanted();
+    /// Ends the program by the signal that was caught, after the clean-up is done. Returns when
+    /// there was none.
+    static void die();
+};
+
+}  // namespace qed::cli

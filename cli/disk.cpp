@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/disk.hpp"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "qed/file_lock.hpp"
+#include "qed/files.hpp"
+
+namespace qed::cli {
+namespace {
+
+struct Magic {
+    std::string_view bytes;
+    std::string_view format;
+};
+
+// Only formats whose first bytes cannot be mistaken.
+constexpr std::array<Magic, 8> kMagics = {{
+    {{"QED\0", 4}, "qed"},
+    {"QFI\xfb", "qcow2"},
+    {"KDMV", "vmdk"},
+    {"COWD", "vmdk"},
+    {"# Disk DescriptorFile", "vmdk"},
+    {"vhdxfile", "vhdx"},
+    {"conectix", "vpc"},
+    {"LUKS\xba\xbe", "luks"},
+}};
+constexpr std::uint64_t kVdiSignatureAt = 64;
+constexpr std::string_view kVdiSignature = "\x7f\x10\xda\xbe";
+
+std::string_view format_of(std::string_view start) {
+    for (const Magic& magic : kMagics) {
+        if (start.starts_with(magic.bytes)) return magic.format;
+    }
+    if (start.size() >= kVdiSignatureAt + kVdiSignature.size() &&
+        start.substr(kVdiSignatureAt).starts_with(kVdiSignature)) {
+        return "vdi";
+    }
+    return "raw";
+}
+
+FileOptions file_options(const DiskArgs& args) {
+    FileOptions options;
+    options.writable = args.writable;
+    options.direct = args.cache.direct;
+    options.sync = args.cache.sync;
+    options.ignore_flush = args.cache.ignore_flush;
+    return options;
+}
+
+LockRole lock_role(const DiskArgs& args) {
+    if (args.writable) return LockRole::writer;
+    return args.shared ? LockRole::shared_reader : LockRole::reader;
+}
+
+OpenOptions image_options(const DiskArgs& args) {
+    OpenOptions options;
+    options.writable = args.writable;
+    options.direct = args.cache.direct;
+    options.sync = args.cache.sync;
+    options.ignore_flush = args.cache.ignore_flush;
+    options.open_backing = args.open_backing;
+    options.lock = args.shared && !args.writable ? LockMode::force_shared : LockMode::normal;
+    options.order = args.order;
+    options.backing = args.backing;
+    return options;
+}
+
+std::unexpected<Error> cannot_open(const std::string& path, Error error) {
+    if (error.message().find(path) != std::string::npos) return std::unexpected(std::move(error));
+    return std::unexpected(std::move(error).with_context(fmt::format("opening '{}'", path)));
+}
+
+}  // namespace
+
+Result<std::string> plain_path(std::string_view name) {
+    if (name.empty()) return fail(Errc::invalid_argument, "the name of an image is empty");
+    if (name.starts_with("file:")) {
+        name.remove_prefix(5);
+        return std::string(name);
+    }
+    if (name.starts_with("json:")) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}': QEMU's json: names are not supported; give the file's name "
+                                "and its format with -f",
+                                name));
+    }
+    // As for qemu-img, a colon before the first slash makes a protocol; ./ in front makes a name.
+    const std::size_t colon = name.find(':');
+    if (colon != std::string_view::npos && colon < name.find('/')) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}': protocol '{}' is not supported; write ./{} if this is a "
+                                "file's name",
+                                name, name.substr(0, colon), name));
+    }
+    return std::string(name);
+}
+
+Result<std::string> probe_format(const std::string& path) {
+    auto file = open_file(path, FileOptions{});
+    if (!file) return cannot_open(path, std::move(file.error()));
+    std::array<std::byte, 512> start{};
+    if (auto done = (*file)->read(FileOffset{0}, start).run_blocking(); !done) {
+        return cannot_open(path, std::move(done.error()));
+    }
+    return std::string(
+        format_of(std::string_view(reinterpret_cast<const char*>(start.data()), start.size())));
+}
+
+Result<std::string> known_format(std::string_view format, std::string_view option) {
+    if (format == "raw" || format == "qed") return std::string(format);
+    return fail(
+        Errc::unsupported,
+        fmt::format("{}: format '{}' is not supported here, only raw and qed", option, format));
+}
+
+std::string default_output_format(std::string_view path) {
+    return path.ends_with(".qed") ? "qed" : "raw";
+}
+
+Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const DiskArgs& args) {
+    auto file = open_file(path, file_options(args));
+    if (!file) return cannot_open(path, std::move(file.error()));
+    if (auto locked = FileLock::acquire((*file)->descriptor(), lock_role(args), path); !locked) {
+        return pass(locked);
+    }
+    return file;
+}
+
+Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
+    auto path = plain_path(name);
+    if (!path) return pass(path);
+    Disk disk;
+    disk.path = *path;
+    disk.probed = args.format.empty();
+    auto format = disk.probed ? probe_format(*path) : Result<std::string>(args.format);
+    if (!format) return pass(format);
+    if (*format != "raw" && *format != "qed") {
+        if (auto known = known_format(*format, fmt::format("'{}'", *path)); !known) {
+            return pass(known);
+        }
+    }
+    disk.format = *format;
+    if (disk.format == "qed") {
+        auto image = Image::open(*path, image_options(args));
+        if (!image) return cannot_open(*path, std::move(image.error()));
+        disk.image = std::move(*image);
+        return disk;
+    }
+    auto file = open_locked(*path, args);
+    if (!file) return pass(file);
+    auto image = Image::open_raw(std::move(*file));
+    if (!image) return cannot_open(*path, std::move(image.error()));
+    disk.image = std::move(*image);
+    return disk;
+}
+
+Result<std::uint64_t> allocated_bytes(BlockFile& file) {
+    struct stat status{};
+    if (fstat(file.descriptor(), &status) != 0) {
+        return std::unexpected(Error::from_errno(errno, fmt::format("stat of {}", file.name())));
+    }
+    return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
+}  // namespace qed::cli

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/map_text.hpp"
+
+#include <iterator>
+#include <string>
+#include <string_view>
+
+namespace qed::cli {
+namespace {
+
+constexpr std::size_t kWriteBytes = 64U << 10U;
+
+/// `0x10000`, and `0` for zero.
+std::string hexadecimal(std::uint64_t value) {
+    return value == 0 ? "0" : fmt::format("{:#x}", value);
+}
+
+}  // namespace
+
+MapLine map_line(const Image& top, const MappedExtent& extent) {
+    MapLine line{extent, extent.data};
+    const Image* layer = &top;
+    for (unsigned depth = 0; depth < extent.depth && layer != nullptr; ++depth) {
+        layer = layer->backing();
+    }
+    if (extent.present && layer != nullptr && layer->is_raw()) {
+        line.has_offset = true;
+        line.extent.file_offset = FileOffset{extent.start};
+    }
+    return line;
+}
+
+bool continues(const MapLine& run, const MapLine& next) {
+    const MappedExtent& a = run.extent;
+    const MappedExtent& b = next.extent;
+    if (a.start + a.length != b.start || a.depth != b.depth) return false;
+    if (a.data != b.data || a.zero != b.zero || a.present != b.present) return false;
+    if (run.has_offset != next.has_offset) return false;
+    return !run.has_offset || a.file_offset + a.length == b.file_offset;
+}
+
+MapText::MapText(bool json, Console& console) : json_(json), console_(console) {
+    if (!json_) {
+        fmt::format_to(std::back_inserter(text_), "{:<16}{:<16}{:<16}{}\n", "Offset", "Length",
+                       "Mapped to", "File");
+    } else {
+        text_.push_back('[');
+    }
+}
+
+void MapText::add(const MapLine& line) {
+    if (json_) {
+        add_json(line);
+    } else if (line.extent.data && !line.extent.zero) {
+        add_human(line);
+    }
+    if (text_.size() >= kWriteBytes) {
+        console_.write({text_.data(), text_.size()});
+        text_.clear();
+    }
+}
+
+void MapText::add_json(const MapLine& line) {
+    const MappedExtent& extent = line.extent;
+    const auto out = std::back_inserter(text_);
+    fmt::format_to(out,
+                   R"({}{{ "start": {}, "length": {}, "depth": {}, "present": {}, "zero": {}, )"
+                   R"("data": {})",
+                   count_ == 0 ? "" : ",\n", extent.start, extent.length, extent.depth,
+                   extent.present, extent.zero, extent.data);
+    if (line.has_offset) fmt::format_to(out, R"(, "offset": {})", extent.file_offset.value);
+    text_.push_back('}');
+    ++count_;
+}
+
+void MapText::add_human(const MapLine& line) {
+    const MappedExtent& extent = line.extent;
+    fmt::format_to(std::back_inserter(text_), "{:<16}{:<16}{:<16}{}\n", hexadecimal(extent.start),
+                   hexadecimal(extent.length), hexadecimal(extent.file_offset.value),
+                   extent.file_name);
+}
+
+void MapText::end() {
+    if (json_) {
+        constexpr std::string_view tail = "]\n";
+        text_.append(tail.data(), tail.data() + tail.size());
+    }
+    console_.write({text_.data(), text_.size()});
+    text_.clear();
+}
+
+}  // namespace qed::cli

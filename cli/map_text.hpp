@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+
+#include "cli/console.hpp"
+#include "qed/image.hpp"
+
+namespace qed::cli {
+
+/// An extent, and whether its bytes have a place in a file (holes of raw files have).
+struct MapLine {
+    MappedExtent extent;
+    bool has_offset = false;
+};
+MapLine map_line(const Image& top, const MappedExtent& extent);
+/// Whether `next` lies directly behind `run` and says the same of its bytes.
+bool continues(const MapLine& run, const MapLine& next);
+
+/// Prints extents as `qemu-img map` does, in large pieces: maps have many lines.
+class MapText {
+public:
+    MapText(bool json, Console& console);
+    void add(const MapLine& line);
+    void end();
+
+private:
+    void add_json(const MapLine& line);
+    void add_human(const MapLine& line);
+
+    bool json_;
+    Console& console_;
+    fmt::memory_buffer text_;
+    std::uint64_t count_ = 0;
+};
+
+}  // namespace qed::cli

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qed/image.hpp"
+
+namespace qed::cli {
+
+/// A disk to be made, as create and convert describe it with -o, -b and a size.
+struct NewDisk {
+    std::string format;
+    std::optional<std::uint64_t> bytes;
+    std::uint32_t cluster_bytes = kDefaultClusterBytes;
+    std::uint32_t table_clusters = kDefaultTableClusters;
+    bool table_clusters_stated = false;
+    std::string backing_name;
+    std::string backing_format;  ///< raw or qed
+    std::string preallocation;   ///< empty: off
+    bool check_backing = true;
+    bool exclusive = false;
+};
+
+/// From `-o` lists. \errors invalid_argument, unsupported
+Result<NewDisk> parse_new_disk(const std::string& format, const std::vector<std::string>& options);
+/// What `-o help` prints.
+std::string new_disk_options_help(const std::string& format);
+
+/// Checks that everything needed is stated, takes the size from the backing file where none is,
+/// and rounds it up to whole sectors.
+Result<void> resolve_new_disk(const std::string& path, NewDisk& disk);
+/// `fmt=qed size=1073741824 cluster_size=65536`, as qemu-img writes it.
+std::string describe_new_disk(const NewDisk& disk);
+/// Set where QEMU 7.2 cannot open an image of this geometry.
+std::optional<std::string> compatibility_warning(const NewDisk& disk);
+/// The options for Image::create; they point into `disk`.
+CreateOptions create_options(const NewDisk& disk);
+
+/// Makes it, replacing what is at `path` unless `exclusive`.
+Result<void> create_disk(const std::string& path, const NewDisk& disk);
+
+/// `name` as it stands in a header, seen from the folder of `image_path`.
+std::string resolve_backing_name(const std::string& image_path, const std::string& name);
+
+}  // namespace qed::cli
