@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/qed_parser.hpp"
+
+#include <bit>
+
+#include <fmt/format.h>
+
+namespace qed::sim {
+
+namespace {
+
+constexpr std::uint32_t kMagic = 0x00444551;
+constexpr std::uint64_t kBackingFile = 1;
+constexpr std::uint64_t kNeedCheck = 2;
+
+class Parser {
+public:
+    Parser(const FileContent& file, ParsedImage& image) : file_(file), image_(image) {}
+
+    void run() {
+        if (!parse_header()) return;
+        image_.is_usable = true;
+        owners_.assign(file_.size() / image_.cluster_bytes, nullptr);
+        claim(0, header_clusters_, "the header");
+        if (!claim(l1_offset_, table_clusters_, "the L1 table")) return;
+        for (std::uint64_t index = 0; index < image_.table_entries; ++index) {
+            const std::uint64_t table = file_.load64(l1_offset_ + index * 8);
+            if (table == 0) continue;
+            if (claim(table, table_clusters_, "an L2 table")) parse_table(index, table);
+        }
+        for (const char* owner : owners_) {
+            if (owner == nullptr) ++image_.leaked_clusters;
+        }
+    }
+
+private:
+    bool parse_header() {
+        const std::uint64_t cluster_bytes = file_.load32(4);
+        table_clusters_ = file_.load32(8);
+        header_clusters_ = file_.load32(12);
+        const std::uint64_t features = file_.load64(16);
+        l1_offset_ = file_.load64(40);
+        image_.image_bytes = file_.load64(48);
+        const bool is_sane = file_.load32(0) == kMagic && std::has_single_bit(cluster_bytes) &&
+                             cluster_bytes >= 4096 && cluster_bytes <= (1U << 26) &&
+                             std::has_single_bit(table_clusters_) && table_clusters_ <= 16 &&
+                             header_clusters_ != 0;
+        if (!is_sane) {
+            image_.faults.emplace_back("the header makes no sense");
+            return false;
+        }
+        image_.cluster_bytes = cluster_bytes;
+        image_.table_entries = table_clusters_ * cluster_bytes / 8;
+        image_.has_backing = (features & kBackingFile) != 0;
+        image_.needs_check = (features & kNeedCheck) != 0;
+        return true;
+    }
+
+    /// Notes that `clusters` clusters from `offset` belong to `owner`. False: they cannot.
+    bool claim(std::uint64_t offset, std::uint64_t clusters, const char* owner) {
+        const std::uint64_t bytes = clusters * image_.cluster_bytes;
+        if (offset % image_.cluster_bytes != 0) {
+            image_.faults.push_back(fmt::format("{} at {:#x} is not aligned", owner, offset));
+            return false;
+        }
+        if (offset + bytes > file_.size()) {
+            image_.faults.push_back(fmt::format("{} at {:#x} is not inside the file of {:#x} bytes",
+                                                owner, offset, file_.size()));
+            return false;
+        }
+        bool is_free = true;
+        for (std::uint64_t index = 0; index < clusters; ++index) {
+            const char*& slot = owners_[offset / image_.cluster_bytes + index];
+            if (slot != nullptr) {
+                image_.faults.push_back(fmt::format("cluster {:#x} is {} and {}",
+                                                    offset + index * image_.cluster_bytes, slot,
+                                                    owner));
+                is_free = false;
+            }
+            slot = owner;
+        }
+        return is_free;
+    }
+
+    void parse_table(std::uint64_t l1_index, std::uint64_t table) {
+        for (std::uint64_t index = 0; index < image_.table_entries; ++index) {
+            const std::uint64_t at = table + index * 8;
+            if (index % 512 == 0 && file_.next_data(at) >= at + 4096) {
+                index += 511;  // a page without any entry
+                continue;
+            }
+            const std::uint64_t entry = file_.load64(at);
+            if (entry == 0) continue;
+            image_.entries[l1_index * image_.table_entries + index] = entry;
+            if (entry != 1) claim(entry, 1, "a data cluster");
+        }
+    }
+
+    const FileContent& file_;
+    ParsedImage& image_;
+    std::uint64_t table_clusters_ = 0;
+    std::uint64_t header_clusters_ = 0;
+    std::uint64_t l1_offset_ = 0;
+    std::vector<const char*> owners_;  // by cluster of the file
+};
+
+}  // namespace
+
+ParsedImage parse_qed(const FileContent& file) {
+    ParsedImage image;
+    Parser(file, image).run();
+    return image;
+}
+
+}  // namespace qed::sim

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/file_content.hpp"
+
+namespace qed::sim {
+
+/// What a QED file says, read without any of libqed: the second opinion about every file that the
+/// engine leaves behind (docs/format.md sections 1 to 3).
+struct ParsedImage {
+    bool is_usable = false;  ///< the header makes sense
+    bool needs_check = false;
+    bool has_backing = false;
+    std::uint64_t cluster_bytes = 0;
+    std::uint64_t table_entries = 0;
+    std::uint64_t image_bytes = 0;
+    /// L2 entries that are not 0, by guest cluster: 1 or a file offset.
+    std::map<std::uint64_t, std::uint64_t> entries;
+    std::uint64_t leaked_clusters = 0;
+    /// Broken rules: clusters named twice, offsets that are not aligned or not inside the file.
+    std::vector<std::string> faults;
+};
+
+ParsedImage parse_qed(const FileContent& file);
+
+}  // namespace qed::sim

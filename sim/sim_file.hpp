@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "qed/block_file.hpp"
+#include "sim/storage.hpp"
+#include "sim/world.hpp"
+
+namespace qed::sim {
+
+inline constexpr unsigned kAllIo = 0x3F;
+constexpr unsigned io_bit(IoKind kind) {
+    return 1U << static_cast<unsigned>(kind);
+}
+
+/// Which I/Os fail. Shared by all files of a run, so that counting goes on after a reopen.
+struct FaultPlan {
+    std::uint64_t fail_at = 0;  ///< the Nth I/O among `kinds`, from 1; 0: none
+    bool is_sticky = false;     ///< and all of `kinds` after it
+    unsigned kinds = kAllIo;    ///< of io_bit()
+    int error = EIO;
+    std::array<std::uint32_t, 6> chance{};          ///< of 65536, by IoKind
+    std::uint64_t space_limit = ~std::uint64_t{0};  ///< the file cannot grow past it: ENOSPC
+
+    std::uint64_t seen = 0;      ///< I/Os among `kinds` so far
+    std::uint64_t injected = 0;  ///< failures so far
+    IoKind last_kind{};          ///< of the last failure
+
+    /// The errno with which the next I/O must fail, or 0.
+    int decide(Random& random, IoKind kind);
+    /// Nothing fails from now on.
+    void lift();
+};
+
+/// What the files of one machine share: when the power is gone, every I/O fails and nothing
+/// changes any more.
+struct Power {
+    bool is_on = true;
+};
+
+struct SimFileOptions {
+    std::string name = "disk.qed";
+    bool is_read_only = false;
+    bool is_inline = false;  ///< every I/O is complete when it is started
+    bool can_punch = true;
+    FaultPlan* faults = nullptr;
+    Power* power = nullptr;
+};
+
+/// A BlockFile over a Storage. An I/O takes effect some time after it was started, and completes
+/// some time after that; the delays are random, mostly short, now and then longer than anything
+/// else that is going on.
+class SimFile final : public BlockFile {
+public:
+    SimFile(World& world, std::shared_ptr<Storage> storage, SimFileOptions options)
+        : world_(world), storage_(std::move(storage)), options_(std::move(options)) {}
+
+    bool start(IoOp& op) noexcept override;
+    Result<std::uint64_t> size() noexcept override { return storage_->size(); }
+    bool can_punch() const noexcept override { return options_.can_punch; }
+    bool is_read_only() const noexcept override { return options_.is_read_only; }
+    std::string_view name() const noexcept override { return options_.name; }
+
+private:
+    struct Flight;
+
+    bool has_power() const noexcept { return options_.power == nullptr || options_.power->is_on; }
+    int refuse(const IoOp& op);
+    void begin(Flight& flight);
+    void take_effect(Flight& flight);
+    void complete(Flight& flight);
+    std::uint64_t delay();
+    void fill(IoOp& op);
+
+    World& world_;
+    std::shared_ptr<Storage> storage_;
+    SimFileOptions options_;
+};
+
+}  // namespace qed::sim

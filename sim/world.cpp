@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/world.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace qed::sim {
+
+namespace {
+
+constexpr std::uint64_t kResumeSpread = 6;  // how far a posted coroutine may fall behind others
+
+}  // namespace
+
+World::~World() = default;  // tasks that never end are left alone: what they wait for holds them
+
+void World::post(Waiter& waiter) noexcept {
+    items_.push({clock_ + random_.below(kResumeSpread), ++order_, &waiter, nullptr});
+}
+
+void World::schedule(Happening& happening, std::uint64_t delay) {
+    items_.push({clock_ + delay, ++order_, nullptr, &happening});
+}
+
+void World::spawn(Task<Result<void>> task, std::function<std::string()> describe) {
+    spawned_.push_back(std::make_unique<Spawned>(
+        Spawned{.task = std::move(task), .describe = std::move(describe), .result = {}}));
+    Spawned& spawned = *spawned_.back();
+    spawned.root = detail::run_root(spawned.task, spawned.result, spawned.done);
+    if (!spawned.root.handle) std::abort();  // no memory: nothing to simulate
+    spawned.root.handle.promise().home = this;
+    spawned.root.handle.resume();
+}
+
+bool World::step() {
+    if (items_.empty()) return false;
+    const Item item = items_.top();
+    items_.pop();
+    clock_ = std::max(clock_, item.due);
+    ++events_;
+    tick();
+    if (item.waiter != nullptr) {
+        item.waiter->handle.resume();
+    } else {
+        item.happening->happen();
+    }
+    return true;
+}
+
+void World::reap() {
+    std::erase_if(spawned_, [](const std::unique_ptr<Spawned>& spawned) {
+        if (spawned->done) spawned->root.handle.destroy();
+        return spawned->done;
+    });
+}
+
+bool World::run(std::uint64_t event_limit) {
+    is_stopped_ = false;
+    std::uint64_t events = 0;
+    while (!is_stopped_ && events < event_limit && step()) {
+        // Finished tasks are few and far between: looking for them at each event would cost more.
+        if (++events % 64 == 0) reap();
+    }
+    reap();
+    return events < event_limit;
+}
+
+std::vector<std::string> World::unfinished() const {
+    std::vector<std::string> names;
+    for (const auto& spawned : spawned_) {
+        if (!spawned->done) names.push_back(spawned->describe());
+    }
+    return names;
+}
+
+}  // namespace qed::sim

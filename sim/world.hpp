@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "qed/executor.hpp"
+#include "qed/task.hpp"
+#include "sim/failure.hpp"
+#include "sim/random.hpp"
+
+namespace qed::sim {
+
+/// Something that a World makes happen later, such as the end of an I/O.
+class Happening {
+public:
+    virtual ~Happening() = default;
+    virtual void happen() = 0;
+};
+
+/// A virtual machine on one thread: resumes coroutines and ends I/Os in an order that its seed
+/// decides. Its clock only orders what happens; nothing ever waits for real time.
+class World final : public Executor {
+public:
+    static constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
+
+    explicit World(std::uint64_t seed) noexcept : random_(seed) {}
+    ~World() override;
+
+    Random& random() noexcept { return random_; }
+    /// A moment later than all before it: what is noted at a moment has an order.
+    std::uint64_t tick() noexcept { return ++moment_; }
+    std::uint64_t moment() const noexcept { return moment_; }
+    std::uint64_t events() const noexcept { return events_; }
+    /// Stands for everything that was traced: equal for equal runs.
+    std::uint64_t trace_hash() const noexcept { return trace_; }
+    void trace(std::uint64_t a, std::uint64_t b = 0, std::uint64_t c = 0) noexcept {
+        trace_ = mix(mix(mix(trace_ ^ a) ^ b) ^ c);
+    }
+
+    void post(Waiter& waiter) noexcept override;
+    /// Makes `happening` happen `delay` units of virtual time from now.
+    void schedule(Happening& happening, std::uint64_t delay);
+
+    /// Starts a task that runs until it ends. `describe` says what it is doing, for reports.
+    void spawn(Task<Result<void>> task, std::function<std::string()> describe);
+    /// Makes things happen until nothing is left to happen, `stop()` was called, or `event_limit`
+    /// events have been seen. False: the limit was reached.
+    bool run(std::uint64_t event_limit = kNoLimit);
+    /// Ends run() after the current event.
+    void stop() noexcept { is_stopped_ = true; }
+    /// What the tasks are doing that have not ended; after run(), the ones that never will.
+    std::vector<std::string> unfinished() const;
+    bool is_idle() const noexcept { return spawned_.empty(); }
+
+    /// Runs `task` to its end beside everything else.
+    /// Throws Failure("progress") when it can never end.
+    template <class T>
+    T run(Task<T> task);
+
+private:
+    struct Item {
+        std::uint64_t due;
+        std::uint64_t order;
+        Waiter* waiter;
+        Happening* happening;
+        bool operator>(const Item& other) const noexcept {
+            return due != other.due ? due > other.due : order > other.order;
+        }
+    };
+    struct Spawned {
+        Task<Result<void>> task;
+        std::function<std::string()> describe;
+        std::optional<Result<void>> result;
+        bool done = false;
+        detail::Root root{};
+    };
+
+    bool step();
+    void reap();
+
+    Random random_;
+    std::uint64_t moment_ = 0;
+    std::uint64_t clock_ = 0;
+    std::uint64_t order_ = 0;
+    std::uint64_t events_ = 0;
+    std::uint64_t trace_ = 0;
+    bool is_stopped_ = false;
+    std::priority_queue<Item, std::vector<Item>, std::greater<>> items_;
+    std::vector<std::unique_ptr<Spawned>> spawned_;
+};
+
+template <class T>
+T World::run(Task<T> task) {
+    std::optional<T> result;
+    bool done = false;
+    detail::Root root = detail::run_root(task, result, done);
+    if (!root.handle) return std::unexpected(Error::out_of_memory());
+    root.handle.promise().home = this;
+    root.handle.resume();
+    while (!done) {
+        if (!step()) throw Failure("progress", "a task waits for something that never happens");
+    }
+    root.handle.destroy();
+    return std::move(*result);
+}
+
+}  // namespace qed::sim
