@@ -82,7 +82,7 @@ function(qed_test name)
     qed_link_modules(${name} ${arg_MODULES})
     target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(${name} PRIVATE
-        ${arg_LINK} GTest::gmock_main GTest::gmock GTest::gtest rapidcheck)
+        ${arg_LINK} qed_test_support GTest::gmock_main GTest::gmock GTest::gtest rapidcheck)
     gtest_discover_tests(${name}
         TEST_PREFIX "${name}."
         DISCOVERY_MODE PRE_TEST

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "qed/block_file.hpp"
+
+namespace qed::test {
+
+/// A change that was asked of a MemoryFile, in the order it was made.
+struct FileChange {
+    IoKind kind = IoKind::flush;  ///< write, flush, truncate or punch
+    std::uint64_t offset = 0;     ///< for truncate the new length
+    std::uint64_t length = 0;
+    std::vector<std::byte> data;  ///< for write
+};
+
+/// A sparse file in memory that can be told to fail. Requests complete at once, on the calling
+/// thread; any number of threads may use it.
+class MemoryFile final : public BlockFile {
+public:
+    explicit MemoryFile(std::uint64_t bytes = 0) : bytes_(bytes) {}
+    /// A copy of the content and length; faults, history and counts start anew.
+    MemoryFile(const MemoryFile& other);
+
+    bool start(IoOp& op) noexcept override;
+    Result<std::uint64_t> size() noexcept override;
+    bool can_punch() const noexcept override { return true; }
+    bool is_read_only() const noexcept override { return read_only; }
+    std::string_view name() const noexcept override { return "memory.qed"; }
+    Result<DataRange> next_data(std::uint64_t at) noexcept override;
+
+    // For the test, past the request path: never fails, not counted.
+    std::vector<std::byte> load(std::uint64_t at, std::uint64_t bytes) const;
+    void store(std::uint64_t at, std::span<const std::byte> data);
+    std::uint64_t load_u64(std::uint64_t at) const;
+    void store_u64(std::uint64_t at, std::uint64_t value);
+    void fill(std::uint64_t at, std::uint64_t bytes, std::byte value);
+    void resize(std::uint64_t bytes);
+    std::uint64_t bytes() const { return bytes_; }
+    /// Memory behind the content, in bytes: what the sparse file would take on a disk.
+    std::uint64_t stored_bytes() const { return pages_.size() * kPageBytes; }
+    /// Makes the change again, as after a power cut that let it reach the disk.
+    void apply(const FileChange& change);
+    friend bool operator==(const MemoryFile& a, const MemoryFile& b);
+
+    /// Which request fails, counted from 1 over all requests since `requests` was set to 0.
+    struct Fault {
+        std::uint64_t nth = 0;
+        int error = EIO;
+        bool sticky = false;              ///< all later ones fail too
+        std::optional<IoKind> only = {};  ///< count and fail only this kind
+        bool tears = false;  ///< a failing write leaves its first half, in sectors, behind
+    };
+    std::optional<Fault> fault;
+    /// Reads that touch this range fail with EIO.
+    std::optional<DataRange> unreadable;
+    bool read_only = false;
+    std::uint64_t requests = 0;  ///< started so far; of the fault's kind, where it names one
+    std::uint64_t bytes_read = 0;
+    /// When set, every change that succeeds is also appended here.
+    std::vector<FileChange>* history = nullptr;
+
+private:
+    static constexpr std::uint64_t kPageBytes = 4096;
+    using Page = std::array<std::byte, kPageBytes>;
+
+    bool is_failing(const IoOp& op);
+    int run(IoOp& op);
+    void read_into(std::uint64_t at, std::span<std::byte> out) const;
+    void erase(std::uint64_t begin, std::uint64_t end);
+    void remember(IoKind kind, std::uint64_t offset, std::uint64_t length,
+                  std::span<const std::byte> data);
+
+    mutable std::mutex mutex_;  // guards everything during requests
+    std::uint64_t bytes_;
+    std::map<std::uint64_t, Page> pages_;  // by page number; missing ones are holes
+};
+
+}  // namespace qed::test
