@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as an image: check ends, and after a repair of everything it finds nothing.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "memory_file.hpp"
+#include "qed/check.hpp"
+#include "qed/task.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace qed;
+    fuzz::MemoryFile file(std::span(data, size));
+
+    const CheckOptions look;
+    (void)sync_wait(check_file(file, look));
+
+    CheckOptions mend;
+    mend.repair = Repair::all;
+    const auto repaired = sync_wait(check_file(file, mend));
+    if (!repaired) return 0;  // a header that cannot be used, or no space left for copies
+    if (repaired->check_errors > 0 || repaired->corruptions > 0) return 0;
+
+    const auto again = sync_wait(check_file(file, look));
+    if (!again || again->corruptions > 0 || again->leaks > 0) __builtin_trap();
+    return 0;
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as an image: opening, mapping, reading and writing end with a result or an error.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "memory_file.hpp"
+#include "qed/image.hpp"
+
+namespace {
+
+using namespace qed;
+
+constexpr int kMaxExtents = 64;
+
+std::unique_ptr<Image> open(std::span<const std::uint8_t> input, bool writable) {
+    OpenOptions options;
+    options.writable = writable;
+    options.lock = LockMode::none;
+    auto file = std::make_unique<fuzz::MemoryFile>(input);
+    auto image = sync_wait(Image::open_file(std::move(file), nullptr, options));
+    return image ? std::move(*image) : nullptr;
+}
+
+void look(Image& image) {
+    std::array<std::byte, 9000> buffer{};
+    std::uint64_t at = 0;
+    for (int i = 0; i < kMaxExtents && at < image.size(); ++i) {
+        const auto extent = image.map_blocking({at}, image.size() - at);
+        if (!extent) break;
+        if (extent->length == 0) __builtin_trap();  // a caller would loop for ever
+        at += extent->length;
+    }
+    for (const std::uint64_t from : {std::uint64_t{0}, image.size() / 2, image.size()}) {
+        const std::uint64_t length = std::min<std::uint64_t>(buffer.size(), image.size() - from);
+        (void)image.read_blocking({from}, std::span(buffer).first(length));
+    }
+}
+
+void change(Image& image) {
+    std::array<std::byte, 9000> data{};
+    data.fill(std::byte{0x5a});
+    const std::uint64_t length = std::min<std::uint64_t>(data.size(), image.size());
+    for (const std::uint64_t at : {std::uint64_t{0}, (image.size() - length) / 2}) {
+        const auto piece = std::span<const std::byte>(data).first(length);
+        if (!image.write_blocking({at}, piece)) continue;
+        std::array<std::byte, 9000> again{};
+        if (!image.read_blocking({at}, std::span(again).first(length))) continue;
+        if (!std::ranges::equal(piece, std::span(again).first(length))) __builtin_trap();
+    }
+    (void)image.discard_blocking({0}, image.size() / 2);
+    (void)image.flush_blocking();
+    (void)image.close();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::span input(data, size);
+    if (auto image = open(input, /*writable=*/false)) look(*image);
+    if (auto image = open(input, /*writable=*/true)) change(*image);
+    return 0;
+}
