@@ -48,7 +48,7 @@ EDGES = {"capi": [], "cli": [], "nbdkit": [], "sim": ["base", "coro", "io"]}
 ONLY_IN = {
     r"liburing\.h|liburing/.*": ["src/io"],
     r"CLI/.*": ["cli", "bench"],
-    r"nlohmann/.*": ["cli"],
+    r"nlohmann/.*": ["cli", "bench"],
     r"nbdkit-.*\.h": ["nbdkit"],
     r"sys/sdt\.h": ["src/base"],
 }
