@@ -35,7 +35,7 @@ public:
 
 private:
     struct Release {
-        std::align_val_t alignment{1};
+        std::align_val_t alignment;  // without an initializer: clang needs the class complete
         void operator()(std::byte* memory) const noexcept { ::operator delete(memory, alignment); }
     };
     AlignedBuffer(std::byte* memory, std::size_t bytes, std::align_val_t alignment) noexcept
