@@ -206,9 +206,8 @@ bool TableCache::is_detached(const SliceRecord& record) const noexcept {
     return record.detached;
 }
 
-SliceRef TableCache::pin_record(SliceRecord& record) noexcept {
+void TableCache::pin_record(SliceRecord& record) noexcept {
     if (record.pins++ == 0) ++pinned_;
-    return {this, &record};
 }
 
 void TableCache::unpin(SliceRecord& record) noexcept {
@@ -232,7 +231,9 @@ SliceRef TableCache::try_pin(std::uint64_t slice) noexcept {
     const std::uint32_t slot = slot_of(slice);
     if (leaf == nullptr || leaf->words()[slot].load(std::memory_order_relaxed) == 0) return {};
     SliceRecord* record = record_for(*leaf, slot);
-    return record != nullptr ? pin_record(*record) : SliceRef{};
+    if (record == nullptr) return {};
+    pin_record(*record);
+    return {this, record};
 }
 
 // --- Leaves and records, under the lock ---------------------------------------------------------
@@ -418,10 +419,10 @@ void TableCache::offer(std::uint64_t slice, std::span<const Entry> entries,
     }
     SliceRecord* record = record_for(*leaf, slot);
     if (record == nullptr) return;
-    SliceRef pin = pin_record(*record);  // not to be evicted by its own insertion
+    pin_record(*record);  // not to be evicted by its own insertion
     if (store_entries(*record, entries)) counters_.add(CacheCounter::commits);
     leaf->version = version;  // reading ahead overtakes nobody
-    unpin(*std::exchange(pin.record_, nullptr));
+    unpin(*record);
 }
 
 // --- Eviction, called by the budget -------------------------------------------------------------

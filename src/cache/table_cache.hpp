@@ -223,7 +223,7 @@ private:
     Leaf* leaf_for(std::uint64_t slice) noexcept;
     Leaf* find_leaf(std::uint64_t slice) const noexcept;
     SliceRecord* record_for(Leaf& leaf, std::uint32_t slot) noexcept;
-    SliceRef pin_record(SliceRecord& record) noexcept;
+    void pin_record(SliceRecord& record) noexcept;
     void unpin(SliceRecord& record) noexcept;
     void forget_record(SliceRecord& record) noexcept;
     bool store_entries(SliceRecord& record, std::span<const Entry> entries) noexcept;
