@@ -226,6 +226,7 @@ private:
     void pin_record(SliceRecord& record) noexcept;
     void unpin(SliceRecord& record) noexcept;
     void forget_record(SliceRecord& record) noexcept;
+    void remove_from_leaf(const SliceRecord& record) noexcept;
     bool store_entries(SliceRecord& record, std::span<const Entry> entries) noexcept;
     void set_word(SliceRecord& record, SliceWord word, std::uint32_t payload_bytes) noexcept;
     void free_payload(SliceWord word) noexcept;
