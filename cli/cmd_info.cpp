@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.hpp"

@@ -71,7 +71,6 @@ void add_backing_options(CLI::App& app, BackingArgs& args) {
 Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& storage) {
     BackingPolicy policy;
     // A base that is a QED image itself says so; everything else has to be stated.
-    policy.allow_probe = true;
     std::string rule = args.rule;
     std::string_view origin = "--backing";
     if (rule.empty()) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/sizes.hpp"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <charconv>
 #include <optional>
+
+#include <fmt/format.h>
 
 namespace qed::cli {
 namespace {

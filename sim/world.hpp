@@ -30,9 +30,7 @@ class World final : public Executor {
 public:
     static constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
 
-    /// \param first_moment  moments go on from here: for a world that takes over from another
-    explicit World(std::uint64_t seed, std::uint64_t first_moment = 0) noexcept
-        : random_(seed), moment_(first_moment) {}
+    explicit World(std::uint64_t seed) noexcept : random_(seed) {}
     ~World() override;
 
     Random& random() noexcept { return random_; }
@@ -107,10 +105,7 @@ T World::run(Task<T> task) {
     root.handle.promise().home = this;
     root.handle.resume();
     while (!done) {
-        if (step()) continue;
-        // Its frames hold what others may still point to: they stay.
-        [[maybe_unused]] auto* const kept = new Task<T>(std::move(task));
-        throw Failure("progress", "a task waits for something that never happens");
+        if (!step()) throw Failure("progress", "a task waits for something that never happens");
     }
     root.handle.destroy();
     return std::move(*result);

@@ -48,8 +48,7 @@ enum class BackingRule : std::uint8_t {
 
 /// The format of a backing file that the header does not state.
 enum class BackingFormat : std::uint8_t {
-    unstated,  ///< as the header says: raw with its flag; QED only when the file is a QED image
-               ///< and the caller allows probing; otherwise refused
+    unstated,  ///< as the header says: raw with its flag, QED without; never probed
     raw,
     qed,
 };
@@ -58,7 +57,6 @@ struct BackingPolicy {
     BackingRule rule = BackingRule::same_directory;
     const char* directory = nullptr;  ///< for below_directory
     BackingFormat format = BackingFormat::unstated;
-    bool allow_probe = false;   ///< take a base that starts with the QED magic as QED
     unsigned depth_limit = 64;  ///< layers below this image
 };
 
@@ -84,9 +82,9 @@ static_assert(std::is_trivially_destructible_v<OpenOptions>);
 
 enum class Preallocation : std::uint8_t {
     off,
-    metadata,  ///< all tables, no data: first writes need no table growth
-    falloc,    ///< tables and reserved space for all data
-    full,      ///< tables and written zeroes for all data
+    metadata,  ///< all clusters are mapped, the file is sparse: first writes happen in place
+    falloc,    ///< the same, with the space reserved
+    full,      ///< the same, with zeroes written
 };
 
 struct CreateOptions {
@@ -148,7 +146,7 @@ public:
     /// takes no locks.
     static Task<Result<std::unique_ptr<Image>>> open_file(std::unique_ptr<BlockFile> file,
                                                           std::shared_ptr<Image> backing,
-                                                          const OpenOptions& options);
+                                                          OpenOptions options);
     /// A raw file or device as an Image: one layer that is all data, for the bottom of a chain and
     /// for tools. Reads and, when the file is writable, in-place writes.
     static Result<std::unique_ptr<Image>> open_raw(std::unique_ptr<BlockFile> file);
@@ -156,7 +154,7 @@ public:
     /// Makes a new image at `path`. An existing file is replaced only after its lock is held.
     static Result<void> create(const std::string& path, const CreateOptions& options);
     /// Writes an empty image into `file`, which is truncated first.
-    static Task<Result<void>> format(BlockFile& file, const CreateOptions& options);
+    static Task<Result<void>> format(BlockFile& file, CreateOptions options);
 
     ~Image();
     Image(const Image&) = delete;

@@ -206,7 +206,7 @@ bool TableCache::is_detached(const SliceRecord& record) const noexcept {
     return record.detached;
 }
 
-void TableCache::pin_record(SliceRecord& record) noexcept {
+void TableCache::add_pin(SliceRecord& record) noexcept {
     if (record.pins++ == 0) ++pinned_;
 }
 
@@ -221,8 +221,6 @@ void TableCache::unpin(SliceRecord& record) noexcept {
         delete &record;
     } else if (!record.word.has_payload()) {
         forget_record(record);  // the directory's word says it all
-    } else {
-        budget_.let_go(record);
     }
     if (budget_.over_limit_) budget_.enforce_limit();
 }
@@ -234,7 +232,7 @@ SliceRef TableCache::try_pin(std::uint64_t slice) noexcept {
     if (leaf == nullptr || leaf->words()[slot].load(std::memory_order_relaxed) == 0) return {};
     SliceRecord* record = record_for(*leaf, slot);
     if (record == nullptr) return {};
-    pin_record(*record);
+    add_pin(*record);
     return {this, record};
 }
 
@@ -271,7 +269,6 @@ Leaf* TableCache::leaf_for(std::uint64_t slice) noexcept {
     leaf->holds = 1;  // not to be evicted by its own insertion
     budget_.insert(*leaf, ghost_key(*leaf));
     leaf->holds = 0;
-    budget_.let_go(*leaf);
     return leaf;
 }
 
@@ -291,16 +288,11 @@ SliceRecord* TableCache::record_for(Leaf& leaf, std::uint32_t slot) noexcept {
 }
 
 void TableCache::forget_record(SliceRecord& record) noexcept {
-    remove_from_leaf(record);
+    records(*record.leaf)[record.slot] = nullptr;
+    --record.leaf->records;
+    --slices_;
     QED_TRACE(cache_free, &record);
     delete &record;
-}
-
-void TableCache::remove_from_leaf(const SliceRecord& record) noexcept {
-    Leaf& leaf = *record.leaf;
-    records(leaf)[record.slot] = nullptr;
-    --slices_;
-    if (--leaf.records == 0) budget_.let_go(leaf);
 }
 
 void TableCache::free_payload(SliceWord word) noexcept {
@@ -349,7 +341,9 @@ bool TableCache::store_entries(SliceRecord& record, std::span<const Entry> entri
 void TableCache::detach(SliceRecord& record) noexcept {
     record.leaf->words()[record.slot].store(0, kRelease);
     ++record.leaf->version;
-    remove_from_leaf(record);
+    records(*record.leaf)[record.slot] = nullptr;
+    --record.leaf->records;
+    --slices_;
     budget_.remove(record);
     record.detached = true;
     if (record.pins == 0) {
@@ -425,7 +419,7 @@ void TableCache::offer(std::uint64_t slice, std::span<const Entry> entries,
     }
     SliceRecord* record = record_for(*leaf, slot);
     if (record == nullptr) return;
-    pin_record(*record);  // not to be evicted by its own insertion
+    add_pin(*record);  // not to be evicted by its own insertion
     if (store_entries(*record, entries)) counters_.add(CacheCounter::commits);
     leaf->version = version;  // reading ahead overtakes nobody
     unpin(*record);

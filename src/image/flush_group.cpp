@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/flush_group.hpp"
+
+#include "base/trace.hpp"
+#include "image/cluster_allocator.hpp"
+
+namespace qed {
+
+struct FlushGroup::Join {
+    FlushGroup& group;
+    Member& member;
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+        member.handle = handle;
+        member.home = handle.promise().home;
+        const std::scoped_lock lock(group.mutex_);
+        if (!group.running_) {
+            group.running_ = true;
+            member.leads = true;
+            return false;
+        }
+        group.waiting_.push(member);
+        return true;
+    }
+    void await_resume() const noexcept {}
+};
+
+Task<Result<void>> FlushGroup::flush() {
+    Member self;
+    Join join{*this, self};
+    co_await join;
+    if (!self.leads) {
+        if (self.error) co_return std::unexpected(std::move(*self.error));
+        co_return {};
+    }
+
+    WaiterQueue members;
+    {
+        const std::scoped_lock lock(mutex_);
+        std::swap(members, waiting_);
+    }
+    allocator_.flush_begins();
+    QED_TRACE(flush_begin);
+    Result<void> done = co_await file_.flush();
+    QED_TRACE(flush_end, done.has_value());
+    count_.fetch_add(1, std::memory_order_relaxed);
+    if (done) {
+        allocator_.flush_succeeded();
+    } else {
+        failed_.store(true, std::memory_order_release);
+    }
+    while (Waiter* waiter = members.pop()) {
+        if (!done) static_cast<Member*>(waiter)->error.emplace(done.error().clone());
+        waiter->wake();
+    }
+    {
+        const std::scoped_lock lock(mutex_);
+        // The first who came too late for this flush leads the next one, for all the others.
+        Waiter* next = waiting_.pop();
+        running_ = next != nullptr;
+        if (next != nullptr) {
+            static_cast<Member*>(next)->leads = true;
+            next->wake();
+        }
+    }
+    co_return done;
+}
+
+}  // namespace qed

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/header_keeper.hpp"
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "base/trace.hpp"
+
+namespace qed {
+
+void HeaderKeeper::start_with(const Header& header) {
+    header_ = header;
+    dirty_.store(header.needs_check(), std::memory_order_release);
+}
+
+Task<Result<void>> HeaderKeeper::replace(Header changed) {
+    // Read, edit, write: the bytes around the fields (the backing file's name) stay as they are.
+    const std::size_t unit = std::max<std::size_t>(kSectorBytes, file_.alignment().offset);
+    Result<AlignedBuffer> block = AlignedBuffer::create(unit, std::max<std::size_t>(unit, 4096));
+    if (!block) co_return pass(block);
+    QED_CO_CHECK(co_await file_.read(FileOffset{0}, block->span()));
+    const auto encoded = encode_header(changed);
+    std::copy(encoded.begin(), encoded.end(), block->data());
+    QED_CO_CHECK(co_await file_.write(FileOffset{0}, block->span()));
+    header_ = changed;
+    dirty_.store(changed.needs_check(), std::memory_order_release);
+    co_return {};
+}
+
+Task<Result<void>> HeaderKeeper::set_dirty() {
+    if (is_dirty()) co_return {};
+    Header changed = header_;
+    changed.features |= feature::kNeedCheck;
+    QED_TRACE(need_check_set);
+    Result<void> done = co_await replace(changed);
+    if (done) done = co_await flushes_.flush();
+    if (!done) {
+        // On disk it may or may not be set: it is set again before the next entry relies on it.
+        dirty_.store(false, std::memory_order_release);
+        co_return std::unexpected(std::move(done.error()).with_context("marking the image dirty"));
+    }
+    co_return {};
+}
+
+Task<Result<void>> HeaderKeeper::clear_dirty() {
+    if (!is_dirty() || keep_dirty_.load(std::memory_order_acquire)) co_return {};
+    QED_CO_CHECK(co_await flushes_.flush());
+    Header changed = header_;
+    changed.features &= ~feature::kNeedCheck;
+    Result<void> done = co_await replace(changed);
+    if (!done) {
+        // Either state may be on disk. Nothing relies on the bit until set_dirty() has set it.
+        dirty_.store(false, std::memory_order_release);
+        co_return done;
+    }
+    QED_TRACE(need_check_cleared);
+    co_return co_await flushes_.flush();
+}
+
+}  // namespace qed

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "qed/block_file.hpp"
+#include "qed/header.hpp"
+#include "qed/task.hpp"
+
+namespace qed {
+
+/// What the header clusters say, validated.
+struct ImageIdentity {
+    Header header;
+    Geometry geometry;
+    std::string backing_name;  ///< empty without a backing file
+    std::uint64_t file_bytes = 0;
+};
+
+/// Reads and validates the header of the image in `file`.
+/// \errors not_qed, corrupt_metadata, unsupported_feature, io_error; the file is named
+Task<Result<ImageIdentity>> identify(BlockFile& file);
+
+}  // namespace qed

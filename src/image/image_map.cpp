@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "image/image_core.hpp"
+
+// Image::map(): what a range is, through the chain, for people and for NBD block status.
+
+namespace qed {
+namespace {
+
+MappedExtent describe(const Located& where, GuestOffset at) {
+    MappedExtent extent;
+    extent.start = at.value;
+    extent.length = where.length;
+    extent.depth = where.depth;
+    extent.data = where.kind == Located::Kind::data;
+    extent.zero = where.kind == Located::Kind::zero;
+    extent.present = extent.data || where.found == Lookup::Kind::zero;
+    if (extent.data) {
+        extent.file_offset = FileOffset{where.file_offset};
+        extent.file_name = where.layer->file().name();
+    }
+    return extent;
+}
+
+// A raw layer says "data" everywhere; its file system knows better.
+Result<void> look_for_hole(const Located& where, MappedExtent& extent) {
+    if (!extent.data || where.layer->header() != nullptr) return {};
+    const auto data = where.layer->file().next_data(where.file_offset);
+    if (!data) return std::unexpected(data.error().clone());
+    if (data->begin <= where.file_offset) {
+        extent.length = std::min(extent.length, data->end - where.file_offset);
+    } else {
+        extent.length = std::min(extent.length, data->begin - where.file_offset);
+        extent.data = false;
+        extent.zero = true;
+    }
+    return {};
+}
+
+bool continues(const MappedExtent& first, const MappedExtent& next) {
+    return first.data == next.data && first.zero == next.zero && first.present == next.present &&
+           first.depth == next.depth && first.file_name.data() == next.file_name.data() &&
+           (!first.data || first.file_offset + first.length == next.file_offset);
+}
+
+}  // namespace
+
+Task<Result<MappedExtent>> ImageCore::map(GuestOffset at, std::uint64_t length) {
+    QED_CO_CHECK(check_range(at, length));
+    MappedExtent whole;
+    whole.start = at.value;
+    const RequestGate::Pass pass = enter();
+    while (length != 0) {
+        const Result<Located> where = co_await locate_loading(at, length);
+        if (!where) co_return std::unexpected(where.error().clone());
+        if (where->kind == Located::Kind::bad) {
+            if (whole.length != 0) break;
+            Result<void> failed = cannot_read(*where, at);
+            co_return std::unexpected(std::move(failed.error()));
+        }
+        MappedExtent next = describe(*where, at);
+        QED_CO_CHECK(look_for_hole(*where, next));
+        if (whole.length == 0) {
+            whole = next;
+        } else if (continues(whole, next)) {
+            whole.length += next.length;
+        } else {
+            break;
+        }
+        at += next.length;
+        length -= next.length;
+    }
+    co_return whole;
+}
+
+}  // namespace qed

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "image/table_group.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "base/assert.hpp"
+#include "base/endian.hpp"
+#include "base/math.hpp"
+
+namespace qed {
+namespace {
+
+constexpr std::uint32_t kEntryBytes = sizeof(Entry);
+constexpr const char* kUnlinked = "a new L2 table could not be written and linked";
+
+bool in_slice_order(const TableUpdate* a, const TableUpdate* b) {
+    return a->slice != b->slice ? a->slice < b->slice : a->first < b->first;
+}
+
+}  // namespace
+
+TableGroup::TableGroup(const TableCommitter::Parts& parts, const Geometry& geometry, bool strict,
+                       std::span<TableUpdate*> members)
+    : parts_(parts),
+      geometry_(geometry),
+      strict_(strict),
+      members_(members),
+      unit_(std::clamp<std::uint32_t>(parts.file.alignment().offset, kSectorBytes,
+                                      parts.cache.slice_bytes())) {
+    std::sort(members_.begin(), members_.end(), in_slice_order);
+}
+
+Task<Result<void>> TableGroup::pin_slices() {
+    for (TableUpdate* update : members_) {
+        const Entry table = parts_.cache.l1(parts_.cache.l1_index_of(update->slice));
+        if (table == kBadEntry) {
+            update->error.emplace(Errc::corrupt_metadata,
+                                  fmt::format("L1 entry {} is bad: check the image",
+                                              parts_.cache.l1_index_of(update->slice)));
+        } else if (is_data_entry(table) && (!update->pin || update->pin.is_detached())) {
+            update->pin = parts_.cache.try_pin(update->slice);
+            if (update->pin) continue;
+            Result<SliceRef> loaded = co_await parts_.cache.pin(update->slice);
+            if (loaded) {
+                update->pin = std::move(*loaded);
+            } else {
+                update->error.emplace(std::move(loaded.error()));
+            }
+        }
+    }
+    co_return {};
+}
+
+Result<void> TableGroup::reserve_tables(std::uint64_t* end) {
+    for (const TableUpdate* update : members_) {
+        if (update->error || update->pin) continue;
+        const std::uint64_t l1_index = parts_.cache.l1_index_of(update->slice);
+        if (!tables_.empty() && tables_.back().l1_index == l1_index) continue;
+        const auto run = parts_.allocator.reserve_fresh(geometry_.table_clusters());
+        if (!run) return fail(run.error().code(), run.error().message());
+        tables_.push_back({.l1_index = l1_index, .offset = run->offset});
+        *end = run->offset.value + geometry_.table_bytes();
+    }
+    return {};
+}
+
+Task<Result<void>> TableGroup::make_tables() {
+    std::uint64_t end = 0;
+    QED_CO_CHECK(reserve_tables(&end));
+    if (end != 0) QED_CO_CHECK(co_await parts_.growth.reach(end));
+    co_return {};
+}
+
+TableGroup::NewTable* TableGroup::new_table_of(const TableUpdate& update) noexcept {
+    if (update.pin) return nullptr;
+    const std::uint64_t l1_index = parts_.cache.l1_index_of(update.slice);
+    for (NewTable& table : tables_) {
+        if (table.l1_index == l1_index) return &table;
+    }
+    return nullptr;
+}
+
+bool TableGroup::needs_dirty() const noexcept {
+    if (strict_) return false;
+    return !tables_.empty() || std::any_of(members_.begin(), members_.end(), [](const auto* u) {
+        return is_data_entry(u->base) && !u->after_flush;
+    });
+}
+
+bool TableGroup::needs_flush() const noexcept {
+    return (strict_ && !tables_.empty()) ||
+           std::any_of(members_.begin(), members_.end(),
+                       [](const auto* u) { return u->after_flush && !u->error; });
+}
+
+void TableGroup::gather_runs() {
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        const TableUpdate& update = *members_[i];
+        if (update.error) continue;
+        const NewTable* fresh = new_table_of(update);
+        const std::uint64_t table = fresh != nullptr
+                                        ? fresh->offset.value
+                                        : parts_.cache.l1(parts_.cache.l1_index_of(update.slice));
+        const std::uint64_t slice_at =
+            table + parts_.cache.slice_in_table(update.slice) * parts_.cache.slice_bytes();
+        const auto begin =
+            static_cast<std::uint32_t>(round_down(update.first * kEntryBytes, unit_));
+        const auto end = static_cast<std::uint32_t>(round_up(update.end() * kEntryBytes, unit_));
+        std::vector<SectorRun>& runs = fresh != nullptr ? new_table_runs_ : entry_runs_;
+        if (!runs.empty() && runs.back().slice == update.slice && begin <= runs.back().end &&
+            runs.back().end_member == i) {
+            runs.back().end = std::max(runs.back().end, end);
+            runs.back().end_member = i + 1;
+        } else {
+            runs.push_back({.slice = update.slice,
+                            .file_offset = slice_at + begin,
+                            .begin = begin,
+                            .end = end,
+                            .first_member = i,
+                            .end_member = i + 1});
+        }
+    }
+}
+
+void TableGroup::gather_l1_runs() {
+    const std::uint64_t l1_at = parts_.header.header().l1_table_offset.value;
+    for (const NewTable& table : tables_) {
+        const std::uint64_t begin = round_down(table.l1_index * kEntryBytes, unit_);
+        if (!l1_runs_.empty() && begin < l1_runs_.back().end) continue;
+        if (!l1_runs_.empty() && begin == l1_runs_.back().end) {
+            l1_runs_.back().end += unit_;
+        } else {
+            l1_runs_.push_back({.file_offset = l1_at + begin,
+                                .begin = static_cast<std::uint32_t>(begin),
+                                .end = static_cast<std::uint32_t>(begin + unit_)});
+        }
+    }
+}
+
+Result<void> TableGroup::plan() {
+    gather_runs();
+    gather_l1_runs();
+    std::size_t bytes = 0;
+    for (auto* runs : {&new_table_runs_, &entry_runs_, &l1_runs_}) {
+        for (SectorRun& run : *runs) {
+            run.buffer_offset = bytes;
+            bytes += run.end - run.begin;
+        }
+    }
+    scratch_.reserve(parts_.cache.shape().entries());
+    Result<AlignedBuffer> buffer = AlignedBuffer::create(std::max<std::size_t>(bytes, 1), 4096);
+    if (!buffer) return pass(buffer);
+    buffer_ = std::move(*buffer);
+    for (SectorRun& run : new_table_runs_)
+        fill_run(run);
+    for (SectorRun& run : entry_runs_)
+        fill_run(run);
+    return {};
+}
+
+void TableGroup::fill_run(SectorRun& run) {
+    const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
+    const std::uint32_t first = run.begin / kEntryBytes;
+    const SliceRef& pin = members_[run.first_member]->pin;
+    for (std::uint32_t i = 0; i < raw.size() / kEntryBytes; ++i) {
+        const Entry entry = pin ? pin.entry(first + i) : kUnallocatedEntry;
+        if (entry == kBadEntry) {
+            // Its raw value is not kept, and must not be overwritten with a guess.
+            fail_run(run, Error(Errc::corrupt_metadata,
+                                fmt::format("the L2 table sector at {:#x} holds a bad entry, so it "
+                                            "cannot be written: check and repair the image",
+                                            run.file_offset)));
+            return;
+        }
+        store_le64(raw, i, entry);
+    }
+    for (const TableUpdate* update : run.members(members_)) {
+        for (std::uint32_t i = update->first; i < update->end(); ++i) {
+            store_le64(raw, i - first, update->value(i, geometry_.cluster_bytes()));
+        }
+    }
+}
+
+void TableGroup::fill_l1_run(const SectorRun& run) {
+    const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
+    const std::uint64_t first = run.begin / kEntryBytes;
+    for (std::size_t i = 0; i < raw.size() / kEntryBytes; ++i) {
+        store_le64(raw, i, parts_.cache.l1(first + i));
+    }
+    for (const NewTable& table : tables_) {
+        const std::uint64_t at = table.l1_index - first;
+        if (table.linked && table.l1_index >= first && at < raw.size() / kEntryBytes) {
+            store_le64(raw, at, table.offset.value);
+        }
+    }
+}
+
+void TableGroup::fail_run(SectorRun& run, const Error& error) {
+    run.failed = true;
+    for (TableUpdate* update : run.members(members_)) {
+        if (!update->error) update->error.emplace(error.clone());
+    }
+}
+
+Task<Result<void>> TableGroup::write_runs(std::span<SectorRun> runs) {
+    std::vector<IoOp> ops;
+    std::vector<SectorRun*> written;
+    ops.reserve(runs.size());
+    written.reserve(runs.size());
+    for (SectorRun& run : runs) {
+        if (run.failed) continue;
+        const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
+        ops.push_back(parts_.file.write(FileOffset{run.file_offset}, raw));
+        written.push_back(&run);
+        write_bytes_ += raw.size();
+    }
+    write_count_ += ops.size();
+    IoBatch batch;
+    batch.ops = ops.data();
+    batch.count = ops.size();
+    static_cast<void>(co_await batch);
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+        Result<void> done = ops[i].outcome();
+        if (done) continue;
+        fail_run(*written[i], std::move(done.error()).with_context("writing the image's tables"));
+    }
+    co_return {};
+}
+
+Task<Result<void>> TableGroup::write_new_tables() {
+    QED_CO_CHECK(co_await write_runs(new_table_runs_));
+    for (NewTable& table : tables_) {
+        // A table that could not be written whole is not linked: its clusters leak.
+        table.linked = std::none_of(members_.begin(), members_.end(), [&](const auto* update) {
+            return update->error && !update->pin &&
+                   parts_.cache.l1_index_of(update->slice) == table.l1_index;
+        });
+    }
+    co_return {};
+}
+
+Task<Result<void>> TableGroup::write_entries() {
+    for (const SectorRun& run : l1_runs_)
+        fill_l1_run(run);
+    QED_CO_CHECK(co_await write_runs(entry_runs_));
+    QED_CO_CHECK(co_await write_runs(l1_runs_));
+    for (const SectorRun& run : l1_runs_) {
+        if (run.failed) unlink_tables(run);
+    }
+    co_return {};
+}
+
+void TableGroup::unlink_tables(const SectorRun& l1_run) {
+    for (NewTable& table : tables_) {
+        const std::uint64_t at = table.l1_index * kEntryBytes;
+        if (at >= l1_run.begin && at < l1_run.end) table.linked = false;
+    }
+}
+
+void TableGroup::free_replaced(const TableUpdate& update) noexcept {
+    if (!update.pin) return;
+    for (std::uint32_t i = update.first; i < update.end(); ++i) {
+        const Entry old = update.pin.entry(i);
+        if (is_data_entry(old)) parts_.allocator.unlinked(FileOffset{old}, 1);
+    }
+}
+
+void TableGroup::publish_update(TableUpdate& update) noexcept {
+    free_replaced(update);
+    if (!update.pin) update.pin = parts_.cache.try_pin(update.slice);
+    if (!update.pin) return;  // not in memory: readers find it in the file
+    scratch_.clear();
+    for (std::uint32_t i = update.first; i < update.end(); ++i) {
+        scratch_.push_back(update.value(i, geometry_.cluster_bytes()));
+    }
+    parts_.cache.publish(update.pin, update.first, scratch_);
+}
+
+void TableGroup::publish() noexcept {
+    for (TableUpdate* update : members_) {
+        const NewTable* table = new_table_of(*update);
+        if (table == nullptr) continue;
+        if (table->linked) {
+            parts_.cache.install_table(update->slice, table->offset.value);
+        } else if (!update->error) {
+            update->error.emplace(Error::from_errno(EIO, {}).with_context(kUnlinked));
+        }
+    }
+    for (TableUpdate* update : members_) {
+        if (!update->error) publish_update(*update);
+    }
+    for (const SectorRun& run : entry_runs_) {
+        if (run.failed) parts_.cache.drop(run.slice);
+    }
+}
+
+}  // namespace qed

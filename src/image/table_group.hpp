@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "image/table_committer.hpp"
+
+namespace qed {
+
+/// One group of table updates on its way to the file: pins, new tables, and each touched run of
+/// table sectors as one write. A failed write fails the updates in it, not the others.
+class TableGroup {
+public:
+    TableGroup(const TableCommitter::Parts& parts, const Geometry& geometry, bool strict,
+               std::span<TableUpdate*> members);
+
+    /// Every update of an existing table holds its slice.
+    Task<Result<void>> pin_slices();
+    /// File space for the tables that do not exist yet; it reads as zeroes.
+    Task<Result<void>> make_tables();
+    /// Entries or tables that a power cut may keep without what they name.
+    bool needs_dirty() const noexcept;
+    bool needs_flush() const noexcept;
+    /// Gathers the sectors to be written.
+    Result<void> plan();
+    Task<Result<void>> write_new_tables();
+    /// Sectors of existing tables, and L1 sectors that link the new ones.
+    Task<Result<void>> write_entries();
+    /// Shows what was written to readers; forgets the slices whose write failed.
+    void publish() noexcept;
+
+    std::uint64_t write_count() const noexcept { return write_count_; }
+    std::uint64_t write_bytes() const noexcept { return write_bytes_; }
+
+private:
+    struct NewTable {
+        std::uint64_t l1_index = 0;
+        FileOffset offset{};
+        bool linked = false;
+    };
+    /// Adjacent sectors of one slice, or of the L1 table, that become one write.
+    struct SectorRun {
+        std::uint64_t slice = 0;
+        std::uint64_t file_offset = 0;
+        std::uint32_t begin = 0;  ///< bytes in the slice or in the L1 table's loaded part
+        std::uint32_t end = 0;
+        std::size_t buffer_offset = 0;
+        std::size_t first_member = 0;
+        std::size_t end_member = 0;
+        bool failed = false;
+        std::span<TableUpdate*> members(std::span<TableUpdate*> all) const {
+            return all.subspan(first_member, end_member - first_member);
+        }
+    };
+
+    NewTable* new_table_of(const TableUpdate& update) noexcept;
+    Result<void> reserve_tables(std::uint64_t* end);
+    void gather_runs();
+    void fill_run(SectorRun& run);
+    void gather_l1_runs();
+    void fill_l1_run(const SectorRun& run);
+    void fail_run(SectorRun& run, const Error& error);
+    Task<Result<void>> write_runs(std::span<SectorRun> runs);
+    void unlink_tables(const SectorRun& l1_run);
+    void free_replaced(const TableUpdate& update) noexcept;
+    void publish_update(TableUpdate& update) noexcept;
+
+    const TableCommitter::Parts& parts_;
+    const Geometry& geometry_;
+    const bool strict_;
+    std::span<TableUpdate*> members_;  // in order of slice and entry
+    std::vector<NewTable> tables_;     // in order of L1 index
+    std::uint32_t unit_;               // bytes that a write is a multiple of
+    AlignedBuffer buffer_;
+    std::vector<SectorRun> new_table_runs_;
+    std::vector<SectorRun> entry_runs_;
+    std::vector<SectorRun> l1_runs_;
+    std::vector<Entry> scratch_;
+    std::uint64_t write_count_ = 0;
+    std::uint64_t write_bytes_ = 0;
+};
+
+}  // namespace qed
