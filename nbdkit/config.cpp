@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config.hpp"
 
+#include <fcntl.h>
+
 #include <array>
 #include <cstdlib>
 #include <memory>
@@ -31,10 +33,11 @@ constexpr std::array kLocks{
     Choice{"none", LockMode::none},
 };
 constexpr std::array kBackingRules{
-    Choice{"same-directory", BackingRule::same_directory},
+    Choice{"same-dir", BackingRule::same_directory},
     Choice{"none", BackingRule::none},
     Choice{"any", BackingRule::any},
 };
+constexpr std::string_view kBelow = "dir:";
 constexpr std::array kBackingFormats{
     Choice{"raw", BackingFormat::raw},
     Choice{"qed", BackingFormat::qed},
@@ -93,15 +96,17 @@ const char* const kConfigHelp =
     "order=ORDER                When table entries reach the file: automatic (default), strict,\n"
     "                           ordered or deferred\n"
     "lock=MODE                  normal (default), force-shared (read beside a writer) or none\n"
-    "backing-rule=RULE          Which backing files an image may name: same-directory (default),\n"
-    "                           none or any\n"
-    "backing-directory=DIR      Allow backing files below DIR\n"
+    "backing-rule=RULE          Backing files that may be opened: same-dir (default), none,\n"
+    "                           dir:PATH (below PATH) or any\n"
     "backing-format=FORMAT      raw or qed, for backing files whose format is not stated\n"
     "cache-size=SIZE            Memory for L2 tables; default 12800K\n"
     "direct=true                O_DIRECT: past the page cache of this machine\n"
     "settle-after=MILLISECONDS  Clear the image's need-check bit after so long without a write;\n"
     "                           default 2000, 0: only at the end\n"
-    "stats=true                 Print counters to standard error at the end";
+    "stats=true                 Print counters to standard error at the end\n"
+    "control-fd=NUMBER          For supervisors: a stream socket on which the plugin says 'ready'\n"
+    "                           and, after a clean end, 'closed'; when the other end is closed,\n"
+    "                           clients are disconnected";
 
 int Config::set(const char* key_text, const char* value) {
     const std::string_view key(key_text);
@@ -114,9 +119,11 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "order") return choose(key_text, value, kOrders, options.order);
     if (key == "lock") return choose(key_text, value, kLocks, options.lock);
     if (key == "backing-rule") {
+        if (std::string_view(value).starts_with(kBelow)) {
+            return parse_path(value + kBelow.size(), backing_directory);
+        }
         return choose(key_text, value, kBackingRules, options.backing.rule);
     }
-    if (key == "backing-directory") return parse_path(value, backing_directory);
     if (key == "backing-format") {
         return choose(key_text, value, kBackingFormats, options.backing.format);
     }
@@ -124,6 +131,7 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "direct") return parse_flag(value, options.direct);
     if (key == "settle-after") return parse_milliseconds(key_text, value, settle_after);
     if (key == "stats") return parse_flag(value, stats);
+    if (key == "control-fd") return nbdkit_parse_int(key_text, value, &control_descriptor);
     nbdkit_error("unknown parameter '%s'; nbdkit --help lists the known ones", key_text);
     return -1;
 }
@@ -140,6 +148,12 @@ int Config::complete() {
     if (!backing_directory.empty()) {
         options.backing.rule = BackingRule::below_directory;
         options.backing.directory = backing_directory.c_str();
+    }
+    // A base that is a QED image says so itself; everything else has to be stated.
+    options.backing.allow_probe = true;
+    if (control_descriptor >= 0 && ::fcntl(control_descriptor, F_SETFD, FD_CLOEXEC) != 0) {
+        nbdkit_error("control-fd=%d: %m", control_descriptor);
+        return -1;
     }
     options.writable = !read_only;
     return 0;

@@ -15,6 +15,7 @@
 
 #include "api.hpp"
 #include "config.hpp"
+#include "control.hpp"
 #include "maintenance.hpp"
 #include "qed/cache_budget.hpp"
 #include "qed/image.hpp"
@@ -38,6 +39,7 @@ struct Server {
     Config config;
     std::unique_ptr<Image> image;
     std::optional<Maintenance> maintenance;
+    std::optional<Control> control;
     std::string description;
 };
 Server server;
@@ -129,13 +131,17 @@ int on_get_ready() {
 
 int on_after_fork() {
     const auto idle = server.config.settle_after;
-    if (!server.image->is_writable() || idle.count() == 0) return 0;
+    const int control = server.config.control_descriptor;
     try {
-        server.maintenance.emplace(*server.image, idle);
+        if (server.image->is_writable() && idle.count() != 0) {
+            server.maintenance.emplace(*server.image, idle);
+        }
+        if (control >= 0) server.control.emplace(control);
     } catch (const std::system_error& error) {
-        nbdkit_error("starting the maintenance thread: %s", error.what());
+        nbdkit_error("starting a thread: %s", error.what());
         return -1;
     }
+    if (server.control) server.control->report("ready\n");
     return 0;
 }
 
@@ -149,10 +155,13 @@ void on_cleanup() {
     }
     if (const Result<void> closed = server.image->close(); !closed) {
         nbdkit_error("closing the image: %s", closed.error().message().c_str());
+        return;
     }
+    if (server.control) server.control->report("closed\n");
 }
 
 void on_unload() {
+    server.control.reset();
     server.maintenance.reset();
     server.image.reset();
 }

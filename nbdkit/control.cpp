@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control.hpp"
+
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+namespace qed::nbdkit {
+namespace {
+
+/// How often to look for clients that connected while the others were sent away.
+constexpr std::chrono::milliseconds kAgain{50};
+
+template <class Visit>
+void for_each_descriptor(Visit visit) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
+        const std::string name = entry.path().filename().string();
+        int number = -1;
+        std::from_chars(name.data(), name.data() + name.size(), number);
+        visit(number);
+    }
+}
+
+bool is_listening(int descriptor) {
+    int answer = 0;
+    socklen_t length = sizeof answer;
+    return ::getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &answer, &length) == 0 &&
+           answer != 0;
+}
+
+std::uint16_t port_of(const sockaddr_storage& address) {
+    // sin_port and sin6_port stand at the same place.
+    sockaddr_in internet{};
+    std::memcpy(&internet, &address, sizeof internet);
+    return internet.sin_port;
+}
+
+/// Whether a socket with this local address was accepted where `listener` listens. The host of a
+/// TCP listener may be a wildcard, so only the port counts.
+bool belongs_to(const sockaddr_storage& local, socklen_t length, const sockaddr_storage& listener,
+                socklen_t listener_length) {
+    if (local.ss_family != listener.ss_family) return false;
+    if (local.ss_family == AF_INET || local.ss_family == AF_INET6) {
+        return port_of(local) == port_of(listener);
+    }
+    return length == listener_length && std::memcmp(&local, &listener, length) == 0;
+}
+
+}  // namespace
+
+Control::Control(int descriptor)
+    : descriptor_(descriptor), listening_(listening_addresses()), thread_([this] { run(); }) {}
+
+Control::~Control() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    ::shutdown(descriptor_, SHUT_RD);
+    thread_.join();
+    ::close(descriptor_);
+}
+
+void Control::report(std::string_view line) noexcept {
+    // A supervisor that is gone needs no report.
+    [[maybe_unused]] const ssize_t sent =
+        ::send(descriptor_, line.data(), line.size(), MSG_NOSIGNAL);
+}
+
+std::vector<Control::Address> Control::listening_addresses() {
+    std::vector<Address> found;
+    for_each_descriptor([&found](int descriptor) {
+        Address address;
+        address.length = sizeof address.storage;
+        if (is_listening(descriptor) &&
+            ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address.storage),
+                          &address.length) == 0) {
+            found.push_back(address);
+        }
+    });
+    return found;
+}
+
+void Control::run() {
+    char ignored = 0;
+    while (::recv(descriptor_, &ignored, sizeof ignored, 0) > 0) {
+    }
+    std::unique_lock lock(mutex_);
+    while (!stopping_) {
+        disconnect_clients();
+        wake_.wait_for(lock, kAgain);
+    }
+}
+
+/// Ends the receiving side only: requests under way are still answered.
+void Control::disconnect_clients() const {
+    for_each_descriptor([this](int descriptor) {
+        Address local;
+        local.length = sizeof local.storage;
+        if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local.storage), &local.length) !=
+                0 ||
+            is_listening(descriptor)) {
+            return;
+        }
+        const bool is_client = std::ranges::any_of(listening_, [&local](const Address& listener) {
+            return belongs_to(local.storage, local.length, listener.storage, listener.length);
+        });
+        if (is_client) ::shutdown(descriptor, SHUT_RD);
+    });
+}
+
+}  // namespace qed::nbdkit

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/socket.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace qed::nbdkit {
+
+/// The line to a supervisor, a stream socket: it hears `ready` and `closed`, and when it closes
+/// its end, or dies, the clients are disconnected. Without that nbdkit would wait, after TERM, for
+/// each idle client to leave by itself.
+class Control {
+public:
+    /// \param descriptor  owned from here on
+    /// \throws std::system_error when there can be no thread
+    explicit Control(int descriptor);
+    ~Control();
+    Control(const Control&) = delete;
+    Control& operator=(const Control&) = delete;
+
+    void report(std::string_view line) noexcept;
+
+private:
+    /// The local end of a socket that listens; accepted sockets share it.
+    struct Address {
+        sockaddr_storage storage{};
+        socklen_t length = 0;
+    };
+
+    static std::vector<Address> listening_addresses();
+    void run();
+    void disconnect_clients() const;
+
+    const int descriptor_;
+    const std::vector<Address> listening_;
+    std::mutex mutex_;  // guards stopping_
+    std::condition_variable wake_;
+    bool stopping_ = false;
+    std::thread thread_;  // last: everything else exists when it starts
+};
+
+}  // namespace qed::nbdkit
