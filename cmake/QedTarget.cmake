@@ -61,6 +61,8 @@ set(QED_TEST_ENVIRONMENT
     "QED_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
     "QED_BIN=${PROJECT_BINARY_DIR}/bin/qed"
     "QED_NBDKIT_PLUGIN=${PROJECT_BINARY_DIR}/lib/nbdkit-qed-plugin.so"
+    "QED_SCRIPT=${PROJECT_BINARY_DIR}/bin/tests/qed_script"
+    "PYTHONDONTWRITEBYTECODE=1"
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
     "UBSAN_OPTIONS=print_stacktrace=1"
     "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${tsan_suppressions}")

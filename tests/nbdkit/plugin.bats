@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# nbdkit with the plugin, without `qed serve`: parameters, help, symbols.
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    "$QED_BIN" create -q -f qed disk.qed 16M
+}
+
+serve() { # nbdkit argument...
+    timeout 60 nbdkit --foreground -U - "$QED_NBDKIT_PLUGIN" "$@" --run 'nbdinfo --size "$uri"'
+}
+
+@test "the image is the parameter without a name" {
+    run serve disk.qed
+    [ "$status" -eq 0 ]
+    [ "$output" = 16777216 ]
+}
+
+@test "a relative path survives nbdkit going to the background" {
+    timeout 60 nbdkit -U "$PWD/sock" -P "$PWD/pid" "$QED_NBDKIT_PLUGIN" disk.qed
+    run nbdinfo --size "nbd+unix:///?socket=$PWD/sock"
+    pid="$(cat pid)"
+    kill "$pid"
+    timeout 60 tail --pid="$pid" -f /dev/null
+    [ "$output" = 16777216 ]
+    "$QED_BIN" check disk.qed
+}
+
+@test "the module exports nbdkit's entry point and nothing else" {
+    run nm --dynamic --defined-only --format=posix "$QED_NBDKIT_PLUGIN"
+    [ "$status" -eq 0 ]
+    [ "$(cut -d' ' -f1 <<<"$output")" = plugin_init ]
+}
+
+@test "--help lists every parameter" {
+    run nbdkit "$QED_NBDKIT_PLUGIN" --help
+    [ "$status" -eq 0 ]
+    for key in file readonly export order lock backing-rule backing-format cache-size direct \
+        settle-after stats control-fd; do
+        [[ $output == *"$key"*=* ]] || { echo "no $key"; return 1; }
+    done
+}
+
+@test "--dump-plugin says what the plugin is" {
+    run nbdkit "$QED_NBDKIT_PLUGIN" --dump-plugin
+    [ "$status" -eq 0 ]
+    [[ $output == *"name=qed"* ]]
+    [[ $output == *"thread_model=parallel"* ]]
+    [[ $output == *"qed_max_cluster_size=67108864"* ]]
+}
+
+@test "an unknown parameter is refused by name" {
+    run serve disk.qed colour=blue
+    [ "$status" -ne 0 ]
+    [[ $output == *"unknown parameter 'colour'"* ]]
+}
+
+@test "an unknown value is refused with the known ones" {
+    run serve disk.qed order=random
+    [ "$status" -ne 0 ]
+    [[ $output == *"order=random is not known"*"automatic, strict, ordered, deferred"* ]]
+}
+
+@test "no image is refused before anything starts" {
+    run serve order=strict
+    [ "$status" -ne 0 ]
+    [[ $output == *"no image given"* ]]
+}
+
+@test "what is wrong with the image is said on standard error at the start" {
+    truncate -s 1M empty.qed
+    run serve empty.qed
+    [ "$status" -ne 0 ]
+    [[ $output == *"empty.qed"* ]]
+}
+
+@test "an image that must not be written is served with readonly=true" {
+    before="$(sha256sum disk.qed)"
+    run serve -r disk.qed readonly=true
+    [ "$status" -eq 0 ]
+    [ "$(sha256sum disk.qed)" = "$before" ]
+}
+
+@test "reading beside a writer needs readonly=true as well" {
+    run serve disk.qed lock=force-shared
+    [ "$status" -ne 0 ]
+    [[ $output == *"add readonly=true"* ]]
+}
+
+@test "the table cache takes a size" {
+    run serve disk.qed cache-size=1M stats=true
+    [ "$status" -eq 0 ]
+    [[ $output == *"qed_cache_limit_bytes=1048576"* ]]
+}

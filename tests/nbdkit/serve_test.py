@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`qed serve` as a program: its sockets, its end, its refusals."""
+
+import os
+import pathlib
+import select
+import signal
+import socket
+import stat
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.environ["QED_SOURCE_DIR"], "tests", "support"))
+import nbd  # noqa: E402
+import qedtest  # noqa: E402
+from nbdtest import connect  # noqa: E402
+from qedtest import QED, SCRIPT, TIMEOUT, Server, run  # noqa: E402
+
+
+def child_of(process):
+    """The process id of the nbdkit that `qed serve` runs."""
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return int(children.split()[0])
+
+
+def wait_for_end_of(pid_descriptor):
+    ready, _, _ = select.select([pid_descriptor], [], [], TIMEOUT)
+    os.close(pid_descriptor)
+    if not ready:
+        raise AssertionError("nbdkit still runs")
+
+
+class ServeTest(qedtest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.image = self.create("disk.qed", "16M")
+
+    def refused(self, *arguments, **options):
+        done = run(QED, "serve", *arguments, status=1, **options)
+        self.assertEqual(done.out, "")
+        return done.err
+
+
+class SocketTest(ServeTest):
+    def test_the_default_is_a_private_unix_socket_that_goes_away(self):
+        with Server(self.image, env=os.environ | {"XDG_RUNTIME_DIR": str(self.folder)}) as server:
+            path = pathlib.Path(server.socket)
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+            self.assertEqual(stat.S_IMODE(path.parent.stat().st_mode), 0o700)
+            self.assertEqual(path.parent.parent, self.folder)
+            self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+        self.assertFalse(path.parent.exists())
+
+    def test_a_named_socket_is_for_its_owner_and_removed_at_the_end(self):
+        path = self.path("a b.sock")
+        with Server("--socket", "a b.sock", self.image, cwd=self.folder) as server:
+            self.assertEqual(server.uri, f"nbd+unix:///?socket={self.folder}/a%20b.sock")
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
+            self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+        self.assertFalse(path.exists())
+
+    def test_a_socket_of_a_dead_server_is_replaced(self):
+        path = self.path("sock")
+        dead = socket.socket(socket.AF_UNIX)
+        dead.bind(str(path))
+        dead.close()
+        with Server("--socket", path, self.image) as server:
+            self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+
+    def test_a_socket_of_a_living_server_is_left_alone(self):
+        path = self.path("sock")
+        other = self.create("other.qed", "1M")
+        with Server("--socket", path, self.image) as server:
+            self.assertIn("another server listens there", self.refused("--socket", path, other))
+            self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+
+    def test_a_file_in_the_way_is_left_alone(self):
+        path = self.path("precious")
+        path.write_text("text")
+        self.assertIn("not a socket", self.refused("--socket", path, self.image))
+        self.assertEqual(path.read_text(), "text")
+
+    def test_a_path_that_no_socket_can_have_is_refused(self):
+        self.assertIn("at most 107 bytes", self.refused("--socket", self.path("x" * 120),
+                                                        self.image))
+
+    def test_tcp_needs_tls_or_a_clear_word(self):
+        self.assertIn("--insecure", self.refused("--port", 0, self.image))
+        with Server("--port", 0, "--insecure", self.image) as server:
+            self.assertRegex(server.uri, r"^nbd://localhost:\d+/$")
+            self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+
+    def test_a_port_in_use_is_said_so(self):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            err = self.refused("--bind", "127.0.0.1", "--port", port, "--insecure", self.image)
+            self.assertIn(f"127.0.0.1:{port}: Address already in use", err)
+
+    def test_sockets_of_a_superserver_are_used(self):
+        path = self.path("activated")
+        listening = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listening.close)
+        listening.bind(str(path))
+        listening.listen()
+        # As systemd does it: descriptor 3, and the process id of the server itself.
+        number = os.dup(listening.fileno())
+        self.addCleanup(os.close, number)
+        activate = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{number}'
+        server = Server.from_command(["bash", "-c", activate, "bash", QED, "serve", self.image],
+                                     pass_fds=[number])
+        with server:
+            self.assertEqual(server.uri, f"nbd+unix:///?socket={path}")
+            self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+        self.assertTrue(path.exists(), "the superserver owns its socket")
+
+    def test_an_export_name_is_the_only_one(self):
+        with Server("--export-name", "disk/a", self.image) as server:
+            self.assertTrue(server.uri.startswith("nbd+unix:///disk/a?socket="))
+            self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+            other = server.uri.replace("disk/a", "disk/b")
+            with self.assertRaises(nbd.Error):
+                connect(other)
+            listed = run("nbdinfo", "--list", server.uri.replace("disk/a", "")).out
+            self.assertIn('export="disk/a"', listed)
+            self.assertIn("QED image disk.qed", listed)
+
+
+class EndTest(ServeTest):
+    def test_each_stop_signal_ends_with_status_0(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with self.subTest(number):
+                server = Server(self.image)
+                self.assertEqual(server.stop(number), 0, server.err)
+                self.assertFalse(os.path.exists(server.socket))
+
+    def test_the_image_is_settled_and_unlocked_at_the_end(self):
+        with Server("--order", "ordered", "--settle-after", 0, self.image) as server:
+            connect(server.uri).pwrite(b"x", 0)
+            self.assertTrue(self.is_dirty())
+        self.assertFalse(self.is_dirty())
+        self.assert_sound(self.image)
+
+    def is_dirty(self):
+        with open(self.image, "rb") as file:
+            file.seek(16)
+            return bool(file.read(1)[0] & 2)
+
+    def test_an_idle_image_is_settled_while_it_is_served(self):
+        with Server("--order", "ordered", "--settle-after", 20, self.image) as server:
+            client = connect(server.uri)
+            for value in (b"a", b"b"):
+                client.pwrite(value, 64 << 10)
+                client.pwrite(value, int(value[0]) << 16)
+                qedtest.wait_until(lambda: not self.is_dirty(), "the image stays dirty")
+
+    def test_a_client_that_stays_connected_does_not_keep_it_alive(self):
+        server = Server(self.image)
+        client = connect(server.uri)
+        client.pwrite(b"x", 0)
+        self.assertEqual(server.stop(), 0, server.err)
+        self.assert_sound(self.image)
+
+    def test_nbdkit_ends_with_a_killed_qed(self):
+        server = Server(self.image)
+        connect(server.uri).pwrite(b"x", 0)
+        nbdkit = os.pidfd_open(child_of(server.process))
+        server.process.kill()
+        wait_for_end_of(nbdkit)
+        server.wait()
+        # It closed the image as it should: nothing to repair, nothing locked.
+        self.assertFalse(self.is_dirty())
+        run(SCRIPT, self.image, text="flush\n")
+
+    def test_it_ends_with_its_parent_if_told_to(self):
+        path = self.path("sock")
+        parent = Server.from_command(
+            ["sh", "-c", '"$1" serve --exit-with-parent --socket "$2" "$3" & wait', "sh", QED,
+             path, self.image])
+        child = os.pidfd_open(child_of(parent.process))
+        parent.process.kill()
+        wait_for_end_of(child)
+        parent.wait()
+        self.assertFalse(path.exists())
+
+    def test_a_killed_nbdkit_is_reported(self):
+        server = Server(self.image)
+        os.kill(child_of(server.process), signal.SIGKILL)
+        self.assertEqual(server.wait(), 1)
+        self.assertIn("nbdkit was ended by signal 9", server.err)
+        self.assertFalse(os.path.exists(server.socket))
+
+
+class RefusalTest(ServeTest):
+    def test_a_missing_image(self):
+        err = self.refused(self.path("none.qed"))
+        self.assertIn("none.qed", err)
+        self.assertIn("No such file", err)
+
+    def test_a_file_that_is_no_image(self):
+        raw = self.path("disk.raw")
+        raw.write_bytes(bytes(1 << 20))
+        self.assertIn("disk.raw", self.refused(raw))
+
+    def test_a_second_server_for_one_image(self):
+        with Server(self.image):
+            self.assertIn("disk.qed", self.refused(self.image))
+
+    def test_a_raw_base_whose_format_nobody_states(self):
+        self.path("base.raw").write_bytes(bytes(1 << 20))
+        top = self.path("top.qed")
+        run("qemu-img", "create", "-q", "-f", "qed", "-b", "base.raw", "-F", "raw", top)
+        with open(top, "r+b") as file:  # as an image that only names its base
+            file.seek(16)
+            file.write(bytes([1]))
+        self.assertIn("base.raw", self.refused(top))
+        with Server("--backing-format", "raw", top) as server:
+            self.assertEqual(connect(server.uri).get_size(), 1 << 20)
+
+    def test_a_base_elsewhere_needs_permission(self):
+        elsewhere = self.path("elsewhere")
+        elsewhere.mkdir()
+        run("qemu-img", "create", "-q", "-f", "raw", elsewhere / "base.raw", "1M")
+        top = self.path("top.qed")
+        run("qemu-img", "create", "-q", "-f", "qed", "-b", elsewhere / "base.raw", "-F", "raw", top)
+        for rule in ([], ["--backing", "none"]):
+            self.assertIn("base.raw", self.refused(*rule, top))
+        for rule in ("any", f"dir:{elsewhere}"):
+            with Server("--backing", rule, top) as server:
+                self.assertEqual(connect(server.uri).get_size(), 1 << 20)
+
+    def test_no_nbdkit_is_said_so(self):
+        err = self.refused(self.image, env={"PATH": "/nonexistent"})
+        self.assertIn("nbdkit, which serves the image, is not in PATH", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
