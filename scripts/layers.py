@@ -47,8 +47,8 @@ EDGES = {"capi": [], "cli": [], "nbdkit": [], "sim": ["base", "coro", "io"]}
 # Headers of the outside world that belong to one place (folders, matched by prefix).
 ONLY_IN = {
     r"liburing\.h|liburing/.*": ["src/io"],
-    r"CLI/.*": ["cli", "bench"],
-    r"nlohmann/.*": ["cli", "bench"],
+    r"CLI/.*": ["cli", "bench", "sim"],
+    r"nlohmann/.*": ["cli", "bench", "sim"],
     r"nbdkit-.*\.h": ["nbdkit"],
     r"sys/sdt\.h": ["src/base"],
 }

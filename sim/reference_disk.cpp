@@ -72,6 +72,16 @@ ReferenceDisk::ReferenceDisk(World& world, std::uint64_t bytes, const FileConten
     }
 }
 
+ReferenceDisk::ReferenceDisk(const ReferenceDisk& other, World& world)
+    : world_(world),
+      size_(other.size_),
+      writes_(other.writes_),
+      not_durable_(other.not_durable_),
+      sectors_(other.sectors_),
+      sizes_(other.sizes_),
+      stamps_(other.stamps_),
+      partial_(other.partial_) {}
+
 std::vector<std::byte> ReferenceDisk::unique_data(std::uint64_t offset, std::uint64_t length) {
     ++stamps_;
     const std::uint64_t first = offset / kSectorBytes;
@@ -97,6 +107,7 @@ void ReferenceDisk::add(std::uint64_t sector, std::span<const std::byte> content
         partial_.emplace(value, std::vector(content.begin(), content.end()));
     }
     auto [at, is_new] = sectors_.try_emplace(sector);
+    if (forgets_ && at->second.size() > 8) forget(at->second);
     if (is_new && write != 0) at->second.push_back({.value = zero_value()});
     at->second.push_back({.value = value, .stamp = stamp, .write = write});
 }
@@ -215,10 +226,10 @@ bool ReferenceDisk::is_size_allowed(std::uint64_t bytes, std::uint64_t first,
     return may_survive(sizes_, bytes, first) && may_survive(sizes_, bytes, last);
 }
 
-std::vector<std::uint64_t> ReferenceDisk::touched_sectors() const {
+std::vector<std::uint64_t> ReferenceDisk::touched_sectors(std::uint64_t bytes) const {
     std::vector<std::uint64_t> numbers;
     for (const auto& [number, history] : sectors_) {
-        if (number * kSectorBytes < size_) numbers.push_back(number);
+        if ((number + 1) * kSectorBytes <= bytes) numbers.push_back(number);
     }
     return numbers;
 }
@@ -275,16 +286,21 @@ std::optional<std::string> ReferenceDisk::fault_after_cut(std::uint64_t offset,
     return std::nullopt;
 }
 
-void ReferenceDisk::settle(std::uint64_t offset, std::span<const std::byte> data) {
+void ReferenceDisk::settle(std::uint64_t offset, std::span<const std::byte> data, bool is_durable) {
     const WriteId write = begin();
-    writes_[write].end = writes_[write].durable = writes_[write].start;
+    writes_[write].end = writes_[write].start;
     writes_[write].is_done = true;
+    if (is_durable) {
+        writes_[write].durable = writes_[write].start;
+    } else {
+        not_durable_.push_back(write);
+    }
     for (std::size_t at = 0; at + kSectorBytes <= data.size(); at += kSectorBytes) {
         const std::uint64_t number = (offset + at) / kSectorBytes;
         const auto content = data.subspan(at, kSectorBytes);
         if (!sectors_.contains(number) && hash_bytes(content) == zero_value()) continue;
         add(number, content, write);
-        sectors_[number] = {sectors_[number].back()};
+        if (is_durable) sectors_[number] = {sectors_[number].back()};
     }
 }
 
@@ -293,18 +309,25 @@ void ReferenceDisk::settle_size(std::uint64_t bytes) {
     sizes_ = {{.value = bytes}};
 }
 
-void ReferenceDisk::forget_history() {
-    const auto is_gone = [this](const History& history, const Entry& entry) {
-        return std::ranges::any_of(history, [&](const Entry& other) {
-            const Write& later = writes_[other.write];
-            return later.durable != kNever && later.start > writes_[entry.write].end;
-        });
-    };
-    for (auto& [number, history] : sectors_) {
-        if (history.size() < 2) continue;
-        const History all = history;
-        std::erase_if(history, [&](const Entry& entry) { return is_gone(all, entry); });
+std::uint64_t ReferenceDisk::begin_read() {
+    return *reads_.insert(world_.tick());
+}
+
+void ReferenceDisk::end_read(std::uint64_t begun) {
+    reads_.erase(reads_.find(begun));
+}
+
+void ReferenceDisk::forget(History& history) const {
+    const std::uint64_t oldest_read = reads_.empty() ? world_.moment() : *reads_.begin();
+    // The latest write that everybody sees and no power cut undoes hides all that ended before.
+    std::uint64_t hidden = 0;
+    for (const Entry& entry : history) {
+        const Write& write = writes_[entry.write];
+        if (write.durable != kNever && write.end < oldest_read) {
+            hidden = std::max(hidden, write.start);
+        }
     }
+    std::erase_if(history, [&](const Entry& entry) { return writes_[entry.write].end < hidden; });
 }
 
 }  // namespace qed::sim

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -30,6 +31,8 @@ public:
 
     /// A disk of `bytes` whose sectors hold what `base` holds, zeroes past its end.
     ReferenceDisk(World& world, std::uint64_t bytes, const FileContent& base);
+    /// A copy that goes on in another world, whose moment must not be earlier.
+    ReferenceDisk(const ReferenceDisk& other, World& world);
 
     /// Bytes for a write that nobody has written before.
     std::vector<std::byte> unique_data(std::uint64_t offset, std::uint64_t length);
@@ -48,8 +51,8 @@ public:
     std::uint64_t size() const noexcept { return size_; }
     /// Whether an image of `bytes` is allowed after a power cut.
     bool is_size_allowed(std::uint64_t bytes, std::uint64_t first, std::uint64_t last) const;
-    /// Sectors that were ever written, or that the base fills, in order; inside the size.
-    std::vector<std::uint64_t> touched_sectors() const;
+    /// Sectors below `bytes` that were ever written, or that the base fills, in order.
+    std::vector<std::uint64_t> touched_sectors(std::uint64_t bytes) const;
     bool is_touched(std::uint64_t sector) const { return sectors_.contains(sector); }
 
     /// What is wrong with `data` that was read from `offset` by a read that began at `begun`.
@@ -60,11 +63,15 @@ public:
                                                std::span<const std::byte> data, std::uint64_t first,
                                                std::uint64_t last) const;
 
-    /// Takes `data` for what the disk holds, durably; for a quiet disk after a recovery.
-    void settle(std::uint64_t offset, std::span<const std::byte> data);
+    /// Takes `data` for what the disk holds from now on; for a quiet disk after a recovery.
+    void settle(std::uint64_t offset, std::span<const std::byte> data, bool is_durable);
     void settle_size(std::uint64_t bytes);
-    /// Forgets the writes whose values can no longer be seen. For moments without requests.
-    void forget_history();
+    /// From now on forgets values that can never be seen again: for long runs that only ask about
+    /// power cuts in the present.
+    void forget_the_past() noexcept { forgets_ = true; }
+    /// A read is under way from the moment that this returns until end_read() of it.
+    std::uint64_t begin_read();
+    void end_read(std::uint64_t begun);
 
 private:
     struct Write {
@@ -82,6 +89,7 @@ private:
     static constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
     WriteId begin();
+    void forget(History& history) const;
     void add(std::uint64_t sector, std::span<const std::byte> content, WriteId write);
     std::vector<std::byte> content_of(std::uint64_t sector) const;
     /// The whole sector after bytes were written into it.
@@ -99,6 +107,8 @@ private:
     std::vector<WriteId> not_durable_;
     std::map<std::uint64_t, History> sectors_;
     History sizes_;
+    bool forgets_ = false;
+    std::multiset<std::uint64_t> reads_;  ///< moments at which those under way began
     std::uint64_t stamps_ = 0;
     /// Sectors that are not as stamp_sector() makes them, by value.
     std::unordered_map<std::uint64_t, std::vector<std::byte>> partial_;

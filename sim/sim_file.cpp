@@ -12,6 +12,7 @@ int FaultPlan::decide(Random& random, IoKind kind) {
     const std::uint32_t of_65536 = chance[static_cast<unsigned>(kind)];
     if (!is_nth && (of_65536 == 0 || !random.chance(of_65536, 65536))) return 0;
     ++injected;
+    if (kind == IoKind::flush) ++failed_flushes;
     last_kind = kind;
     return error;
 }
@@ -148,6 +149,10 @@ void SimFile::complete(Flight& flight) {
 
 bool SimFile::start(IoOp& op) noexcept {
     world_.trace(static_cast<std::uint64_t>(op.kind), op.offset, op.length);
+    Power* power = options_.power;
+    if (has_power() && power != nullptr && ++power->started == power->cut_at) {
+        power->go_off(world_.tick());
+    }
     const int error = refuse(op);
     if (!has_power()) {
         op.error = error;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -30,7 +31,8 @@ struct FaultPlan {
 
     std::uint64_t seen = 0;      ///< I/Os among `kinds` so far
     std::uint64_t injected = 0;  ///< failures so far
-    IoKind last_kind{};          ///< of the last failure
+    std::uint64_t failed_flushes = 0;
+    IoKind last_kind{};  ///< of the last failure
 
     /// The errno with which the next I/O must fail, or 0.
     int decide(Random& random, IoKind kind);
@@ -42,6 +44,15 @@ struct FaultPlan {
 /// changes any more.
 struct Power {
     bool is_on = true;
+    std::uint64_t started = 0;  ///< I/Os so far
+    std::uint64_t cut_at = 0;   ///< the power goes when this one, from 1, starts; 0: never
+    Storage* disk = nullptr;    ///< whose state is noted when it does
+    std::optional<CrashPoint> cut;
+
+    void go_off(std::uint64_t moment) {
+        is_on = false;
+        cut = disk->crash_point(moment);
+    }
 };
 
 struct SimFileOptions {

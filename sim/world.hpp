@@ -30,7 +30,9 @@ class World final : public Executor {
 public:
     static constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
 
-    explicit World(std::uint64_t seed) noexcept : random_(seed) {}
+    /// \param first_moment  moments go on from here: for a world that takes over from another
+    explicit World(std::uint64_t seed, std::uint64_t first_moment = 0) noexcept
+        : random_(seed), moment_(first_moment) {}
     ~World() override;
 
     Random& random() noexcept { return random_; }
@@ -105,7 +107,10 @@ T World::run(Task<T> task) {
     root.handle.promise().home = this;
     root.handle.resume();
     while (!done) {
-        if (!step()) throw Failure("progress", "a task waits for something that never happens");
+        if (step()) continue;
+        // Its frames hold what others may still point to: they stay.
+        [[maybe_unused]] auto* const kept = new Task<T>(std::move(task));
+        throw Failure("progress", "a task waits for something that never happens");
     }
     root.handle.destroy();
     return std::move(*result);

@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <array>
 
-#include "adaptive_s3_fifo.hpp"
 #include "belady.hpp"
 #include "policy.hpp"
 #include "queue_policies.hpp"
 #include "s3_fifo.hpp"
+#include "shipped.hpp"
 
 namespace qed::cache_sim {
 namespace {
@@ -33,9 +33,8 @@ constexpr std::array kPolicies{
                    return std::make_unique<S3Fifo>(
                        input, S3Fifo::Options{.small_percent = 20, .uses_to_promote = 1});
                }},
-    PolicyKind{
-        "s3fifo-a", "adaptive S3-FIFO: the policy of libqed",
-        [](const PolicyInput& input) -> Made { return std::make_unique<AdaptiveS3Fifo>(input); }},
+    PolicyKind{"s3fifo-a", "S3-FIFO with an adaptive small queue: the one in libqed",
+               [](const PolicyInput& input) -> Made { return std::make_unique<Shipped>(input); }},
     PolicyKind{"belady", "the optimum, which knows the future",
                [](const PolicyInput& input) -> Made { return std::make_unique<Belady>(input); }},
 };

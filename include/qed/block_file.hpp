@@ -63,7 +63,7 @@ struct [[nodiscard]] IoOp {
     /// executor's thread. False: it has finished, the result is in `error`.
     bool begin() noexcept;
     /// Called by the backend, on the home executor's thread, once: resumes who waits.
-    inline void complete() noexcept;
+    void complete() noexcept;
 };
 
 /// Several requests in flight at once, awaited together: `co_await IoBatch{ops, count}`.
@@ -72,7 +72,7 @@ struct [[nodiscard]] IoBatch {
     IoOp* ops = nullptr;
     std::size_t count = 0;
     std::size_t pending = 0;
-    std::coroutine_handle<> handle;
+    std::coroutine_handle<> handle{};
 
     bool await_ready() const noexcept { return count == 0; }
     template <class Promise>
@@ -90,14 +90,6 @@ struct [[nodiscard]] IoBatch {
     /// The first failure, or success.
     Result<void> await_resume() noexcept;
 };
-
-inline void IoOp::complete() noexcept {
-    if (batch == nullptr) {
-        waiter.handle.resume();
-    } else if (--batch->pending == 0) {
-        batch->handle.resume();
-    }
-}
 
 /// What requests to a file must be multiples of, in bytes; 1 where anything goes.
 struct Alignment {

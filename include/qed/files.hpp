@@ -18,18 +18,20 @@ struct FileOptions {
     bool direct = false;        ///< O_DIRECT: past the page cache
     bool create = false;        ///< make the file when it is not there
     bool exclusive = false;     ///< with create: fail when it is there
-    bool truncate = false;      ///< empty it (take the lock first; see FileLock)
+    bool truncate = false;      ///< empty it. A file that others may use: open, lock, truncate()
     bool sync = false;          ///< every write is durable when it completes (O_DSYNC)
-    bool regular_only = false;  ///< refuse everything but regular files and block devices
     bool ignore_flush = false;  ///< flush does nothing (cache mode "unsafe")
     int directory = -1;         ///< openat() base, -1 for the current directory
 };
 
-/// Opens a file or block device. FIFOs, sockets and directories are refused with a clear error and
-/// without blocking. Requests run on the caller's thread, or through the io_uring of the executor
-/// that awaits them, where it has one (UringLoop).
+/// Opens a regular file or block device. FIFOs, sockets, directories and character devices are
+/// refused with a clear error and without blocking. Requests run on the caller's thread, or through
+/// the io_uring of the executor that awaits them, where it has one (UringLoop).
+/// \errors not_found, already_exists, permission_denied, invalid_argument (not a file or device),
+///         unsupported (direct I/O that the file system does not have), io_error ...
 Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const FileOptions& options);
-/// The same over a descriptor that the file then owns.
+/// The same over a descriptor. It belongs to the call from here on: it is closed on failure too.
+/// Of the options, `direct` and `writable` count; the descriptor must have been opened to match.
 Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
                                                     const FileOptions& options);
 

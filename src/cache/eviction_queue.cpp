@@ -2,33 +2,61 @@
 #include "cache/eviction_queue.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <new>
+#include <optional>
 
 namespace qed {
+namespace {
 
-void EvictionQueue::set_capacity(std::uint64_t capacity_bytes) {
-    small_target_ = capacity_bytes / 5;
-    const std::uint64_t keys = std::clamp<std::uint64_t>(capacity_bytes / 1024, 64, 1U << 18);
-    try {
-        ghosts_.assign(std::bit_ceil(keys), Ghost{});
-    } catch (const std::bad_alloc&) {
-        ghosts_.clear();  // eviction works without a memory of the past, only less well
-    }
+// Percent of the capacity.
+constexpr std::uint64_t kMinSmall = 10;
+constexpr std::uint64_t kStartSmall = 20;
+constexpr std::uint64_t kMaxSmall = 70;
+constexpr std::uint64_t kSmallGhostSpan = 130;
+constexpr std::uint64_t kMainGhostSpan = 70;
+
+// A remembered key takes 8 bytes, so each of the two tables takes 1/256 of the capacity.
+constexpr std::uint64_t kBytesPerGhost = 2048;
+constexpr std::uint64_t kMinGhosts = 256;
+constexpr std::uint64_t kMaxGhosts = 1U << 18;
+
+std::uint64_t percent_of(std::uint64_t bytes, std::uint64_t percent) {
+    return bytes / 100 * percent + bytes % 100 * percent / 100;
+}
+
+}  // namespace
+
+void EvictionQueue::set_capacity(std::uint64_t capacity_bytes) noexcept {
+    min_small_ = percent_of(capacity_bytes, kMinSmall);
+    max_small_ = percent_of(capacity_bytes, kMaxSmall);
+    small_target_ = percent_of(capacity_bytes, kStartSmall);
+    const auto keys = std::clamp(capacity_bytes / kBytesPerGhost, kMinGhosts, kMaxGhosts);
+    small_ghosts_.reset(keys, percent_of(capacity_bytes, kSmallGhostSpan));
+    main_ghosts_.reset(keys, percent_of(capacity_bytes, kMainGhostSpan));
 }
 
 EvictionQueue::List& EvictionQueue::list_of(const Evictable& entry) noexcept {
-    return entry.queue == Evictable::Queue::small ? small_ : main_;
+    switch (entry.queue) {
+        case Evictable::Queue::small:
+            return small_;
+        case Evictable::Queue::main:
+            return main_;
+        case Evictable::Queue::held:
+        case Evictable::Queue::none:
+            break;
+    }
+    return held_;
 }
 
-void EvictionQueue::push(List& list, Evictable& entry) noexcept {
-    entry.queue = &list == &small_ ? Evictable::Queue::small : Evictable::Queue::main;
+void EvictionQueue::push(Evictable::Queue queue, Evictable& entry) noexcept {
+    entry.queue = queue;
+    List& list = list_of(entry);
     entry.newer = nullptr;
     entry.older = list.newest;
     (list.newest != nullptr ? list.newest->newer : list.oldest) = &entry;
     list.newest = &entry;
     list.bytes += entry.bytes;
     ++list.count;
+    if (queue == Evictable::Queue::small) small_ghosts_.advance(entry.bytes);
 }
 
 void EvictionQueue::unlink(List& list, Evictable& entry) noexcept {
@@ -38,8 +66,20 @@ void EvictionQueue::unlink(List& list, Evictable& entry) noexcept {
     --list.count;
 }
 
+// What comes back soon after it left the small queue would have been kept by a longer one; what
+// comes back after it left the main queue, by a shorter one. What comes back late would not: in a
+// loop over more than the capacity everything does, and the small queue would take over in vain.
 void EvictionQueue::insert(Evictable& entry, std::uint64_t key) noexcept {
-    push(forget(key) ? main_ : small_, entry);
+    const std::optional<std::uint64_t> small_age = small_ghosts_.take(key);
+    const bool left_main = main_ghosts_.take(key).has_value();
+    // Not the size of this entry, which may be about to grow.
+    const std::uint64_t step = count() == 0 ? 0 : bytes() / count();
+    if (small_age && *small_age <= max_small_) {
+        small_target_ = std::min(small_target_ + step, max_small_);
+    } else if (left_main) {
+        small_target_ -= std::min(step, small_target_ - min_small_);
+    }
+    push(small_age ? Evictable::Queue::main : Evictable::Queue::small, entry);
 }
 
 void EvictionQueue::remove(Evictable& entry) noexcept {
@@ -48,28 +88,30 @@ void EvictionQueue::remove(Evictable& entry) noexcept {
     entry.queue = Evictable::Queue::none;
 }
 
+void EvictionQueue::let_go(Evictable& entry) noexcept {
+    if (entry.queue != Evictable::Queue::held) return;
+    unlink(held_, entry);
+    push(Evictable::Queue::small, entry);
+}
+
 void EvictionQueue::resize(Evictable& entry, std::uint32_t bytes) noexcept {
     if (entry.queue != Evictable::Queue::none) {
         List& list = list_of(entry);
         list.bytes += bytes;
         list.bytes -= entry.bytes;
+        const bool grows = bytes > entry.bytes;
+        if (grows && &list == &small_) small_ghosts_.advance(bytes - entry.bytes);
     }
     entry.bytes = bytes;
 }
 
-void EvictionQueue::remember(std::uint64_t key) noexcept {
-    if (ghosts_.empty()) return;
-    const auto fingerprint = static_cast<std::uint32_t>(key >> 32);
-    ghosts_[key & (ghosts_.size() - 1)] = {.fingerprint = fingerprint, .turn = turn_++};
-}
-
-bool EvictionQueue::forget(std::uint64_t key) noexcept {
-    if (ghosts_.empty()) return false;
-    Ghost& ghost = ghosts_[key & (ghosts_.size() - 1)];
-    const bool same = ghost.turn != 0 && ghost.fingerprint == static_cast<std::uint32_t>(key >> 32);
-    const bool recent = turn_ - ghost.turn <= std::max<std::size_t>(64, count());
-    if (same) ghost = {};
-    return same && recent;
+void EvictionQueue::remember(const Evictable& entry, std::uint64_t key, bool from_small) noexcept {
+    if (from_small) {
+        small_ghosts_.remember(key, small_.bytes);  // which have entered since this entry did
+    } else {
+        main_ghosts_.remember(key, 0);
+        main_ghosts_.advance(entry.bytes);
+    }
 }
 
 }  // namespace qed

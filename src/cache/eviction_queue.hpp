@@ -3,13 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "cache/ghost_table.hpp"
 
 namespace qed {
 
 /// What the eviction queue knows of an entry. Entries are linked in place.
 struct Evictable {
-    enum class Queue : std::uint8_t { none, small, main };
+    enum class Queue : std::uint8_t { none, small, main, held };
     Evictable* older = nullptr;
     Evictable* newer = nullptr;
     std::uint32_t bytes = 0;
@@ -17,8 +18,9 @@ struct Evictable {
     bool is_leaf = false;
 };
 
-/// S3-FIFO measured in bytes (docs/adr/0002-eviction-policy.md). Not thread-safe: the budget's
-/// lock is held around every call. `Entries` says what an entry is worth and takes it out:
+/// S3-FIFO measured in bytes, whose small queue finds its own size
+/// (docs/adr/0002-eviction-policy.md). Not thread-safe: the budget's lock is held around every
+/// call. `Entries` says what an entry is worth and takes it out:
 ///   bool may_evict(Evictable&)     nobody holds it
 ///   unsigned age(Evictable&)       its use count; one less is stored
 ///   void reset(Evictable&)         its use count becomes 0
@@ -26,32 +28,36 @@ struct Evictable {
 ///   void evict(Evictable&)         it has been unlinked: forget it
 class EvictionQueue {
 public:
-    /// `capacity_bytes` sizes the memory of evicted keys; `small_target` is a fifth of it.
-    void set_capacity(std::uint64_t capacity_bytes);
+    /// The limits of the small queue and the memory of evicted keys follow from this. The small
+    /// queue begins again at a fifth of it, and what was evicted is forgotten.
+    void set_capacity(std::uint64_t capacity_bytes) noexcept;
     void insert(Evictable& entry, std::uint64_t key) noexcept;
     void remove(Evictable& entry) noexcept;
     void resize(Evictable& entry, std::uint32_t bytes) noexcept;
-    std::uint64_t bytes() const noexcept { return small_.bytes + main_.bytes; }
-    std::size_t count() const noexcept { return small_.count + main_.count; }
+    /// Nobody holds `entry` any more. Must follow each time that may_evict() becomes true.
+    void let_go(Evictable& entry) noexcept;
+    std::uint64_t bytes() const noexcept { return small_.bytes + main_.bytes + held_.bytes; }
+    std::size_t count() const noexcept { return small_.count + main_.count + held_.count; }
+    std::uint64_t small_target_bytes() const noexcept { return small_target_; }
 
     /// Evicts until the entries take at most `target` bytes, or all that are left are in use.
     template <class Entries>
     void shrink_to(std::uint64_t target, Entries& entries) noexcept {
         // Every use count reaches 0 within this many looks.
-        std::size_t looks = 4 * count() + 8;
-        while (bytes() > target && count() != 0 && looks-- != 0) {
+        std::size_t looks = 6 * count() + 8;
+        while (bytes() > target && small_.count + main_.count != 0 && looks-- != 0) {
             const bool from_small =
                 main_.count == 0 || (small_.bytes > small_target_ && small_.count != 0);
             List& list = from_small ? small_ : main_;
             Evictable& oldest = *list.oldest;
             unlink(list, oldest);
             if (!entries.may_evict(oldest)) {
-                push(list, oldest);
+                push(Evictable::Queue::held, oldest);  // out of the way until let_go()
             } else if (entries.age(oldest) > 0) {
                 if (from_small) entries.reset(oldest);
-                push(main_, oldest);
+                push(Evictable::Queue::main, oldest);
             } else {
-                if (from_small) remember(entries.key(oldest));
+                remember(oldest, entries.key(oldest), from_small);
                 oldest.queue = Evictable::Queue::none;
                 entries.evict(oldest);
             }
@@ -65,22 +71,19 @@ private:
         std::uint64_t bytes = 0;
         std::size_t count = 0;
     };
-    void push(List& list, Evictable& entry) noexcept;
+    void push(Evictable::Queue queue, Evictable& entry) noexcept;
     static void unlink(List& list, Evictable& entry) noexcept;
     List& list_of(const Evictable& entry) noexcept;
-    void remember(std::uint64_t key) noexcept;
-    bool forget(std::uint64_t key) noexcept;
+    void remember(const Evictable& entry, std::uint64_t key, bool from_small) noexcept;
 
-    /// A key that was evicted, and when; a newer key may overwrite it.
-    struct Ghost {
-        std::uint32_t fingerprint = 0;
-        std::uint32_t turn = 0;
-    };
     List small_;
     List main_;
+    List held_;  // what was in use when its turn came
+    std::uint64_t min_small_ = 0;
+    std::uint64_t max_small_ = 0;
     std::uint64_t small_target_ = 0;
-    std::vector<Ghost> ghosts_;
-    std::uint32_t turn_ = 1;
+    GhostTable small_ghosts_;  // its clock counts bytes that enter the small queue
+    GhostTable main_ghosts_;   // its clock counts bytes that are evicted from the main queue
 };
 
 }  // namespace qed

@@ -49,6 +49,7 @@ private:
     void insert(Evictable& entry, std::uint64_t key) noexcept;
     void remove(Evictable& entry) noexcept;
     void resize(Evictable& entry, std::uint32_t bytes) noexcept;
+    void let_go(Evictable& entry) noexcept { queue_.let_go(entry); }
     /// Bytes that no eviction can free: directories of open images.
     void charge_fixed(std::int64_t bytes) noexcept;
     void add_cache(TableCache& cache) noexcept;

@@ -206,7 +206,7 @@ bool TableCache::is_detached(const SliceRecord& record) const noexcept {
     return record.detached;
 }
 
-void TableCache::add_pin(SliceRecord& record) noexcept {
+void TableCache::pin_record(SliceRecord& record) noexcept {
     if (record.pins++ == 0) ++pinned_;
 }
 
@@ -221,6 +221,8 @@ void TableCache::unpin(SliceRecord& record) noexcept {
         delete &record;
     } else if (!record.word.has_payload()) {
         forget_record(record);  // the directory's word says it all
+    } else {
+        budget_.let_go(record);
     }
     if (budget_.over_limit_) budget_.enforce_limit();
 }
@@ -232,7 +234,7 @@ SliceRef TableCache::try_pin(std::uint64_t slice) noexcept {
     if (leaf == nullptr || leaf->words()[slot].load(std::memory_order_relaxed) == 0) return {};
     SliceRecord* record = record_for(*leaf, slot);
     if (record == nullptr) return {};
-    add_pin(*record);
+    pin_record(*record);
     return {this, record};
 }
 
@@ -269,6 +271,7 @@ Leaf* TableCache::leaf_for(std::uint64_t slice) noexcept {
     leaf->holds = 1;  // not to be evicted by its own insertion
     budget_.insert(*leaf, ghost_key(*leaf));
     leaf->holds = 0;
+    budget_.let_go(*leaf);
     return leaf;
 }
 
@@ -288,11 +291,16 @@ SliceRecord* TableCache::record_for(Leaf& leaf, std::uint32_t slot) noexcept {
 }
 
 void TableCache::forget_record(SliceRecord& record) noexcept {
-    records(*record.leaf)[record.slot] = nullptr;
-    --record.leaf->records;
-    --slices_;
+    remove_from_leaf(record);
     QED_TRACE(cache_free, &record);
     delete &record;
+}
+
+void TableCache::remove_from_leaf(const SliceRecord& record) noexcept {
+    Leaf& leaf = *record.leaf;
+    records(leaf)[record.slot] = nullptr;
+    --slices_;
+    if (--leaf.records == 0) budget_.let_go(leaf);
 }
 
 void TableCache::free_payload(SliceWord word) noexcept {
@@ -341,9 +349,7 @@ bool TableCache::store_entries(SliceRecord& record, std::span<const Entry> entri
 void TableCache::detach(SliceRecord& record) noexcept {
     record.leaf->words()[record.slot].store(0, kRelease);
     ++record.leaf->version;
-    records(*record.leaf)[record.slot] = nullptr;
-    --record.leaf->records;
-    --slices_;
+    remove_from_leaf(record);
     budget_.remove(record);
     record.detached = true;
     if (record.pins == 0) {
@@ -419,7 +425,7 @@ void TableCache::offer(std::uint64_t slice, std::span<const Entry> entries,
     }
     SliceRecord* record = record_for(*leaf, slot);
     if (record == nullptr) return;
-    add_pin(*record);  // not to be evicted by its own insertion
+    pin_record(*record);  // not to be evicted by its own insertion
     if (store_entries(*record, entries)) counters_.add(CacheCounter::commits);
     leaf->version = version;  // reading ahead overtakes nobody
     unpin(*record);

@@ -223,9 +223,10 @@ private:
     Leaf* leaf_for(std::uint64_t slice) noexcept;
     Leaf* find_leaf(std::uint64_t slice) const noexcept;
     SliceRecord* record_for(Leaf& leaf, std::uint32_t slot) noexcept;
-    void add_pin(SliceRecord& record) noexcept;
+    void pin_record(SliceRecord& record) noexcept;
     void unpin(SliceRecord& record) noexcept;
     void forget_record(SliceRecord& record) noexcept;
+    void remove_from_leaf(const SliceRecord& record) noexcept;
     bool store_entries(SliceRecord& record, std::span<const Entry> entries) noexcept;
     void set_word(SliceRecord& record, SliceWord word, std::uint32_t payload_bytes) noexcept;
     void free_payload(SliceWord word) noexcept;

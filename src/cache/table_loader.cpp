@@ -64,7 +64,7 @@ bool TableCache::pin_or_join(std::uint64_t slice, PinRequest& request) noexcept 
         return true;
     }
     if (record.word.form() != Form::absent) {
-        add_pin(record);
+        pin_record(record);
         request.outcome = PinRequest::Outcome::pinned;
         return false;
     }
@@ -126,7 +126,7 @@ Task<Result<void>> TableCache::read_slices(std::uint64_t slice, SliceRecord* rec
 bool TableCache::commit_load(SliceRecord& record, std::span<const Entry> entries) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
     // Pinned for the reader before it is stored: a full budget must not evict it at once.
-    add_pin(record);
+    pin_record(record);
     const std::uint32_t version = record.leaf->version;
     const bool stored = store_entries(record, entries);
     record.leaf->version = version;  // a load overtakes no read-ahead of its neighbours
@@ -154,7 +154,7 @@ void TableCache::finish_load(SliceRecord& record, const Error* error) noexcept {
     while (Waiter* waiter = record.waiters.pop()) {
         auto& request = static_cast<PinRequest&>(*waiter);
         if (error == nullptr) {
-            add_pin(record);
+            pin_record(record);
             request.record = &record;
             request.outcome = PinRequest::Outcome::pinned;
         } else {

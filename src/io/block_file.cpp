@@ -48,6 +48,15 @@ bool IoOp::begin() noexcept {
     return pending;
 }
 
+void IoOp::complete() noexcept {
+    QED_TRACE(io_done, this, error);
+    if (batch == nullptr) {
+        waiter.handle.resume();
+    } else if (--batch->pending == 0) {
+        batch->handle.resume();
+    }
+}
+
 Result<void> IoOp::run_blocking() noexcept {
     waiter.home = nullptr;
     const bool pending = begin();

@@ -113,19 +113,20 @@ public:
     }
 
     void on_insert(EntryId entry, Step) override {
-        const std::uint64_t size = input_.entry_bytes[entry];
+        const std::size_t count = small_.size() + main_.size();
+        const std::uint64_t step = count == 0 ? 0 : (bytes(small_) + bytes(main_)) / count;
         const auto small_age = take(small_ghosts_, entry, entered_small_, small_span_);
-        const auto main_age = take(main_ghosts_, entry, left_main_, percent(100));
+        const auto main_age = take(main_ghosts_, entry, left_main_, percent(70));
         if (adaptive_ && small_age && *small_age <= percent(70)) {
-            target_ = std::min(target_ + size, percent(70));
+            target_ = std::min(target_ + step, percent(70));
         } else if (adaptive_ && main_age) {
-            target_ = target_ > percent(10) + size ? target_ - size : percent(10);
+            target_ = target_ > percent(10) + step ? target_ - step : percent(10);
         }
         if (small_age) {
             main_.push_back({entry, 0});
         } else {
             small_.push_back({entry, 0});
-            entered_small_ += size;
+            entered_small_ += input_.entry_bytes[entry];
         }
     }
 

@@ -118,7 +118,7 @@ RC_GTEST_PROP(S3FifoTest, EvictsWhatItsNaiveTwinEvicts, ()) {
     expect_same_as<naive::S3Fifo>("s3fifo", 10U, 2, false);
     expect_same_as<naive::S3Fifo>("s3fifo-20", 20U, 1, false);
 }
-RC_GTEST_PROP(AdaptiveS3FifoTest, EvictsWhatItsNaiveTwinEvicts, ()) {
+RC_GTEST_PROP(ShippedPolicyTest, EvictsWhatItsNaiveTwinEvicts, ()) {
     expect_same_as<naive::S3Fifo>("s3fifo-a", 20U, 1, true);
 }
 

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/crash_workloads.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "sim/failure.hpp"
+#include "sim/session.hpp"
+
+namespace qed::sim {
+
+namespace {
+
+struct Shape {
+    std::uint32_t cluster_bytes;
+    std::uint32_t table_clusters;
+};
+constexpr std::array kShapes{Shape{4096, 1}, Shape{4096, 2}, Shape{8192, 1}};
+
+const char* name_of(WriteOrder order) {
+    switch (order) {
+        case WriteOrder::strict:
+            return "strict";
+        case WriteOrder::ordered:
+            return "ordered";
+        case WriteOrder::deferred:
+            return "deferred";
+        case WriteOrder::automatic:
+            break;
+    }
+    return "automatic";
+}
+
+/// Two tables, the second one ending within a cluster.
+ImageSetup make_setup(Shape shape, WriteOrder order) {
+    ImageSetup setup{.cluster_bytes = shape.cluster_bytes,
+                     .table_clusters = shape.table_clusters,
+                     .order = order,
+                     .base = {}};
+    setup.image_bytes = setup.table_span() + 6 * setup.cluster_bytes + kSectorBytes;
+    return setup;
+}
+
+/// A raw base with data at both ends of the first table and beyond, holes between.
+void add_base(ImageSetup& setup, bool is_longer) {
+    const std::uint64_t unit = setup.cluster_bytes;
+    const std::uint64_t span = setup.table_span();
+    const std::uint64_t end = is_longer ? setup.image_bytes + 3 * unit : span + 2 * unit + 1536;
+    setup.has_base = true;
+    std::array<std::byte, kSectorBytes> sector{};
+    const auto fill = [&](std::uint64_t from, std::uint64_t to) {
+        for (std::uint64_t at = from; at < std::min(to, end); at += kSectorBytes) {
+            // Every fifth sector stays a hole: zeroes in the base are data like any other.
+            if (at / kSectorBytes % 5 == 3) continue;
+            stamp_sector(sector, std::uint64_t{1} << 32, at / kSectorBytes);
+            setup.base.write(at, sector);
+        }
+    };
+    fill(0, 9 * unit);
+    fill(span - 2 * unit, span + 2 * unit);
+    fill(setup.image_bytes / unit * unit - unit, end);
+    setup.base.resize(end);
+}
+
+void run_all(Session& session, const std::vector<Operation>& operations) {
+    for (const Operation& operation : operations)
+        session.run(operation);
+}
+
+/// Every state a cluster can be in: whole, in part, zero, given back, at the end of a table.
+void use(Session& session, const ImageSetup& setup) {
+    const std::uint64_t unit = setup.cluster_bytes;
+    run_all(session, {
+                         {Act::write, 0, unit},
+                         {Act::write, unit + 512, 512},
+                         {Act::write, 5 * unit, 2 * unit},
+                         {Act::write, setup.table_span() - unit, unit},
+                         {Act::flush, 0, 0},
+                         {Act::write_zeroes, 4 * unit, unit},
+                         {Act::discard, 6 * unit, unit},
+                         {Act::settle, 0, 0},
+                     });
+}
+
+}  // namespace
+
+std::vector<NamedSetup> crash_setups() {
+    std::vector<NamedSetup> setups;
+    for (const Shape shape : kShapes) {
+        for (const WriteOrder order :
+             {WriteOrder::strict, WriteOrder::ordered, WriteOrder::deferred}) {
+            for (const char* base : {"none", "short", "long"}) {
+                // Over a backing file the ordered order is not offered.
+                const bool has_base = std::string_view(base) != "none";
+                if (has_base && order == WriteOrder::ordered) continue;
+                ImageSetup setup = make_setup(shape, order);
+                if (has_base) add_base(setup, std::string_view(base) == "long");
+                for (const bool is_used : {true, false}) {
+                    setups.push_back({fmt::format("{}x{}-{}-base-{}-{}", shape.cluster_bytes,
+                                                  shape.table_clusters, name_of(order), base,
+                                                  is_used ? "used" : "fresh"),
+                                      setup, is_used});
+                }
+            }
+        }
+    }
+    return setups;
+}
+
+std::vector<Letter> crash_alphabet(const ImageSetup& setup) {
+    const std::uint64_t unit = setup.cluster_bytes;
+    const std::uint64_t span = setup.table_span();
+    const std::uint64_t far = span + 5 * unit;
+    return {
+        {'a', {Act::write, 2 * unit + 512, 1024}, "inside a new cluster"},
+        {'b', {Act::write, 1024, 512}, "inside an old cluster"},
+        {'c', {Act::write, 2 * unit - 1024, unit + 1536}, "across clusters, old and new"},
+        {'d', {Act::write, span - 512, 1024}, "across tables"},
+        {'e', {Act::write, 3 * unit, unit}, "a whole new cluster"},
+        {'f', {Act::write, 4 * unit + 512, 512}, "inside a zero cluster"},
+        {'g', {Act::write, 2 * unit + 100, 1000}, "parts of sectors"},
+        {'h', {Act::write, far, setup.image_bytes - far}, "up to the end of the disk"},
+        {'i', {Act::write_fua, 7 * unit, 512}, "FUA, in a new cluster"},
+        {'j', {Act::write_zeroes, 0, 2 * unit}, "zero whole clusters"},
+        {'k', {Act::write_zeroes, 5 * unit + 512, 2 * unit}, "zero across, not aligned"},
+        {'l', {Act::write_zeroes_unmap, unit, 3 * unit}, "zero and unmap"},
+        {'m', {Act::discard, 5 * unit, 2 * unit}, "discard whole clusters"},
+        {'n', {Act::discard, 512, 2 * unit}, "discard, not aligned"},
+        {'o', {Act::flush, 0, 0}, "flush"},
+        {'p', {Act::resize, 0, 5 * unit + 512}, "shrink into the first table"},
+        {'q', {Act::resize, 0, setup.image_bytes + 4 * unit}, "grow"},
+        {'r', {Act::settle, 0, 0}, "settle"},
+        {'s', {Act::reopen, 0, 0}, "reopen"},
+        {'t', {Act::repair, 0, 0}, "repair all"},
+        {'u', {Act::repair_leaks, 0, 0}, "repair leaks"},
+        {'v', {Act::kill, 0, 0}, "the process dies"},
+    };
+}
+
+std::vector<Operation> spell(const std::vector<Letter>& alphabet, std::string_view word) {
+    std::vector<Operation> operations;
+    for (const char symbol : word) {
+        const auto letter = std::ranges::find(alphabet, symbol, &Letter::symbol);
+        if (letter == alphabet.end()) {
+            throw Failure("usage", fmt::format("no operation is called '{}'", symbol));
+        }
+        operations.push_back(letter->operation);
+    }
+    return operations;
+}
+
+PreparedImage::PreparedImage(const NamedSetup& named)
+    : world(1), disk(world, named.setup.image_bytes, named.setup.base) {
+    Machine machine(world, named.setup, FileContent{}, true);
+    Session session(machine, disk);
+    if (const auto made = machine.format(); !made) {
+        throw Failure("an image can be made", made.error().message());
+    }
+    disk.end_flush(world.tick());
+    if (const auto opened = machine.open(); !opened) {
+        throw Failure("the image opens", opened.error().message());
+    }
+    if (named.is_used) use(session, named.setup);
+    session.verify_reads();
+    session.run({.act = Act::flush});
+    if (const auto closed = machine.close(); !closed) {
+        throw Failure("the image closes", closed.error().message());
+    }
+    session.verify_file("after preparation");
+    content = machine.storage().current();
+}
+
+}  // namespace qed::sim

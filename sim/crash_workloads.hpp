@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/machine.hpp"
+#include "sim/operation.hpp"
+#include "sim/reference_disk.hpp"
+
+namespace qed::sim {
+
+struct NamedSetup {
+    std::string name;
+    ImageSetup setup;
+    bool is_used = false;  ///< the image holds something before the workload starts
+};
+
+/// The setups on which workloads run: orders, geometries, with and without a backing file that is
+/// shorter or longer than the disk, fresh and used.
+std::vector<NamedSetup> crash_setups();
+
+/// One letter of the alphabet of workloads.
+struct Letter {
+    char symbol;
+    Operation operation;
+    const char* meaning;
+};
+std::vector<Letter> crash_alphabet(const ImageSetup& setup);
+/// The operations that `word` spells.
+std::vector<Operation> spell(const std::vector<Letter>& alphabet, std::string_view word);
+
+/// An image before a workload, with the model of what it holds. All of it is durable.
+struct PreparedImage {
+    explicit PreparedImage(const NamedSetup& named);
+
+    World world;
+    ReferenceDisk disk;
+    FileContent content;
+};
+
+}  // namespace qed::sim

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/machine.hpp"
+
+#include <utility>
+
+#include "sim/crash_states.hpp"
+
+namespace qed::sim {
+
+namespace {
+
+constexpr std::uint64_t kBudgetBytes = 64 * 1024;  // the least there is
+
+}  // namespace
+
+Machine::Machine(World& world, const ImageSetup& setup, FileContent disk, bool is_inline)
+    : world_(world),
+      setup_(setup),
+      is_inline_(is_inline),
+      storage_(std::make_shared<Storage>(std::move(disk))),
+      base_(std::make_shared<Storage>(setup.base)),
+      power_{.disk = storage_.get(), .cut = {}},
+      budget_(CacheBudget::create(kBudgetBytes)) {}
+
+Machine::~Machine() = default;
+
+std::unique_ptr<SimFile> Machine::make_file() {
+    return std::make_unique<SimFile>(
+        world_, storage_,
+        SimFileOptions{.is_inline = is_inline_, .faults = &faults_, .power = &power_});
+}
+
+Result<void> Machine::format() {
+    const CreateOptions options{
+        .image_bytes = setup_.image_bytes,
+        .cluster_bytes = setup_.cluster_bytes,
+        .table_clusters = setup_.table_clusters,
+        .backing_name = setup_.has_base ? "base.raw" : nullptr,
+        .backing_format = setup_.has_base ? BackingFormat::raw : BackingFormat::unstated,
+        .check_backing = false};
+    const auto file = make_file();
+    return world_.run(Image::format(*file, options));
+}
+
+Result<void> Machine::open(bool is_writable) {
+    std::shared_ptr<Image> backing;
+    if (setup_.has_base) {
+        auto raw = Image::open_raw(std::make_unique<SimFile>(world_, base_,
+                                                             SimFileOptions{.name = "base.raw",
+                                                                            .is_read_only = true,
+                                                                            .is_inline = is_inline_,
+                                                                            .faults = &faults_,
+                                                                            .power = &power_}));
+        if (!raw) return pass(raw);
+        backing = std::move(*raw);
+    }
+    OpenOptions options{.writable = is_writable,
+                        .order = setup_.order,
+                        .budget = budget_.get(),
+                        .cache_limit = setup_.cache_limit,
+                        .slice_bytes = setup_.slice_bytes,
+                        .readahead_slices = setup_.readahead_slices,
+                        .deferred_limit = setup_.deferred_limit};
+    options.lock = LockMode::none;
+    auto image = world_.run(Image::open_file(make_file(), std::move(backing), options));
+    if (!image) return pass(image);
+    image_ = std::move(*image);
+    return {};
+}
+
+Result<void> Machine::close() {
+    Result<void> done = world_.run(image_->settle());
+    Result<void> closed = image_->close();
+    image_.reset();
+    return done ? std::move(closed) : std::move(done);
+}
+
+Result<CheckReport> Machine::check(Repair repair) {
+    const auto file = make_file();
+    return world_.run(check_file(*file, CheckOptions{.repair = repair}));
+}
+
+void Machine::cut_power() {
+    if (power_.is_on) power_.go_off(world_.tick());
+}
+
+std::uint64_t Machine::restore_power(Random& random) {
+    image_.reset();
+    const CrashPoint point = std::move(*power_.cut);
+    storage_ = std::make_shared<Storage>(CrashStates(point, random.next()).sample(random).content);
+    power_ = {.disk = storage_.get(), .cut = {}};
+    return point.moment;
+}
+
+}  // namespace qed::sim

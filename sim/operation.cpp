@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/operation.hpp"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace qed::sim {
+
+std::string to_string(const Operation& operation) {
+    static constexpr std::array kNames{
+        "read",    "write", "FUA write", "write zeroes", "write zeroes and unmap",
+        "discard", "flush", "resize",    "settle",       "prefetch",
+        "reopen",  "kill",  "repair",    "repair leaks"};
+    const char* name = kNames.at(static_cast<std::size_t>(operation.act));
+    if (operation.act == Act::resize) return fmt::format("{} to {:#x}", name, operation.length);
+    if (!has_range(operation.act)) return name;
+    return fmt::format("{} {:#x}+{:#x}", name, operation.offset, operation.length);
+}
+
+}  // namespace qed::sim

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace qed::sim {
+
+/// What a guest, or the program around the image, can do.
+enum class Act : std::uint8_t {
+    read,
+    write,
+    write_fua,
+    write_zeroes,
+    write_zeroes_unmap,
+    discard,
+    flush,
+    resize,  ///< to `length` bytes
+    settle,
+    prefetch,
+    reopen,  ///< close and open
+    kill,    ///< the process dies, the power stays: open again
+    repair,  ///< close, check and repair everything, open
+    repair_leaks,
+};
+
+struct Operation {
+    Act act = Act::flush;
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+};
+
+/// Whether no request may be in flight meanwhile.
+constexpr bool needs_quiet(Act act) {
+    return act == Act::reopen || act == Act::kill || act == Act::repair || act == Act::repair_leaks;
+}
+constexpr bool has_range(Act act) {
+    return act <= Act::discard || act == Act::prefetch;
+}
+
+std::string to_string(const Operation& operation);
+
+}  // namespace qed::sim

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/random_guest.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "sim/reference_disk.hpp"
+
+namespace qed::sim {
+
+namespace {
+
+template <class T, std::size_t N>
+T pick(Random& random, const std::array<T, N>& choices) {
+    return choices[random.below(N)];
+}
+
+void add_base(ImageSetup& setup, Random& random) {
+    setup.has_base = true;
+    const std::uint64_t sectors = setup.image_bytes / kSectorBytes;
+    const std::uint64_t end = random.chance(1, 3) ? (sectors + random.between(1, 64)) * kSectorBytes
+                                                  : random.between(1, sectors) * kSectorBytes;
+    std::array<std::byte, kSectorBytes> sector{};
+    for (std::uint64_t run = random.between(4, 40); run > 0; --run) {
+        std::uint64_t at = random.below(end / kSectorBytes) * kSectorBytes;
+        for (std::uint64_t count = random.between(1, 40); count > 0 && at < end; --count) {
+            stamp_sector(sector, std::uint64_t{1} << 32, at / kSectorBytes);
+            setup.base.write(at, sector);
+            at += kSectorBytes;
+        }
+    }
+    setup.base.resize(end);
+}
+
+}  // namespace
+
+ImageSetup random_setup(Random& random) {
+    ImageSetup setup{
+        .cluster_bytes = pick(random, std::array<std::uint32_t, 4>{4096, 4096, 8192, 16384}),
+        .table_clusters = pick(random, std::array<std::uint32_t, 4>{1, 1, 2, 16}),
+        .base = {}};
+    const std::uint64_t clusters = random.chance(1, 3)
+                                       ? random.between(3, 40)
+                                       : random.between(1, 3 * setup.table_entries() + 7);
+    setup.image_bytes = clusters * setup.cluster_bytes +
+                        random.below(setup.cluster_bytes / kSectorBytes) * kSectorBytes;
+    setup.slice_bytes = pick(random, std::array<std::uint32_t, 3>{512, 512, 4096});
+    setup.cache_limit = pick(random, std::array<std::uint64_t, 4>{0, 1024, 2048, 16384});
+    setup.readahead_slices = pick(random, std::array<std::uint32_t, 3>{1, 4, 8});
+    setup.deferred_limit = pick(random, std::array<std::uint64_t, 3>{512, 4096, 1U << 20});
+    if (random.chance(1, 2)) {
+        add_base(setup, random);
+        setup.order = pick(random, std::array{WriteOrder::strict, WriteOrder::deferred});
+    } else {
+        setup.order = pick(random, std::array{WriteOrder::strict, WriteOrder::ordered,
+                                              WriteOrder::ordered, WriteOrder::deferred});
+    }
+    return setup;
+}
+
+RandomGuest::RandomGuest(const ImageSetup& setup, Random& random)
+    : setup_(setup),
+      random_(random),
+      read_weight_(random.between(5, 40)),
+      write_weight_(random.between(20, 60)),
+      unmap_weight_(random.between(0, 20)),
+      flush_weight_(random.between(0, 12)) {
+    const std::uint64_t clusters = setup.image_bytes / setup.cluster_bytes + 1;
+    for (std::uint64_t count = random.between(2, 14); count > 0; --count)
+        hot_.push_back(random.below(clusters));
+    hot_.push_back(clusters - 1);
+    for (std::uint64_t end = setup.table_entries(); end < clusters; end += setup.table_entries()) {
+        hot_.push_back(end - 1);
+        hot_.push_back(end);
+    }
+}
+
+std::uint64_t RandomGuest::pick_offset(std::uint64_t bytes) {
+    const std::uint64_t unit = setup_.cluster_bytes;
+    const bool is_hot = random_.chance(5, 8);
+    const std::uint64_t cluster =
+        is_hot ? hot_[random_.below(hot_.size())] : random_.below(bytes / unit + 1);
+    const std::uint64_t sector = random_.chance(1, 3) ? 0 : random_.below(unit / kSectorBytes);
+    const std::uint64_t offset = cluster * unit + sector * kSectorBytes;
+    return offset < bytes ? offset : random_.below(bytes / kSectorBytes) * kSectorBytes;
+}
+
+std::uint64_t RandomGuest::pick_length() {
+    const std::uint64_t unit = setup_.cluster_bytes;
+    switch (random_.below(8)) {
+        case 0:
+            return unit;
+        case 1:
+            return unit * random_.between(1, 3);
+        case 2:
+            return random_.between(1, 3 * unit / kSectorBytes) * kSectorBytes;
+        default:
+            return random_.between(1, 8) * kSectorBytes;
+    }
+}
+
+Act RandomGuest::pick_act() {
+    struct Weighted {
+        Act act;
+        std::uint64_t weight;
+    };
+    const std::array<Weighted, 9> acts{{{Act::read, read_weight_},
+                                        {Act::write, write_weight_},
+                                        {Act::write_zeroes, unmap_weight_ / 2},
+                                        {Act::write_zeroes_unmap, unmap_weight_ / 2},
+                                        {Act::discard, unmap_weight_},
+                                        {Act::flush, flush_weight_},
+                                        {Act::write_fua, flush_weight_ / 3},
+                                        {Act::settle, flush_weight_ / 6},
+                                        {Act::prefetch, 2}}};
+    std::uint64_t total = 0;
+    for (const Weighted& weighted : acts)
+        total += weighted.weight;
+    std::uint64_t dice = random_.below(total);
+    for (const Weighted& weighted : acts) {
+        if (dice < weighted.weight) return weighted.act;
+        dice -= weighted.weight;
+    }
+    return Act::read;
+}
+
+Operation RandomGuest::next(std::uint64_t bytes, bool may_resize) {
+    if (may_resize && random_.chance(1, 150)) {
+        const std::uint64_t most = setup_.image_bytes * 5 / 4;
+        return {Act::resize, 0, random_.between(8, most / kSectorBytes) * kSectorBytes};
+    }
+    Operation operation{.act = pick_act()};
+    if (!has_range(operation.act)) return operation;
+    operation.offset = pick_offset(bytes);
+    operation.length = std::min(pick_length(), bytes - operation.offset);
+    return operation;
+}
+
+}  // namespace qed::sim

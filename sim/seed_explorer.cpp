@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/seed_explorer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "sim/qed_parser.hpp"
+#include "sim/random_guest.hpp"
+#include "sim/session.hpp"
+
+namespace qed::sim {
+
+namespace {
+
+constexpr std::uint64_t kEventLimit = 3'000'000;
+
+/// One seed's machine, from its first life to its last.
+class Story {
+public:
+    explicit Story(std::uint64_t seed)
+        : random_(mix(seed) ^ 0x51),
+          world_(seed),
+          setup_(random_setup(random_)),
+          machine_(world_, setup_, FileContent{}, false),
+          disk_(world_, setup_.image_bytes, setup_.base),
+          session_(machine_, disk_),
+          guest_(setup_, random_) {
+        disk_.forget_the_past();
+    }
+
+    SeedOutcome tell();
+
+private:
+    void open();
+    void live();
+    void arm();
+    void end_quietly();
+    void recover();
+    Task<Result<void>> use(unsigned number);
+    void throw_if_stuck();
+
+    Random random_;
+    World world_;
+    ImageSetup setup_;
+    Machine machine_;
+    ReferenceDisk disk_;
+    Session session_;
+    RandomGuest guest_;
+    std::vector<Operation> doing_;
+    std::uint64_t left_ = 0;
+    bool is_resizing_ = false;
+    SeedOutcome outcome_;
+};
+
+void Story::open() {
+    const auto opened = machine_.open();
+    if (!opened && machine_.has_power() && machine_.faults().injected == 0) {
+        throw Failure("the image opens", opened.error().message());
+    }
+}
+
+/// Decides what will go wrong in this life.
+void Story::arm() {
+    FaultPlan& faults = machine_.faults();
+    faults = {};
+    const std::uint64_t dice = random_.below(10);
+    if (dice < 3) {
+        const auto share = static_cast<std::uint32_t>(random_.between(50, 1500));
+        faults.chance.fill(share);
+        if (random_.chance(1, 2)) faults.chance[static_cast<unsigned>(IoKind::flush)] = 0;
+        faults.error = random_.chance(2, 3) ? EIO : ENOSPC;
+    } else if (dice == 3) {
+        faults.fail_at = random_.between(1, 400);
+        faults.is_sticky = random_.chance(1, 2);
+        faults.kinds = io_bit(IoKind::write) | io_bit(IoKind::truncate) | io_bit(IoKind::flush);
+    } else if (dice == 4) {
+        faults.space_limit = machine_.storage().size() + random_.below(40) * setup_.cluster_bytes;
+    }
+    if (random_.chance(1, 2)) machine_.cut_power_at(random_.between(1, 900));
+}
+
+Task<Result<void>> Story::use(unsigned number) {
+    while (left_ > 0 && machine_.has_power()) {
+        --left_;
+        const Operation operation = guest_.next(disk_.size(), !is_resizing_);
+        doing_[number] = operation;
+        if (operation.act == Act::resize) is_resizing_ = true;
+        const Result<void> done = co_await session_.request(operation);
+        if (operation.act == Act::resize) is_resizing_ = false;
+        world_.trace(number, operation.offset, done ? 0 : 1);
+    }
+    co_return Result<void>{};
+}
+
+void Story::throw_if_stuck() {
+    session_.judge();
+    if (world_.is_idle()) return;
+    std::string tasks;
+    for (const std::string& task : world_.unfinished())
+        tasks += fmt::format("\n    {}", task);
+    throw Failure("progress", fmt::format("these never end:{}", tasks));
+}
+
+void Story::live() {
+    ++outcome_.lives;
+    arm();
+    left_ = random_.between(40, 500);
+    const auto guests = static_cast<unsigned>(random_.between(1, 32));
+    outcome_.most_at_once = std::max<std::uint64_t>(outcome_.most_at_once, guests);
+    doing_.assign(guests, {});
+    for (unsigned number = 0; number < guests; ++number) {
+        world_.spawn(use(number), [this, number] {
+            return fmt::format("guest {}: {}", number, to_string(doing_[number]));
+        });
+    }
+    if (!world_.run(kEventLimit)) throw Failure("progress", "requests go on for ever");
+    throw_if_stuck();
+}
+
+/// The guests are done and there is power: all they wrote must be there, and be there again after
+/// the image was closed or the process has died.
+void Story::end_quietly() {
+    machine_.keep_power();
+    FaultPlan& faults = machine_.faults();
+    faults.lift();
+    outcome_.injected += faults.injected;
+    const bool had_faults = faults.injected != 0;
+    const bool lost_a_flush = faults.failed_flushes != 0;
+    faults = {};
+    outcome_.evictions += machine_.image()->stats().cache.evictions;
+    session_.verify_reads();
+    session_.verify_file("after the requests");
+    if (setup_.order != WriteOrder::deferred) session_.verify_tables();
+    if (lost_a_flush || random_.chance(1, 3)) {
+        machine_.cut_power();
+        return;
+    }
+    if (random_.chance(1, 3)) {
+        ++outcome_.kills;
+        session_.run({.act = Act::kill});
+        return;
+    }
+    const std::uint64_t begun = world_.tick();
+    const auto closed = machine_.close();
+    if (!closed && !had_faults) throw Failure("the image closes", closed.error().message());
+    if (closed) disk_.end_flush(begun);
+    session_.verify_file("after closing");
+    open();
+    if (!closed && setup_.order == WriteOrder::deferred) {
+        session_.accept_after_cut(begun, begun, false);
+    }
+}
+
+void Story::recover() {
+    ++outcome_.power_cuts;
+    outcome_.injected += machine_.faults().injected;
+    machine_.faults() = {};
+    const std::uint64_t moment = machine_.restore_power(random_);
+    session_.verify_file("right after the power cut");
+    // The power may go again while the image is being repaired.
+    for (unsigned again = 0; again < 3 && random_.chance(1, 4); ++again) {
+        machine_.cut_power_at(random_.between(1, 12));
+        open();
+        machine_.keep_power();
+        if (machine_.has_power()) machine_.cut_power();
+        machine_.restore_power(random_);
+        ++outcome_.power_cuts;
+    }
+    open();
+    session_.verify_file("after recovery");
+    session_.accept_after_cut(moment, moment, true);
+}
+
+SeedOutcome Story::tell() {
+    if (const auto made = machine_.format(); !made) {
+        throw Failure("an image can be made", made.error().message());
+    }
+    open();
+    session_.run({.act = Act::flush});
+    for (std::uint64_t lives = random_.between(1, 5); lives > 0; --lives) {
+        live();
+        if (machine_.has_power()) end_quietly();
+        if (!machine_.has_power()) recover();
+        session_.verify_reads();
+    }
+    session_.run({.act = Act::repair});
+    session_.verify_reads();
+    world_.trace(machine_.storage().current().hash());
+    outcome_.trace = world_.trace_hash();
+    outcome_.events = world_.events();
+    outcome_.requests = session_.requests();
+    outcome_.failed_requests = session_.failed_requests();
+    return outcome_;
+}
+
+void count(Tally& tally, const SeedOutcome& outcome) {
+    ++tally.counts["seeds"];
+    tally.counts["guest requests"] += outcome.requests;
+    tally.counts["requests that failed, as they had to"] += outcome.failed_requests;
+    tally.counts["events"] += outcome.events;
+    tally.counts["lives"] += outcome.lives;
+    tally.counts["power cuts"] += outcome.power_cuts;
+    tally.counts["processes killed"] += outcome.kills;
+    tally.counts["I/Os failed"] += outcome.injected;
+    tally.counts["evictions"] += outcome.evictions;
+}
+
+void run_and_compare(std::uint64_t seed, bool runs_twice, Tally& tally) {
+    const SeedOutcome outcome = run_seed(seed);
+    count(tally, outcome);
+    if (!runs_twice) return;
+    ++tally.counts["seeds that ran twice"];
+    const SeedOutcome again = run_seed(seed);
+    if (again.trace != outcome.trace) {
+        throw Failure("same seed, same trace",
+                      fmt::format("{:016x} and {:016x}", outcome.trace, again.trace));
+    }
+}
+
+}  // namespace
+
+SeedOutcome run_seed(std::uint64_t seed) {
+    auto story = std::make_unique<Story>(seed);
+    try {
+        return story->tell();
+    } catch (const Failure&) {
+        // Requests may be stuck in the middle: taking the image from under them proves nothing.
+        [[maybe_unused]] auto* const kept = story.release();
+        throw;
+    }
+}
+
+Tally explore_seeds(const SeedOptions& options) {
+    const auto begun = std::chrono::steady_clock::now();
+    return run_parallel(options.jobs, [&](unsigned number, Tally& tally, Position& position) {
+        const auto is_over = [&](std::uint64_t index) {
+            const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun;
+            const bool has_enough =
+                options.requests > 0 &&
+                tally.counts["guest requests"] * options.jobs >= options.requests;
+            return (options.seeds > 0 && index >= options.seeds) || has_enough ||
+                   (options.seconds > 0 && spent.count() >= options.seconds) ||
+                   tally.failures.size() >= options.most_failures;
+        };
+        for (std::uint64_t index = number; !is_over(index); index += options.jobs) {
+            const std::uint64_t seed = options.first_seed + index;
+            const std::string command = fmt::format("qed-sim seeds --seed {} --count 1", seed);
+            position.set(command);
+            try {
+                const bool runs_twice =
+                    options.repeat_every != 0 && index / options.jobs % options.repeat_every == 0;
+                run_and_compare(seed, runs_twice, tally);
+            } catch (const Failure& failure) {
+                tally.failures.push_back(fmt::format("{}\n  {}", failure.what(), command));
+            }
+        }
+    });
+}
+
+}  // namespace qed::sim

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/session.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "sim/qed_parser.hpp"
+
+namespace qed::sim {
+
+namespace {
+
+constexpr std::uint64_t kReadLimit = 64 * 1024;
+
+}  // namespace
+
+std::vector<std::pair<std::uint64_t, std::uint64_t>> runs_of(std::span<const std::uint64_t> sectors,
+                                                             std::uint64_t limit) {
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> runs;
+    for (const std::uint64_t sector : sectors) {
+        const std::uint64_t at = sector * kSectorBytes;
+        if (!runs.empty() && runs.back().first + runs.back().second == at &&
+            runs.back().second < limit) {
+            runs.back().second += kSectorBytes;
+        } else {
+            runs.emplace_back(at, kSectorBytes);
+        }
+    }
+    return runs;
+}
+
+void Session::note(const std::string& check, const std::string& message) {
+    if (!failure_) failure_.emplace(check, message);
+    machine_.world().stop();
+}
+
+void Session::judge() const {
+    if (failure_) throw *failure_;
+}
+
+bool Session::is_expected(const Operation& operation, const Error& error) const {
+    if (!machine_.has_power()) return true;
+    if (error.code() == Errc::out_of_range) return resizes_in_flight_ > 0;
+    const FaultPlan& faults = machine_.faults();
+    if (faults.injected == 0) return false;
+    return error.code() == Errc::io_error || error.code() == Errc::no_space ||
+           (error.code() == Errc::write_stopped && operation.act != Act::read);
+}
+
+Task<Result<void>> Session::request(Operation operation) {
+    ++requests_;
+    const unsigned resizes_before = resizes_in_flight_;
+    const std::uint64_t resized_before = resizes_;
+    Result<void> done = co_await perform(operation);
+    if (!done) {
+        ++failed_;
+        const bool was_resized = resizes_before > 0 || resizes_ != resized_before;
+        const bool is_late = done.error().code() == Errc::out_of_range && was_resized;
+        if (!is_late && !is_expected(operation, done.error())) {
+            note("no error without a cause",
+                 fmt::format("{}: {}: {}", to_string(operation), to_string(done.error().code()),
+                             done.error().message()));
+        }
+    }
+    co_return done;
+}
+
+Task<Result<void>> Session::read(std::uint64_t offset, std::uint64_t length) {
+    std::vector<std::byte> buffer(length, std::byte{0xA5});
+    const std::uint64_t begun = disk_.begin_read();
+    Result<void> done = co_await machine_.image()->read(GuestOffset{offset}, buffer);
+    if (done) {
+        const auto fault = disk_.fault_in_read(offset, buffer, begun);
+        if (fault) note("reads see the latest write", *fault);
+    }
+    disk_.end_read(begun);
+    co_return done;
+}
+
+Task<Result<void>> Session::write(std::uint64_t offset, std::uint64_t length, WriteFlags flags) {
+    const std::vector<std::byte> data = disk_.unique_data(offset, length);
+    const auto id = disk_.begin_write(offset, data);
+    Result<void> done = co_await machine_.image()->write(GuestOffset{offset}, data, flags);
+    disk_.end(id, done.has_value());
+    if (done && has(flags, WriteFlags::fua)) disk_.make_durable(id);
+    co_return done;
+}
+
+Task<Result<void>> Session::flush(bool settles) {
+    const std::uint64_t begun = machine_.world().tick();
+    if (settles) {
+        QED_CO_CHECK(co_await machine_.image()->settle());
+    } else {
+        QED_CO_CHECK(co_await machine_.image()->flush());
+    }
+    disk_.end_flush(begun);
+    co_return Result<void>{};
+}
+
+Task<Result<void>> Session::discard(std::uint64_t offset, std::uint64_t length) {
+    // Whole clusters become zeroes. The last one of the disk may count as whole or not.
+    const std::uint64_t unit = machine_.setup().cluster_bytes;
+    const std::uint64_t end = offset + length;
+    const std::uint64_t first = (offset + unit - 1) / unit * unit;
+    const std::uint64_t last = std::max(first, end / unit * unit);
+    const auto whole = disk_.begin_zero(first, last - first);
+    const auto rest = disk_.begin_zero(last, end == disk_.size() && end > last ? end - last : 0);
+    Result<void> done = co_await machine_.image()->discard(GuestOffset{offset}, length);
+    disk_.end(whole, done.has_value());
+    disk_.end(rest, false);
+    co_return done;
+}
+
+Task<Result<void>> Session::perform(Operation operation) {
+    Image& image = *machine_.image();
+    const GuestOffset offset{operation.offset};
+    const std::uint64_t length = operation.length;
+    switch (operation.act) {
+        case Act::read:
+            co_return co_await read(operation.offset, length);
+        case Act::write:
+            co_return co_await write(operation.offset, length, WriteFlags::none);
+        case Act::write_fua:
+            co_return co_await write(operation.offset, length, WriteFlags::fua);
+        case Act::flush:
+        case Act::settle:
+            co_return co_await flush(operation.act == Act::settle);
+        case Act::prefetch:
+            co_return co_await image.prefetch(offset, length);
+        case Act::write_zeroes:
+        case Act::write_zeroes_unmap: {
+            const bool unmaps = operation.act == Act::write_zeroes_unmap;
+            const auto id = disk_.begin_zero(operation.offset, length);
+            Result<void> done = co_await image.write_zeroes(
+                offset, length, unmaps ? WriteFlags::may_unmap : WriteFlags::none);
+            disk_.end(id, done.has_value());
+            co_return done;
+        }
+        case Act::discard:
+            co_return co_await discard(operation.offset, length);
+        case Act::resize: {
+            ++resizes_in_flight_;
+            const auto id = disk_.begin_resize(length);
+            Result<void> done = co_await image.resize(length, true);
+            disk_.end(id, done.has_value());
+            --resizes_in_flight_;
+            ++resizes_;
+            co_return done;
+        }
+        case Act::reopen:
+        case Act::kill:
+        case Act::repair:
+        case Act::repair_leaks:
+            break;
+    }
+    co_return fail(Errc::invalid_argument, "not a request");
+}
+
+void Session::run(Operation operation) {
+    if (needs_quiet(operation.act)) {
+        run_quiet(operation.act);
+    } else {
+        const Result<void> done = machine_.world().run(request(operation));
+        if (!done) judge();
+    }
+    judge();
+}
+
+void Session::excuse(const Failure& failure) {
+    if (machine_.faults().injected == 0) throw failure;
+    ++failed_;
+}
+
+void Session::open() {
+    if (const auto opened = machine_.open(); !opened) {
+        excuse(Failure("the image opens", opened.error().message()));
+    }
+}
+
+void Session::run_quiet(Act act) {
+    const std::uint64_t begun = machine_.world().tick();
+    if (act == Act::kill) {
+        machine_.kill();
+        verify_file("after the process died");
+        open();
+        // Deferred entries die with the process; what was flushed does not.
+        if (machine_.setup().order == WriteOrder::deferred && machine_.image() != nullptr) {
+            accept_after_cut(begun, begun, false);
+        }
+        return;
+    }
+    if (const auto closed = machine_.close(); closed) {
+        disk_.end_flush(begun);
+    } else {
+        excuse(Failure("the image closes", closed.error().message()));
+        return;
+    }
+    verify_file("after closing");
+    if (act == Act::repair || act == Act::repair_leaks) check(act);
+    open();
+}
+
+void Session::check(Act act) {
+    const auto report = machine_.check(act == Act::repair ? Repair::all : Repair::leaks);
+    if (!report) {
+        excuse(Failure("a check runs", report.error().message()));
+        return;
+    }
+    if (report->check_errors != 0) excuse(Failure("a check runs", "a table cannot be read"));
+    if (report->corruptions + report->corruptions_fixed != 0) {
+        throw Failure("check finds leaks at most", "corruption in a closed image");
+    }
+    if (report->leaks != 0) {
+        excuse(Failure("repair reclaims leaks", fmt::format("{} left", report->leaks)));
+    }
+}
+
+void Session::verify_reads() {
+    const auto sectors = disk_.touched_sectors(disk_.size());
+    for (const auto& [offset, length] : runs_of(sectors, kReadLimit)) {
+        run({.act = Act::read, .offset = offset, .length = length});
+    }
+}
+
+void Session::verify_file(const char* when) {
+    const ParsedImage parsed = parse_qed(machine_.storage().current());
+    if (!parsed.faults.empty() && !parsed.needs_check) {
+        throw Failure("no cluster is named twice or outside",
+                      fmt::format("{}: {}", when, parsed.faults.front()));
+    }
+}
+
+void Session::verify_tables() {
+    const ParsedImage parsed = parse_qed(machine_.storage().current());
+    Image& image = *machine_.image();
+    const std::uint64_t unit = parsed.cluster_bytes;
+    for (std::uint64_t at = 0; at < image.size();) {
+        const auto extent =
+            machine_.world().run(image.extent_at(GuestOffset{at}, image.size() - at));
+        if (!extent) throw Failure("tables can be read", extent.error().message());
+        for (std::uint64_t end = at + extent->length, inside = 0; at < end;
+             at += unit, inside += unit) {
+            const auto found = parsed.entries.find(at / unit);
+            const std::uint64_t entry = found == parsed.entries.end() ? 0 : found->second;
+            const ExtentKind kind = entry == 0   ? ExtentKind::unallocated
+                                    : entry == 1 ? ExtentKind::zero
+                                                 : ExtentKind::data;
+            const bool is_same =
+                kind == extent->kind && (entry < 2 || entry == extent->file_offset.value + inside);
+            if (!is_same) {
+                throw Failure("memory agrees with the file",
+                              fmt::format("guest {:#x}: the table says {:#x}, the image says "
+                                          "kind {} at {:#x}",
+                                          at, entry, static_cast<int>(extent->kind),
+                                          extent->file_offset.value + inside));
+            }
+        }
+    }
+}
+
+void Session::accept_after_cut(std::uint64_t first, std::uint64_t last, bool is_durable) {
+    Image& image = *machine_.image();
+    if (!disk_.is_size_allowed(image.size(), first, last)) {
+        throw Failure("the size is an allowed one", fmt::format("{:#x} bytes", image.size()));
+    }
+    disk_.settle_size(image.size());
+    const auto sectors = disk_.touched_sectors(disk_.size());
+    for (const auto& [offset, length] : runs_of(sectors, kReadLimit)) {
+        std::vector<std::byte> buffer(length);
+        const auto done = machine_.world().run(image.read(GuestOffset{offset}, buffer));
+        if (!done) throw Failure("what survived can be read", done.error().message());
+        if (const auto fault = disk_.fault_after_cut(offset, buffer, first, last)) {
+            throw Failure("a sector holds its last flushed or a later value", *fault);
+        }
+        disk_.settle(offset, buffer, is_durable);
+    }
+}
+
+}  // namespace qed::sim

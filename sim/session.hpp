@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sim/failure.hpp"
+#include "sim/machine.hpp"
+#include "sim/operation.hpp"
+#include "sim/reference_disk.hpp"
+
+namespace qed::sim {
+
+/// A guest that uses a machine's image and holds every answer against the reference disk.
+class Session {
+public:
+    Session(Machine& machine, ReferenceDisk& disk) : machine_(machine), disk_(disk) {}
+
+    /// Runs one operation to its end and judges it. Throws Failure. An error that an injected fault
+    /// explains is counted; the image may be closed afterwards.
+    void run(Operation operation);
+    /// One request beside others. What is wrong is noted, and the world stopped.
+    Task<Result<void>> request(Operation operation);
+    /// Throws what was noted.
+    void judge() const;
+    void note(const std::string& check, const std::string& message);
+
+    /// Reads every sector that was ever written and throws unless all may be read.
+    void verify_reads();
+    /// Throws unless the image reports what the tables in its file say.
+    void verify_tables();
+    /// The same for the file alone: no cluster named twice, all inside.
+    void verify_file(const char* when);
+    /// Reads every sector and throws unless each may have survived a power cut in [first, last];
+    /// takes what was read for what the disk holds from now on.
+    void accept_after_cut(std::uint64_t first, std::uint64_t last, bool is_durable);
+
+    std::uint64_t requests() const noexcept { return requests_; }
+    std::uint64_t failed_requests() const noexcept { return failed_; }
+
+private:
+    Task<Result<void>> perform(Operation operation);
+    Task<Result<void>> read(std::uint64_t offset, std::uint64_t length);
+    Task<Result<void>> write(std::uint64_t offset, std::uint64_t length, WriteFlags flags);
+    Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length);
+    Task<Result<void>> flush(bool settles);
+    void run_quiet(Act act);
+    void check(Act act);
+    void open();
+    /// Throws `failure` unless an injected fault explains it.
+    void excuse(const Failure& failure);
+    bool is_expected(const Operation& operation, const Error& error) const;
+
+    Machine& machine_;
+    ReferenceDisk& disk_;
+    std::optional<Failure> failure_;
+    std::uint64_t requests_ = 0;
+    std::uint64_t failed_ = 0;
+    std::uint64_t resizes_ = 0;  // ended so far
+    unsigned resizes_in_flight_ = 0;
+};
+
+/// Runs of neighbouring sectors among `sectors`, as offset and length in bytes, of at most `limit`.
+std::vector<std::pair<std::uint64_t, std::uint64_t>> runs_of(std::span<const std::uint64_t> sectors,
+                                                             std::uint64_t limit);
+
+}  // namespace qed::sim

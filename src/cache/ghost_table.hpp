@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace qed {
+
+/// Keys of entries that have left a queue, remembered for a span of bytes. Not thread-safe.
+///
+/// Its clock counts bytes that pass the queue; a key's age is what has passed since its stamp. Keys
+/// lie in buckets of four, eight bytes each, so memory is fixed and both operations touch one
+/// cache line; in a full bucket the oldest key makes room. Two keys that look the same are taken
+/// for one: its user must be able to live with that.
+class GhostTable {
+public:
+    /// Forgets everything. Remembers keys up to an age of `span_bytes`, at most `keys` rounded up
+    /// to a power of two. Without the memory for that it remembers nothing.
+    void reset(std::size_t keys, std::uint64_t span_bytes) noexcept;
+
+    void advance(std::uint64_t bytes) noexcept { now_ += bytes; }
+
+    /// Remembers `key`, a hash, as if `bytes_ago` bytes had passed since.
+    void remember(std::uint64_t key, std::uint64_t bytes_ago) noexcept;
+
+    /// Forgets `key` and returns its age in bytes, or nothing if it was not remembered.
+    std::optional<std::uint64_t> take(std::uint64_t key) noexcept;
+
+private:
+    struct Ghost {
+        std::uint32_t fingerprint = 0;
+        std::uint32_t stamp = 0;
+    };
+    struct alignas(32) Bucket {
+        std::array<Ghost, 4> ghosts;
+    };
+
+    Bucket& bucket_of(std::uint64_t key) noexcept { return buckets_[key & (buckets_.size() - 1)]; }
+    /// Stamps count in units that let them last for thousands of spans before they wrap.
+    std::uint32_t stamp(std::uint64_t time) const noexcept {
+        return static_cast<std::uint32_t>(time >> unit_shift_);
+    }
+
+    std::vector<Bucket> buckets_;
+    std::uint64_t span_bytes_ = 0;
+    std::uint64_t now_ = 0;
+    int unit_shift_ = 0;
+};
+
+}  // namespace qed

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "qed/block_file.hpp"
+
+namespace qed {
+
+/// The most that Linux moves in one call; a request for more comes back short.
+inline constexpr std::size_t kMaxTransferBytes = 0x7ffff000;
+
+/// Moves the start of a request's buffers `bytes` onwards.
+void skip_buffers(IoOp& op, std::uint64_t bytes) noexcept;
+/// Copies into or out of the next `bytes.size()` bytes of a request's buffers, and skips them.
+void scatter(IoOp& op, std::span<const std::byte> bytes) noexcept;
+void gather(IoOp& op, std::span<std::byte> bytes) noexcept;
+
+/// Takes the system's answer (bytes moved or a negative errno) to the rest of a read or write.
+///
+/// True: the request has finished, with op.error set on failure. False: ask again for what is left.
+/// \param block  the file's unit of transfers: an answer that is not a multiple of it is the end of
+///               the file, and a transfer goes on at a multiple
+bool account(IoOp& op, std::int64_t answer, std::uint32_t block) noexcept;
+
+/// How many of a request's buffers fit one call.
+unsigned buffers_per_call(const IoOp& op) noexcept;
+
+/// Runs a read or write to its end.
+/// \param once  `std::int64_t(const iovec*, unsigned count, std::uint64_t offset)`: one attempt
+template <class Once>
+void transfer_all(IoOp& op, std::uint32_t block, Once&& once) {
+    if (op.length == 0) return;
+    while (!account(op, once(op.vector(), buffers_per_call(op), op.offset + op.progress), block)) {
+    }
+}
+
+}  // namespace qed

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+#include "qed/block_file.hpp"
+
+namespace qed::test {
+
+/// A file whose reads end when the test says so. What a held read returns is fixed when it starts,
+/// so that a write in between makes it stale.
+class HeldFile final : public BlockFile {
+public:
+    explicit HeldFile(BlockFile& file) : file_(file) {}
+
+    bool holds = true;  ///< false: requests end at once
+
+    bool start(IoOp& op) noexcept override {
+        IoOp now = op;
+        now.file = &file_;
+        static_cast<void>(file_.start(now));
+        op.error = now.error;
+        if (op.kind == IoKind::read) ++reads_;
+        if (!holds || op.kind != IoKind::read) return false;
+        held_.push_back(&op);
+        return true;
+    }
+    /// Ends the held read that started first, with an error instead of its data if one is given.
+    void end_read(int error = 0) { end_read_at(0, error); }
+    void end_read_at(std::size_t index, int error = 0) {
+        IoOp& op = *held_.at(index);
+        held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(index));
+        if (error != 0) op.error = error;
+        op.complete();
+    }
+    std::size_t held() const { return held_.size(); }
+    const IoOp& held_read(std::size_t index) const { return *held_.at(index); }
+    std::size_t reads() const { return reads_; }
+
+    Result<std::uint64_t> size() noexcept override { return file_.size(); }
+    bool is_read_only() const noexcept override { return file_.is_read_only(); }
+    std::string_view name() const noexcept override { return file_.name(); }
+
+private:
+    BlockFile& file_;
+    std::vector<IoOp*> held_;
+    std::size_t reads_ = 0;
+};
+
+}  // namespace qed::test
