@@ -45,12 +45,17 @@ private:
     std::vector<double> cumulative_;
 };
 
-/// A fixed, well mixed place in 0 .. bound - 1 for each number.
-inline std::uint64_t scatter(std::uint64_t number, std::uint64_t bound) {
+/// A hash of any number (splitmix64).
+inline std::uint64_t mix(std::uint64_t number) {
     number = (number + 1) * 0x9e3779b97f4a7c15;
     number = (number ^ (number >> 30)) * 0xbf58476d1ce4e5b9;
     number = (number ^ (number >> 27)) * 0x94d049bb133111eb;
-    return (number ^ (number >> 31)) % bound;
+    return number ^ (number >> 31);
+}
+
+/// A fixed, well mixed place in 0 .. bound - 1 for each number.
+inline std::uint64_t scatter(std::uint64_t number, std::uint64_t bound) {
+    return mix(number) % bound;
 }
 
 }  // namespace qed::cache_sim

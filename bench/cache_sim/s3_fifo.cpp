@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "s3_fifo.hpp"
 
+#include "random.hpp"
+
 namespace qed::cache_sim {
+
 S3Fifo::S3Fifo(const PolicyInput& input, const Options& options)
     : entry_bytes_(input.entry_bytes),
       links_(input.entry_bytes),
-      ghost_(input.entry_bytes.size(), input.budget_bytes),
       uses_(input.entry_bytes.size()),
       small_target_(percent_of(input.budget_bytes, options.small_percent)),
-      uses_to_promote_(options.uses_to_promote) {}
+      uses_to_promote_(options.uses_to_promote) {
+    // Room for every key, so that none is lost before its time.
+    ghosts_.reset(input.entry_bytes.size() * 4, input.budget_bytes);
+}
 
 void S3Fifo::on_insert(EntryId entry, Step) {
     uses_[entry] = 0;
-    if (ghost_.take(entry)) {
+    if (ghosts_.take(mix(entry))) {
         links_.push_young(main_, entry);
     } else {
         links_.push_young(small_, entry);
-        ghost_.advance(entry_bytes_[entry]);
+        ghosts_.advance(entry_bytes_[entry]);
     }
 }
 
@@ -25,7 +30,7 @@ EntryId S3Fifo::evict() {
         if (small_.bytes > small_target_ || main_.empty()) {
             const EntryId entry = links_.pop_oldest(small_);
             if (uses_[entry] < uses_to_promote_) {
-                ghost_.remember(entry, small_.bytes);
+                ghosts_.remember(mix(entry), small_.bytes);
                 return entry;
             }
             uses_[entry] = 0;

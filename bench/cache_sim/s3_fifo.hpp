@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "cache/ghost_table.hpp"
 #include "entry_queue.hpp"
-#include "ghost_list.hpp"
 #include "policy.hpp"
 
 namespace qed::cache_sim {
@@ -36,7 +36,7 @@ private:
     EntryLinks links_;
     EntryQueue small_;
     EntryQueue main_;
-    GhostList ghost_;
+    GhostTable ghosts_;
     std::vector<std::uint8_t> uses_;
     std::uint64_t small_target_;
     std::uint8_t uses_to_promote_;

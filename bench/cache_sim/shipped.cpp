@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shipped.hpp"
 
+#include "random.hpp"
+
 namespace qed::cache_sim {
 namespace {
-
-// splitmix64: the queue wants hashes.
-std::uint64_t key_of(EntryId entry) {
-    std::uint64_t key = (std::uint64_t{entry} + 1) * 0x9e3779b97f4a7c15;
-    key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9;
-    key = (key ^ (key >> 27)) * 0x94d049bb133111eb;
-    return key ^ (key >> 31);
-}
 
 // What the queue asks of its entries, none of which is ever in use.
 struct Entries {
@@ -28,7 +22,7 @@ struct Entries {
         return before;
     }
     void reset(const Evictable& entry) { uses[id(entry)] = 0; }
-    std::uint64_t key(const Evictable& entry) const { return key_of(id(entry)); }
+    std::uint64_t key(const Evictable& entry) const { return mix(id(entry)); }
     void evict(const Evictable& entry) { evicted = id(entry); }
 };
 
@@ -43,7 +37,7 @@ Shipped::Shipped(const PolicyInput& input)
 
 void Shipped::on_insert(EntryId entry, Step) {
     uses_[entry] = 0;
-    queue_.insert(entries_[entry], key_of(entry));
+    queue_.insert(entries_[entry], mix(entry));
 }
 
 EntryId Shipped::evict() {
