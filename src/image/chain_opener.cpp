@@ -232,7 +232,6 @@ Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_p
     if (!opened) return std::unexpected(opened.error().clone());
     const std::string path = joined(directory_of(image_path), name);
     FileOptions file_options;
-    file_options.regular_only = true;
     Result<std::unique_ptr<BlockFile>> file = adopt_descriptor(*opened, path, file_options);
     if (!file) return pass(file);
     QED_CHECK(remember(**file));
