@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "base/aligned_buffer.hpp"
+#include "base/math.hpp"
 
 namespace qed {
 
@@ -18,26 +19,36 @@ namespace {
 
 constexpr std::uint32_t kSafeBlock = 4096;
 
-bool reads_directly(int descriptor, std::byte* memory, std::uint32_t unit) noexcept {
+bool reads_directly(int descriptor, std::byte* memory, std::uint32_t unit, off_t at) noexcept {
     ssize_t moved = 0;
     do {
-        moved = ::pread(descriptor, memory, unit, static_cast<off_t>(unit));
+        moved = ::pread(descriptor, memory, unit, at);
     } while (moved < 0 && errno == EINTR);
     return moved >= 0;
+}
+
+/// Where two safe blocks of data lie, or -1. In a hole every request works and nothing is learnt.
+off_t find_data(int descriptor) noexcept {
+    const off_t begin = ::lseek(descriptor, 0, SEEK_DATA);
+    if (begin < 0) return -1;
+    const off_t at = static_cast<off_t>(round_up(static_cast<std::uint64_t>(begin), kSafeBlock));
+    const off_t end = ::lseek(descriptor, begin, SEEK_HOLE);
+    return at + off_t{2} * kSafeBlock <= end ? at : -1;
 }
 
 }  // namespace
 
 Alignment probe_direct_alignment(int descriptor) noexcept {
     constexpr Alignment kSafe{kSafeBlock, kSafeBlock};
-    struct stat status{};
-    if (::fstat(descriptor, &status) != 0) return kSafe;
-    if (S_ISREG(status.st_mode) && status.st_size < off_t{2} * kSafeBlock) return kSafe;
+    const off_t at = find_data(descriptor);
+    if (at < 0) return kSafe;
     Result<AlignedBuffer> memory = AlignedBuffer::create(std::size_t{2} * kSafeBlock, kSafeBlock);
     if (!memory) return kSafe;
     for (const std::uint32_t unit : {1U, 512U, 1024U, 2048U}) {
-        // The address is a multiple of the unit and of nothing greater, as are offset and length.
-        if (reads_directly(descriptor, memory->data() + unit, unit)) return {unit, unit};
+        // Address, offset and length are multiples of the unit and of nothing greater.
+        if (reads_directly(descriptor, memory->data() + unit, unit, at + off_t{unit})) {
+            return {unit, unit};
+        }
     }
     return kSafe;
 }

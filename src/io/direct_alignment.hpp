@@ -10,8 +10,8 @@ namespace qed {
 /// cannot say, found by trying. {1, 1}: direct I/O without rules, or not direct at all.
 Alignment direct_alignment(int descriptor) noexcept;
 
-/// The second way alone: the smallest unit with which a direct read works. Files too short to try
-/// get the page size. `descriptor` is open with O_DIRECT.
+/// The second way alone: the smallest unit with which a direct read works. Files with too little
+/// data to try get 4096. `descriptor` is open with O_DIRECT.
 Alignment probe_direct_alignment(int descriptor) noexcept;
 
 }  // namespace qed

@@ -125,11 +125,11 @@ Result<FileTraits> examine(int descriptor, std::string_view name, const FileOpti
         }
         traits.device_block = static_cast<std::uint32_t>(block);
     }
-    if ((wanted_flags & O_DIRECT) != 0) {
+    traits.reads_from_memory = S_ISREG(status.st_mode) && is_in_memory(descriptor);
+    if ((wanted_flags & O_DIRECT) != 0 && !traits.reads_from_memory) {
         traits.alignment = direct_alignment(descriptor);
         return traits;
     }
-    traits.reads_from_memory = is_in_memory(descriptor);
     traits.reads_nowait = !traits.reads_from_memory && reads_nowait(descriptor);
     // Local file systems copy a write into the page cache and are done; on those of a network the
     // copy may wait for a server. What supports RWF_NOWAIT is local.

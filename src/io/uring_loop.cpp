@@ -155,8 +155,8 @@ void UringLoop::Impl::adopt_thread() noexcept {
     QED_ASSERT(known == std::thread::id() && "a UringLoop stays with the thread that ran it first");
     owner.store(self, std::memory_order_relaxed);
     // liburing 2.3 declares io_uring_enable_rings() but does not export it.
-    const long answer = ::syscall(SYS_io_uring_register, ring.ring_fd,
-                                  IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    const long answer =
+        ::syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
     QED_ASSERT(answer == 0);
 }
 
