@@ -149,8 +149,6 @@ int Config::complete() {
         options.backing.rule = BackingRule::below_directory;
         options.backing.directory = backing_directory.c_str();
     }
-    // A base that is a QED image says so itself; everything else has to be stated.
-    options.backing.allow_probe = true;
     if (control_descriptor >= 0 && ::fcntl(control_descriptor, F_SETFD, FD_CLOEXEC) != 0) {
         nbdkit_error("control-fd=%d: %m", control_descriptor);
         return -1;

@@ -13,8 +13,10 @@ namespace qed {
 
 enum class Repair : std::uint8_t {
     none,
-    leaks,  ///< reclaims clusters that no table names; touches nothing else
-    all,    ///< also clears entries that name nothing usable and copies doubly named clusters apart
+    leaks,    ///< reclaims clusters that no table names; touches nothing else
+    entries,  ///< clears entries that name nothing usable and copies doubly named clusters apart;
+              ///< leaked clusters stay: they may hold what a cleared entry was meant to name
+    all,      ///< entries, then leaks
 };
 
 /// One thing that check found. `guest_offset` and `length` say which guest bytes are concerned.

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "check/cluster_set.hpp"
+
+#include <fmt/format.h>
+
+namespace qed {
+
+Result<ClusterSet> ClusterSet::create(std::uint64_t clusters) {
+    if (clusters > kMaxClusters) {
+        return fail(Errc::unsupported,
+                    fmt::format("the file has {} clusters, expected at most {}: it is far longer "
+                                "than the image can need; copy the image into a new one",
+                                clusters, kMaxClusters));
+    }
+    const std::uint64_t count = (clusters >> kPageBits) + 1;
+    // calloc() takes a large directory from the kernel as zero pages, which cost nothing until
+    // they are used.
+    Directory directory(static_cast<std::uint64_t**>(std::calloc(count, sizeof(std::uint64_t*))));
+    Page spare(static_cast<std::uint64_t*>(std::calloc(kPageWords, sizeof(std::uint64_t))));
+    if (directory == nullptr || spare == nullptr) return std::unexpected(Error::out_of_memory());
+    return ClusterSet(Pages(std::move(directory), count), std::move(spare), clusters);
+}
+
+ClusterSet::Pages::~Pages() {
+    if (directory_ == nullptr) return;
+    for (std::uint64_t index = 0; index < count_; ++index)
+        std::free(directory_[index]);
+}
+
+std::uint64_t* ClusterSet::make_page(std::uint64_t index) noexcept {
+    if (memory_bytes() >= kMemoryLimit) {
+        lack_ = Lack::limit;
+        return spare_.get();
+    }
+    void* const page = std::calloc(kPageWords, sizeof(std::uint64_t));
+    if (page == nullptr) {
+        lack_ = Lack::memory;
+        return spare_.get();
+    }
+    ++page_count_;
+    return pages_[index] = static_cast<std::uint64_t*>(page);
+}
+
+std::uint64_t ClusterSet::count() const noexcept {
+    std::uint64_t members = 0;
+    for (std::uint64_t index = 0; index < pages_.count(); ++index) {
+        const std::uint64_t* const page = pages_[index];
+        if (page == nullptr) continue;
+        for (std::uint64_t word = 0; word < kPageWords; ++word)
+            members += static_cast<std::uint64_t>(std::popcount(page[word]));
+    }
+    return members;
+}
+
+std::uint64_t ClusterSet::next_absent(std::uint64_t from) const noexcept {
+    while (from < clusters_) {
+        const std::uint64_t* const page = pages_[from >> kPageBits];
+        if (page == nullptr) return from;
+        const std::uint64_t absent = ~page[word_in_page(from)] >> (from & 63);
+        if (absent != 0) {
+            const auto skip = static_cast<std::uint64_t>(std::countr_zero(absent));
+            return std::min(from + skip, clusters_);
+        }
+        from = (from | 63) + 1;
+    }
+    return clusters_;
+}
+
+std::uint64_t ClusterSet::last_below(std::uint64_t end) const noexcept {
+    while (end > 0) {
+        const std::uint64_t cluster = end - 1;
+        const std::uint64_t* const page = pages_[cluster >> kPageBits];
+        if (page == nullptr) {
+            end = cluster >> kPageBits << kPageBits;
+            continue;
+        }
+        const std::uint64_t members = page[word_in_page(cluster)] << (63 - (cluster & 63));
+        if (members != 0) return cluster - static_cast<std::uint64_t>(std::countl_zero(members));
+        end = cluster & ~std::uint64_t{63};
+    }
+    return clusters_;
+}
+
+}  // namespace qed

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "qed/error.hpp"
+
+namespace qed {
+
+/// A set of cluster numbers below a bound: one bit each, in pages that exist once one of their
+/// clusters is a member. Not thread-safe.
+///
+/// Memory is 4 KiB for each 32,768 clusters in a row of which one is a member, at most
+/// kMemoryLimit: enough for every cluster of a file of 128 TiB in 64 KiB clusters. Where a new
+/// member would take more, or memory cannot be had, lack() says so from then on, and what the set
+/// tells means nothing any more. Members are inserted one by one and very often: an error to look
+/// at each time would cost as much as the work.
+class ClusterSet {
+public:
+    static constexpr std::uint64_t kMemoryLimit = std::uint64_t{256} << 20;
+    /// Bounds the directory of pages: 64 MiB of address space, of which only used parts exist.
+    static constexpr std::uint64_t kMaxClusters = std::uint64_t{1} << 38;
+
+    /// An empty set of numbers below `clusters`.
+    /// \errors unsupported (more than kMaxClusters), out_of_memory
+    static Result<ClusterSet> create(std::uint64_t clusters);
+
+    bool contains(std::uint64_t cluster) const noexcept {
+        const std::uint64_t* const page = pages_[cluster >> kPageBits];
+        return page != nullptr && ((page[word_in_page(cluster)] >> (cluster & 63)) & 1) != 0;
+    }
+    /// Makes `cluster` a member; returns whether it was one already.
+    bool insert(std::uint64_t cluster) {
+        std::uint64_t& word = word_of(cluster);
+        const std::uint64_t bit = std::uint64_t{1} << (cluster & 63);
+        const bool was_member = (word & bit) != 0;
+        word |= bit;
+        return was_member;
+    }
+    /// Makes `count` clusters from `first` on members; `repeated(cluster)` is called for each one
+    /// that was already.
+    template <class Repeated>
+    void insert_run(std::uint64_t first, std::uint64_t count, Repeated repeated) {
+        const std::uint64_t end = first + count;
+        while (first < end) {
+            const std::uint64_t in_word = std::min(end - first, 64 - (first & 63));
+            const std::uint64_t mask = (~std::uint64_t{0} >> (64 - in_word)) << (first & 63);
+            std::uint64_t& word = word_of(first);
+            for (std::uint64_t left = word & mask; left != 0; left &= left - 1) {
+                repeated((first & ~std::uint64_t{63}) +
+                         static_cast<std::uint64_t>(std::countr_zero(left)));
+            }
+            word |= mask;
+            first += in_word;
+        }
+    }
+    void erase(std::uint64_t cluster) noexcept {
+        std::uint64_t* const page = pages_[cluster >> kPageBits];
+        if (page != nullptr) page[word_in_page(cluster)] &= ~(std::uint64_t{1} << (cluster & 63));
+    }
+    /// Adds the members of `other`, which has the same bound; `repeated(cluster)` is called for
+    /// those that both have.
+    template <class Repeated>
+    void merge(const ClusterSet& other, Repeated repeated);
+
+    std::uint64_t bound() const noexcept { return clusters_; }
+    std::uint64_t count() const noexcept;
+    /// The first number at or after `from` that is no member, or bound().
+    std::uint64_t next_absent(std::uint64_t from) const noexcept;
+    /// The last member below `end`, or bound() when there is none.
+    std::uint64_t last_below(std::uint64_t end) const noexcept;
+    enum class Lack : std::uint8_t { none, limit, memory };
+    Lack lack() const noexcept { return lack_; }
+    std::uint64_t memory_bytes() const noexcept { return page_count_ * kPageWords * 8; }
+
+private:
+    static constexpr unsigned kPageBits = 15;
+    static constexpr std::uint64_t kPageWords = (std::uint64_t{1} << kPageBits) / 64;
+
+    struct Free {
+        void operator()(void* memory) const noexcept { std::free(memory); }
+    };
+    using Directory = std::unique_ptr<std::uint64_t*[], Free>;
+
+    /// Frees the pages with the directory.
+    class Pages {
+    public:
+        Pages() = default;
+        Pages(Directory directory, std::uint64_t count)
+            : directory_(std::move(directory)), count_(count) {}
+        Pages(Pages&&) noexcept = default;
+        Pages& operator=(Pages&& other) noexcept {
+            std::swap(directory_, other.directory_);
+            std::swap(count_, other.count_);
+            return *this;
+        }
+        ~Pages();
+        std::uint64_t*& operator[](std::uint64_t index) const noexcept { return directory_[index]; }
+        std::uint64_t count() const noexcept { return count_; }
+
+    private:
+        Directory directory_;
+        std::uint64_t count_ = 0;
+    };
+
+    using Page = std::unique_ptr<std::uint64_t[], Free>;
+
+    ClusterSet(Pages pages, Page spare, std::uint64_t clusters)
+        : pages_(std::move(pages)), spare_(std::move(spare)), clusters_(clusters) {}
+
+    static std::uint64_t word_in_page(std::uint64_t cluster) {
+        return (cluster >> 6) & (kPageWords - 1);
+    }
+    std::uint64_t& word_of(std::uint64_t cluster) {
+        std::uint64_t* page = pages_[cluster >> kPageBits];
+        if (page == nullptr) [[unlikely]]
+            page = make_page(cluster >> kPageBits);
+        return page[word_in_page(cluster)];
+    }
+    std::uint64_t* make_page(std::uint64_t index) noexcept;
+
+    Pages pages_;
+    Page spare_;  // takes the bits that find no room
+    std::uint64_t clusters_ = 0;
+    std::uint64_t page_count_ = 0;
+    Lack lack_ = Lack::none;
+};
+
+template <class Repeated>
+void ClusterSet::merge(const ClusterSet& other, Repeated repeated) {
+    for (std::uint64_t index = 0; index < pages_.count(); ++index) {
+        const std::uint64_t* const theirs = other.pages_[index];
+        if (theirs == nullptr) continue;
+        const std::uint64_t first = index << kPageBits;
+        for (std::uint64_t word = 0; word < kPageWords; ++word) {
+            if (theirs[word] == 0) continue;
+            std::uint64_t& ours = word_of(first + word * 64);
+            for (std::uint64_t both = ours & theirs[word]; both != 0; both &= both - 1) {
+                repeated(first + word * 64 + static_cast<std::uint64_t>(std::countr_zero(both)));
+            }
+            ours |= theirs[word];
+        }
+    }
+}
+
+}  // namespace qed
