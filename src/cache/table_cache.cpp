@@ -360,11 +360,11 @@ void TableCache::detach(SliceRecord& record) noexcept {
 
 // --- Updates ----------------------------------------------------------------------------------
 
-void TableCache::publish(const SliceRef& slice, std::uint32_t first,
+bool TableCache::publish(const SliceRef& slice, std::uint32_t first,
                          std::span<const Entry> entries) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
     SliceRecord& record = *slice.record_;
-    if (record.detached) return;  // the next reader reads the file, which has these entries
+    if (record.detached) return true;  // the next reader reads the file, which has these entries
     ++record.leaf->version;
     std::size_t done = 0;
     while (done < entries.size() &&
@@ -372,12 +372,12 @@ void TableCache::publish(const SliceRef& slice, std::uint32_t first,
                             shape_)) {
         ++done;
     }
-    if (done == entries.size()) return;
+    if (done == entries.size()) return true;
     for (std::uint32_t i = 0; i < shape_.entries(); ++i) {
         scratch_[i] = read_entry(record.word, i, shape_);
     }
     std::copy(entries.begin(), entries.end(), scratch_.get() + first);
-    if (!store_entries(record, {scratch_.get(), shape_.entries()})) detach(record);
+    return store_entries(record, {scratch_.get(), shape_.entries()});
 }
 
 void TableCache::drop(std::uint64_t slice) noexcept {

@@ -162,7 +162,8 @@ public:
     SliceRef try_pin(std::uint64_t slice) noexcept;
 
     /// After the write of these entries to the file succeeded: readers see them from here on.
-    void publish(const SliceRef& slice, std::uint32_t first,
+    /// False: no memory, readers see the slice as it was, perhaps with some of the entries.
+    bool publish(const SliceRef& slice, std::uint32_t first,
                  std::span<const Entry> entries) noexcept;
     /// After a failed write: what the file holds is unknown, so the slice leaves the cache and
     /// is read again when next needed. Its holders keep what they have.

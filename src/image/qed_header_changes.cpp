@@ -52,7 +52,7 @@ Task<Result<void>> QedLayer::grow(std::uint64_t bytes) {
             : std::clamp(geometry_.round_up_cluster(backing_->size()), cluster_end, end);
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{cluster_end}, backing_end, kZeroEntry));
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{backing_end}, end, kUnallocatedEntry));
-    QED_CO_CHECK(co_await flushes_.flush());
+    QED_CO_CHECK(co_await flush());
     co_return co_await write_size(bytes);
 }
 
@@ -81,6 +81,7 @@ Task<Result<void>> QedLayer::shrink(std::uint64_t bytes, bool allow_data_loss) {
 
 Task<Result<void>> QedLayer::write_size(std::uint64_t bytes) {
     AsyncMutex::Guard tables = co_await committer_->table_lock().lock();
+    QED_CO_CHECK(co_await committer_->write_deferred());
     Header changed = header_.header();
     changed.image_bytes = bytes;
     if (bytes < size()) bytes_.store(bytes, std::memory_order_release);
@@ -148,6 +149,7 @@ Task<Result<void>> QedLayer::settle() {
     QED_CO_CHECK(check_not_stopped());
     {
         AsyncMutex::Guard tables = co_await committer_->table_lock().lock();
+        QED_CO_CHECK(co_await committer_->write_deferred());
         if (header_.is_dirty()) {
             QED_CO_CHECK(co_await header_.clear_dirty());
         } else {

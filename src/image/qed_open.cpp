@@ -88,7 +88,8 @@ QedLayer::QedLayer(std::unique_ptr<BlockFile> file, ImageIdentity&& identity,
     : ImageCore(std::move(file), std::move(backing)),
       options_(options),
       geometry_(identity.geometry),
-      strict_(options.order == WriteOrder::strict || identity.header.has_backing()),
+      strict_(options.order == WriteOrder::strict || options.order == WriteOrder::deferred ||
+              identity.header.has_backing()),
       lacks_backing_(identity.header.has_backing() && backing_ == nullptr),
       backing_name_(std::move(identity.backing_name)),
       budget_(budget_of(options)),
@@ -143,7 +144,10 @@ Result<void> QedLayer::make_cache() {
                                              .growth = growth_,
                                              .flushes = flushes_,
                                              .header = header_},
-                       geometry_, strict_);
+                       geometry_,
+                       TableCommitter::Rules{.strict = strict_,
+                                             .defers = options_.order == WriteOrder::deferred,
+                                             .deferred_limit = options_.deferred_limit});
     return {};
 }
 

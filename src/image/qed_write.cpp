@@ -231,6 +231,10 @@ Task<Result<void>> QedLayer::flush() {
     if (!options_.writable) co_return {};
     QED_CO_CHECK(check_not_stopped());
     counters_.add(ImageCounter::flushes);
+    if (committer_->has_deferred()) {
+        AsyncMutex::Guard tables = co_await committer_->table_lock().lock();
+        QED_CO_CHECK(co_await committer_->write_deferred());
+    }
     co_return co_await flushes_.flush();
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/trace.hpp"
+#include "image/deferred_tables.hpp"
 #include "image/table_group.hpp"
 
 namespace qed {
@@ -28,6 +29,14 @@ struct TableCommitter::Join {
     }
     void await_resume() const noexcept {}
 };
+
+TableCommitter::TableCommitter(const Parts& parts, const Geometry& geometry, const Rules& rules)
+    : parts_(parts),
+      geometry_(geometry),
+      rules_(rules),
+      deferred_(rules.defers ? std::make_unique<DeferredTables>(parts_) : nullptr) {}
+
+TableCommitter::~TableCommitter() = default;
 
 Task<Result<void>> TableCommitter::commit(TableUpdate& update) {
     Join join{*this, update};
@@ -61,7 +70,11 @@ Task<Result<void>> TableCommitter::lead_group(TableUpdate& self) {
         groups_.fetch_add(1, std::memory_order_relaxed);
         updates_.fetch_add(members.size(), std::memory_order_relaxed);
         QED_TRACE(group_commit, members.size());
-        done = co_await write_group(members);
+        if (rules_.defers) {
+            done = co_await defer_group(members);
+        } else {
+            done = co_await write_group(members);
+        }
     }
     tables.unlock();
     while (Waiter* waiter = joined.pop()) {
@@ -84,7 +97,7 @@ void TableCommitter::pass_on_lead() noexcept {
 }
 
 Task<Result<void>> TableCommitter::write_group(std::span<TableUpdate*> members) {
-    TableGroup group(parts_, geometry_, strict_, members);
+    TableGroup group(parts_, geometry_, rules_.strict, members);
     QED_CO_CHECK(co_await group.pin_slices());
     QED_CO_CHECK(co_await group.make_tables());
     if (group.needs_dirty()) QED_CO_CHECK(co_await parts_.header.set_dirty());
@@ -95,6 +108,23 @@ Task<Result<void>> TableCommitter::write_group(std::span<TableUpdate*> members) 
     group.publish();
     writes_.fetch_add(group.write_count(), std::memory_order_relaxed);
     write_bytes_.fetch_add(group.write_bytes(), std::memory_order_relaxed);
+    co_return {};
+}
+
+Task<Result<void>> TableCommitter::defer_group(std::span<TableUpdate*> members) {
+    TableGroup group(parts_, geometry_, rules_.strict, members);
+    QED_CO_CHECK(co_await group.pin_slices());
+    QED_CO_CHECK(co_await group.make_tables());
+    group.defer(*deferred_);
+    deferred_bytes_.store(deferred_->bytes());
+    if (deferred_->bytes() > rules_.deferred_limit) co_return co_await write_deferred();
+    co_return {};
+}
+
+Task<Result<void>> TableCommitter::write_deferred() {
+    if (deferred_ == nullptr || deferred_->empty()) co_return {};
+    QED_CO_CHECK(co_await deferred_->write_out(parts_.flushes));
+    deferred_bytes_.store(0);
     co_return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -17,6 +18,8 @@
 #include "qed/task.hpp"
 
 namespace qed {
+
+class DeferredTables;
 
 /// New values for neighbouring entries of one slice. The request that makes it holds the turns of
 /// these clusters, and keeps the object in its frame until commit() returns.
@@ -54,13 +57,22 @@ public:
         FlushGroup& flushes;
         HeaderKeeper& header;
     };
-    /// \param strict  the tables are sound at every moment: nothing relies on NEED_CHECK
-    TableCommitter(const Parts& parts, const Geometry& geometry, bool strict)
-        : parts_(parts), geometry_(geometry), strict_(strict) {}
+    struct Rules {
+        bool strict = true;   ///< the tables are sound at every moment: nothing needs NEED_CHECK
+        bool defers = false;  ///< updates wait in memory for write_deferred()
+        std::uint64_t deferred_limit = 0;  ///< bytes of tables that may wait
+    };
+    TableCommitter(const Parts& parts, const Geometry& geometry, const Rules& rules);
+    ~TableCommitter();
 
     /// Writes and publishes the update. On failure nothing was published, and what the file says
     /// about these clusters is unknown: the clusters it would have named must not be used again.
     Task<Result<void>> commit(TableUpdate& update);
+
+    /// Writes what waits in memory, after the data it names. With the table lock held; the caller
+    /// flushes afterwards. Cheap when nothing waits.
+    Task<Result<void>> write_deferred();
+    bool has_deferred() const noexcept { return deferred_bytes_.load() != 0; }
 
     /// Keeps groups from starting, for changes of the header and of the size.
     AsyncMutex& table_lock() noexcept { return table_lock_; }
@@ -77,11 +89,14 @@ private:
     struct Join;
     Task<Result<void>> lead_group(TableUpdate& self);
     Task<Result<void>> write_group(std::span<TableUpdate*> members);
+    Task<Result<void>> defer_group(std::span<TableUpdate*> members);
     void pass_on_lead() noexcept;
 
     const Parts parts_;
     const Geometry geometry_;
-    const bool strict_;
+    const Rules rules_;
+    std::unique_ptr<DeferredTables> deferred_;  // guarded by table_lock_
+    std::atomic<std::uint64_t> deferred_bytes_{0};
     AsyncMutex table_lock_;
     std::mutex mutex_;  // guards leading_ and waiting_
     bool leading_ = false;

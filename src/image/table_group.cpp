@@ -9,6 +9,7 @@
 #include "base/assert.hpp"
 #include "base/endian.hpp"
 #include "base/math.hpp"
+#include "image/deferred_tables.hpp"
 
 namespace qed {
 namespace {
@@ -268,15 +269,48 @@ void TableGroup::free_replaced(const TableUpdate& update) noexcept {
     }
 }
 
-void TableGroup::publish_update(TableUpdate& update) noexcept {
-    free_replaced(update);
-    if (!update.pin) update.pin = parts_.cache.try_pin(update.slice);
-    if (!update.pin) return;  // not in memory: readers find it in the file
+bool TableGroup::show(TableUpdate& update) noexcept {
     scratch_.clear();
     for (std::uint32_t i = update.first; i < update.end(); ++i) {
         scratch_.push_back(update.value(i, geometry_.cluster_bytes()));
     }
-    parts_.cache.publish(update.pin, update.first, scratch_);
+    return parts_.cache.publish(update.pin, update.first, scratch_);
+}
+
+void TableGroup::publish_update(TableUpdate& update) noexcept {
+    free_replaced(update);
+    if (!update.pin) update.pin = parts_.cache.try_pin(update.slice);
+    if (!update.pin) return;  // not in memory: readers find it in the file
+    if (!show(update)) parts_.cache.drop(update.slice);
+}
+
+void TableGroup::defer(DeferredTables& deferred) {
+    scratch_.reserve(parts_.cache.shape().entries());
+    deferred.reserve_tables(tables_.size());
+    for (TableUpdate* update : members_) {
+        const NewTable* table = new_table_of(*update);
+        if (table == nullptr || update->error) continue;
+        parts_.cache.install_table(update->slice, table->offset.value);
+        deferred.add_table(table->l1_index, table->offset);
+    }
+    std::vector<Entry> replaced(parts_.cache.shape().entries());
+    for (TableUpdate* update : members_) {
+        if (update->error) continue;
+        if (!update->pin) update->pin = parts_.cache.try_pin(update->slice);
+        const Result<void> kept =
+            update->pin ? deferred.add(*update) : std::unexpected(Error::out_of_memory());
+        if (!kept) {
+            update->error.emplace(kept.error().clone());
+            continue;
+        }
+        for (std::uint32_t i = 0; i < update->count; ++i)
+            replaced[i] = update->pin.entry(update->first + i);
+        if (show(*update)) {
+            deferred.free_replaced(std::span(replaced).first(update->count));
+        } else {
+            update->error.emplace(Error::out_of_memory());
+        }
+    }
 }
 
 void TableGroup::publish() noexcept {

@@ -10,6 +10,8 @@
 
 namespace qed {
 
+class DeferredTables;
+
 /// One group of table updates on its way to the file: pins, new tables, and each touched run of
 /// table sectors as one write. A failed write fails the updates in it, not the others.
 class TableGroup {
@@ -31,6 +33,9 @@ public:
     Task<Result<void>> write_entries();
     /// Shows what was written to readers; forgets the slices whose write failed.
     void publish() noexcept;
+
+    /// Instead of writing: shows the updates to readers and leaves their entries to `deferred`.
+    void defer(DeferredTables& deferred);
 
     std::uint64_t write_count() const noexcept { return write_count_; }
     std::uint64_t write_bytes() const noexcept { return write_bytes_; }
@@ -66,6 +71,7 @@ private:
     Task<Result<void>> write_runs(std::span<SectorRun> runs);
     void unlink_tables(const SectorRun& l1_run);
     void free_replaced(const TableUpdate& update) noexcept;
+    bool show(TableUpdate& update) noexcept;
     void publish_update(TableUpdate& update) noexcept;
 
     const TableCommitter::Parts& parts_;

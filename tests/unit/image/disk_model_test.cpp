@@ -206,18 +206,17 @@ TEST_P(DiskModelTest, ThreadsWriteTheirOwnSectorsOfTheSameClusters) {
     ASSERT_NO_FATAL_FAILURE(expect_equal());
 }
 
-INSTANTIATE_TEST_SUITE_P(Geometries, DiskModelTest,
-                         testing::Values(Shape{4096, 1, false, WriteOrder::automatic},
-                                         Shape{4096, 1, true, WriteOrder::automatic},
-                                         Shape{4096, 2, false, WriteOrder::strict},
-                                         Shape{4096, 16, true, WriteOrder::strict},
-                                         Shape{65536, 4, false, WriteOrder::automatic},
-                                         Shape{65536, 4, true, WriteOrder::automatic},
-                                         Shape{65536, 1, false, WriteOrder::strict},
-                                         Shape{1U << 20, 2, true, WriteOrder::automatic},
-                                         Shape{4U << 20, 16, false, WriteOrder::ordered},
-                                         Shape{4U << 20, 4, true, WriteOrder::automatic}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Geometries, DiskModelTest,
+    testing::Values(
+        Shape{4096, 1, false, WriteOrder::automatic}, Shape{4096, 1, true, WriteOrder::automatic},
+        Shape{4096, 2, false, WriteOrder::strict}, Shape{4096, 16, true, WriteOrder::strict},
+        Shape{65536, 4, false, WriteOrder::automatic}, Shape{65536, 4, true, WriteOrder::automatic},
+        Shape{65536, 1, false, WriteOrder::strict}, Shape{1U << 20, 2, true, WriteOrder::automatic},
+        Shape{4U << 20, 16, false, WriteOrder::ordered},
+        Shape{4U << 20, 4, true, WriteOrder::automatic}, Shape{4096, 1, true, WriteOrder::deferred},
+        Shape{65536, 4, true, WriteOrder::deferred}, Shape{4096, 2, false, WriteOrder::deferred}),
+    name_of);
 
 }  // namespace
 }  // namespace qed
