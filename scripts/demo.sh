@@ -10,7 +10,7 @@ say() {
 }
 run() { # shows a command, then runs it
     printf '  $ %s\n' "$*"
-    "$@" | sed 's/^/    /'
+    "$@" 2>&1 | sed 's/^/    /'
 }
 
 say "1. Packages and build"
@@ -37,7 +37,8 @@ mkdir -p "$work/files/docs"
 cp README.md LICENSE "$work/files/"
 cp docs/*.md "$work/files/docs/"
 echo "Hello from the golden disk." >"$work/files/hello.txt"
-mkfs.ext4 -q -F -L golden -d "$work/files" "$work/golden.raw" 256M
+truncate -s 256M "$work/golden.raw"
+mkfs.ext4 -q -F -L golden -d "$work/files" "$work/golden.raw"
 cd "$work"
 run qed convert -f raw -O qed golden.raw golden.qed
 run qed info golden.qed
@@ -48,17 +49,14 @@ run qed create -f qed -b golden.qed -F qed clone.qed
 run du -h --apparent-size golden.qed clone.qed
 
 say "4. The clone is served over NBD; a client changes files on it"
-qed serve --socket "$work/clone.sock" clone.qed &
+mkfifo ready
+qed serve --socket clone.sock clone.qed >ready &
 server=$!
-uri="nbd+unix:///?socket=$work/clone.sock"
-for _ in $(seq 100); do
-    if nbdinfo --size "$uri" >/dev/null 2>&1; then break; fi
-    if ! kill -0 "$server" 2>/dev/null; then
-        echo "demo.sh: the server ended before a client could connect" >&2
-        exit 1
-    fi
-    sleep 0.1
-done
+exec {ready}<ready
+if ! read -r uri <&"$ready"; then  # the server says where it is when clients can connect
+    echo "demo.sh: the server ended before a client could connect" >&2
+    exit 1
+fi
 run nbdinfo --size "$uri"
 # Mounting the disk would need root. So the client reads it, changes files with debugfs, and writes
 # back the blocks that differ.
@@ -71,7 +69,7 @@ write note.txt /hello.txt
 write note.txt /docs/note.txt
 rm /LICENSE
 COMMANDS
-run python3 "$OLDPWD/scripts/nbd-write-changes.py" "$uri" before.raw after.raw
+run /usr/bin/python3 "$OLDPWD/scripts/nbd-write-changes.py" "$uri" before.raw after.raw
 
 say "5. The server is told to stop (TERM): it flushes, settles and ends with status 0"
 kill -TERM "$server"
