@@ -11,9 +11,12 @@
 namespace qed {
 
 ImageCore::ImageCore(std::unique_ptr<BlockFile> file, std::shared_ptr<Image> backing)
-    : file_(std::move(file)),
-      backing_(std::move(backing)),
-      depth_(backing_ != nullptr ? ImageCore::of(*backing_).depth() + 1 : 0) {}
+    : file_(std::move(file)), backing_(std::move(backing)) {
+    if (backing_ == nullptr) return;
+    const ImageCore& next = of(*backing_);
+    below_.push_back(backing_->core_.get());
+    below_.insert(below_.end(), next.below_.begin(), next.below_.end());
+}
 
 ImageCore::~ImageCore() = default;
 
@@ -56,7 +59,7 @@ Located ImageCore::located(const Lookup& found, unsigned depth) noexcept {
 
 Located ImageCore::locate(GuestOffset at, std::uint64_t length) noexcept {
     ImageCore* layer = this;
-    for (unsigned depth = 0;; ++depth) {
+    for (unsigned depth = 0;;) {
         const std::uint64_t end = layer->size();
         if (at.value >= end) return {.length = length, .depth = depth};
         length = std::min(length, end - at.value);
@@ -73,7 +76,10 @@ Located ImageCore::locate(GuestOffset at, std::uint64_t length) noexcept {
                     .kind = Located::Kind::bad, .layer = layer, .length = length, .depth = depth};
             return {.length = length, .depth = depth};
         }
-        layer = layer->backing_->core_.get();
+        const ChainSkips::Jump jump = layer->skips_.from(at, length);
+        length = jump.length;
+        depth += jump.steps;
+        layer = layer->below_[jump.steps - 1];
     }
 }
 

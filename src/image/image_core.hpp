@@ -5,8 +5,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cache/table_cache.hpp"
+#include "image/chain_skips.hpp"
 #include "image/request_gate.hpp"
 #include "qed/image.hpp"
 
@@ -41,7 +43,7 @@ public:
 
     BlockFile& file() const noexcept { return *file_; }
     Image* backing() const noexcept { return backing_.get(); }
-    unsigned depth() const noexcept { return depth_; }
+    unsigned depth() const noexcept { return static_cast<unsigned>(below_.size()); }
 
     virtual std::uint64_t size() const noexcept = 0;
     virtual bool is_writable() const noexcept = 0;
@@ -92,9 +94,13 @@ protected:
     Task<Result<void>> read_range(GuestOffset at, std::span<std::byte> buffer);
     Result<void> cannot_read(const Located& where, GuestOffset at);
 
+    /// Called once the size of a slice is known.
+    void start_skips(unsigned span_bits) { skips_.start(below_, span_bits, size()); }
+
     std::unique_ptr<BlockFile> file_;
     std::shared_ptr<Image> backing_;
-    unsigned depth_;
+    std::vector<ImageCore*> below_;  // all layers under this one, nearest first
+    ChainSkips skips_;
 };
 
 }  // namespace qed

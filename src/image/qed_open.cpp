@@ -138,6 +138,7 @@ Result<void> QedLayer::make_cache() {
          .readahead_slices = options_.readahead_slices});
     if (!cache) return pass(cache);
     cache_ = std::move(*cache);
+    start_skips(geometry_.cluster_bits() + cache_->shape().entry_bits);
     committer_.emplace(TableCommitter::Parts{.file = *file_,
                                              .cache = *cache_,
                                              .allocator = allocator_,

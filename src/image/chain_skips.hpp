@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "base/zeroed_array.hpp"
+#include "qed/geometry.hpp"
+#include "qed/units.hpp"
+
+namespace qed {
+
+class ImageCore;
+
+/// For each slice of an overlay: how many layers below have nothing at all there, so that a lookup
+/// goes straight to the first that may. Learned while reading; the layers below never change while
+/// they are open. One byte a slice that was read, however long the chain is.
+class ChainSkips {
+public:
+    /// `below`: the layers under the overlay, nearest first; `span_bits`: guest bytes of a slice.
+    void start(const std::vector<ImageCore*>& below, unsigned span_bits, std::uint64_t image_bytes);
+    bool is_on() const noexcept { return steps_.data() != nullptr; }
+
+    struct Jump {
+        std::uint32_t steps = 1;   ///< layers to go down, at least 1
+        std::uint64_t length = 0;  ///< bytes from `at` on that this holds for
+    };
+    /// Any thread; no I/O.
+    Jump from(GuestOffset at, std::uint64_t length) noexcept;
+
+private:
+    std::uint8_t learn(std::uint64_t slice) noexcept;
+
+    const std::vector<ImageCore*>* below_ = nullptr;
+    unsigned span_bits_ = 0;
+    std::uint64_t image_bytes_ = 0;
+    ZeroedArray<std::atomic<std::uint8_t>> steps_;  // 0: not known yet
+};
+
+}  // namespace qed

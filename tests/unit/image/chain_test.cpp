@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chains of overlays: which layer a byte comes from.
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "qed/image.hpp"
+#include "support/memory_file.hpp"
+
+namespace qed {
+namespace {
+
+using test::MemoryFile;
+
+constexpr std::uint64_t kDiskBytes = 8U << 20;
+constexpr std::uint32_t kClusterBytes = 4096;
+
+std::unique_ptr<MemoryFile> make_layer(std::uint64_t bytes, bool has_backing) {
+    CreateOptions create;
+    create.image_bytes = bytes;
+    create.cluster_bytes = kClusterBytes;
+    if (has_backing) {
+        create.backing_name = "below";
+        create.backing_format = BackingFormat::qed;
+    }
+    auto file = std::make_unique<MemoryFile>();
+    EXPECT_TRUE(sync_wait(Image::format(*file, create)).has_value());
+    return file;
+}
+
+std::unique_ptr<Image> open(std::unique_ptr<MemoryFile> file, std::shared_ptr<Image> below,
+                            bool writable) {
+    OpenOptions options;
+    options.writable = writable;
+    auto image = sync_wait(Image::open_file(std::move(file), std::move(below), options));
+    EXPECT_TRUE(image.has_value()) << image.error().message();
+    return std::move(*image);
+}
+
+/// Layers over a zero disk; `writes` are made to each before the next is put on top.
+class ChainTest : public testing::Test {
+protected:
+    void add_layer(std::uint64_t bytes, int writes) {
+        auto file = make_layer(bytes, top_ != nullptr);
+        std::unique_ptr<MemoryFile> copy;
+        bytes_ = bytes;
+        model_.resize(bytes);
+        {
+            auto image = open(std::move(file), top_, true);
+            for (int i = 0; i < writes; ++i)
+                write_somewhere(*image);
+            ASSERT_TRUE(image->close().has_value());
+            auto* memory = dynamic_cast<MemoryFile*>(&image->file());
+            copy = std::make_unique<MemoryFile>(*memory);
+        }
+        top_ = open(std::move(copy), top_, false);
+    }
+
+    void write_somewhere(Image& image) {
+        std::vector<std::byte> data(1 + random_() % 9000);
+        const std::uint64_t at =
+            least_write_at_ + random_() % (bytes_ - least_write_at_ - data.size());
+        for (auto& byte : data)
+            byte = static_cast<std::byte>(random_());
+        std::copy(data.begin(), data.end(), model_.begin() + static_cast<std::ptrdiff_t>(at));
+        const auto done = image.write_blocking(GuestOffset{at}, data);
+        ASSERT_TRUE(done.has_value()) << done.error().message();
+    }
+
+    void expect_equal() {
+        std::vector<std::byte> read(bytes_);
+        ASSERT_TRUE(top_->read_blocking(GuestOffset{0}, read).has_value());
+        EXPECT_TRUE(read == model_);
+        for (int i = 0; i < 300; ++i) {  // small reads in random order, skips known or not
+            const std::uint64_t at = random_() % (bytes_ - 700);
+            std::vector<std::byte> part(1 + random_() % 700);
+            ASSERT_TRUE(top_->read_blocking(GuestOffset{at}, part).has_value());
+            ASSERT_TRUE(std::equal(part.begin(), part.end(),
+                                   model_.begin() + static_cast<std::ptrdiff_t>(at)))
+                << part.size() << " bytes at " << at;
+        }
+    }
+
+    std::mt19937_64 random_{7};
+    std::uint64_t bytes_ = 0;
+    std::uint64_t least_write_at_ = 0;
+    std::vector<std::byte> model_;
+    std::shared_ptr<Image> top_;
+};
+
+TEST_F(ChainTest, EachByteComesFromTheUppermostLayerThatHasIt) {
+    for (int layer = 0; layer < 8; ++layer) {
+        ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 12));
+        ASSERT_NO_FATAL_FAILURE(expect_equal());
+    }
+}
+
+TEST_F(ChainTest, EmptyLayersLetTheBaseShowThrough) {
+    ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 60));
+    for (int layer = 0; layer < 16; ++layer) {
+        ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 0));
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_equal());
+    const auto extent = top_->map_blocking(GuestOffset{0}, kDiskBytes);
+    ASSERT_TRUE(extent.has_value());
+    EXPECT_TRUE(extent->depth == 16 || !extent->present);
+}
+
+TEST_F(ChainTest, WhatLiesBehindAShorterLayerIsNotSeenThroughIt) {
+    ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 40));
+    std::fill(model_.begin() + (3U << 20), model_.end(), std::byte{0});
+    ASSERT_NO_FATAL_FAILURE(add_layer(3U << 20, 0));
+    for (int layer = 0; layer < 3; ++layer) {
+        ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 0));
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_equal());
+}
+
+TEST_F(ChainTest, LayersThatLeaveASliceAloneAreNotAskedAboutIt) {
+    constexpr std::uint64_t kSliceBytes = 2U << 20;  // 512 entries
+    ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 60));
+    for (int layer = 0; layer < 16; ++layer) {
+        least_write_at_ = kDiskBytes - kSliceBytes;  // a table, with nothing in its other slices
+        ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 1));
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_equal());
+    const auto lookups = [&] {
+        std::uint64_t total = 0;
+        for (const Image* layer = top_.get(); layer != nullptr; layer = layer->backing()) {
+            total += layer->stats().cache.hits;
+        }
+        return total;
+    };
+    const std::uint64_t before = lookups();
+    std::vector<std::byte> byte(1);
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+        const GuestOffset at{i * 8192 % (kDiskBytes - kSliceBytes)};
+        ASSERT_TRUE(top_->read_blocking(at, byte).has_value());
+    }
+    EXPECT_LE(lookups() - before, 2000U);  // the top and the base
+}
+
+}  // namespace
+}  // namespace qed
