@@ -197,7 +197,6 @@ qed::WriteOrder order_of(std::string_view text) {
 Options parse(int argc, char** argv) {
     Options options;
     options.open.writable = true;
-    options.open.backing.allow_probe = true;
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
         const auto value = [&] { return std::string(i + 1 < argc ? argv[++i] : ""); };
