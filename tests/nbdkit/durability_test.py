@@ -56,7 +56,9 @@ class DurabilityTest(qedtest.TestCase):
     def assert_holds(self, image, flushed):
         # Opening for writing repairs what a killed server left.
         run(SCRIPT, image, text="flush\n")
-        self.assert_sound(image)
+        # A crash may leave leaked clusters, and nothing worse.
+        checked = run(QED, "check", image, status=None)
+        self.assertIn(checked.status, (0, 3), str(checked))
         with open(dump_with_libqed(image, self.path("dump.raw")), "rb") as file:
             for block, value in flushed.items():
                 file.seek(block * BLOCK)

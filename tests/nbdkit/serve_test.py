@@ -218,10 +218,11 @@ class RefusalTest(ServeTest):
             self.assertEqual(connect(server.uri).get_size(), 1 << 20)
 
     def test_a_base_elsewhere_needs_permission(self):
-        elsewhere = self.path("elsewhere")
+        elsewhere = self.path("bases")
         elsewhere.mkdir()
         run("qemu-img", "create", "-q", "-f", "raw", elsewhere / "base.raw", "1M")
-        top = self.path("top.qed")
+        self.path("images").mkdir()
+        top = self.path("images") / "top.qed"
         run("qemu-img", "create", "-q", "-f", "qed", "-b", elsewhere / "base.raw", "-F", "raw", top)
         for rule in ([], ["--backing", "none"]):
             self.assertIn("base.raw", self.refused(*rule, top))
