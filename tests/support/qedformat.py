@@ -114,9 +114,18 @@ class QedDisk:
         return (cluster for cluster, entry in self.known_entries() if entry == ZERO)
 
     def faults(self):
-        """What breaks docs/format.md section 3, as sentences."""
-        end = self.raw.size
+        """What breaks docs/format.md section 3, as sentences, and clusters that nobody names but
+        that still take up space."""
         owners = {}
+        yield from self.misplaced_clusters(owners)
+        for begin, length in self.raw.extents():
+            first, last = begin // self.cluster, -(-(begin + length) // self.cluster)
+            for number in range(first, last):
+                if number not in owners:
+                    yield f"file cluster {number}: has space, but nobody names it"
+
+    def misplaced_clusters(self, owners):
+        end = self.raw.size
 
         def claim(offset, clusters, owner):
             if offset % self.cluster or offset + clusters * self.cluster > end:

@@ -204,10 +204,11 @@ class TestCase(unittest.TestCase):
         if difference is not None:
             self.fail(difference)
 
-    def assert_sound(self, image):
-        """libqed's own check finds nothing at all."""
+    def assert_sound(self, image, leaks_allowed=False):
+        """libqed's own check finds nothing at all; or at most leaks, which a crash may leave, and
+        which clusters that were given back to the file system look like."""
         done = run(QED, "check", image, status=None)
-        self.assertEqual(done.status, 0, str(done))
+        self.assertIn(done.status, (0, 3) if leaks_allowed else (0,), str(done))
 
 
 def main():
