@@ -24,7 +24,8 @@ SharedBudget& budget_of(const OpenOptions& options) {
 }
 
 // A dirty image may hold entries that name nothing yet: they are cleared before anything is
-// allocated, or two guest clusters could come to share one.
+// allocated, or two guest clusters could come to share one. Leaked clusters stay: moving data about
+// takes its time, and they may hold what a cleared entry was meant to name.
 Task<Result<void>> repair_dirty(BlockFile& file, OpenOptions options) {
     if (!options.repair_dirty) {
         co_return fail(
@@ -32,7 +33,7 @@ Task<Result<void>> repair_dirty(BlockFile& file, OpenOptions options) {
             fmt::format("{}: was not closed cleanly; run 'qed check -r all' on it", file.name()));
     }
     CheckOptions check;
-    check.repair = Repair::all;
+    check.repair = Repair::entries;
     const Result<CheckReport> report = co_await check_file(file, check);
     if (!report) co_return std::unexpected(report.error().clone());
     if (report->is_dirty || report->corruptions != 0 || report->check_errors != 0) {
