@@ -55,17 +55,29 @@ struct CheckReport {
 struct CheckOptions {
     Repair repair = Repair::none;
     std::uint32_t finding_limit = 1000;
-    /// Called now and then with done and total table bytes; returns false to stop.
+    /// Called now and then with done and total work of the present pass (table bytes, or clusters
+    /// to move); returns false to stop.
     bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
     void* progress_context = nullptr;
     unsigned reads_in_flight = 4;
+    /// For the set of clusters in use: one bit each, in pages of 4 KiB. 256 MiB do for every
+    /// cluster of a file of 128 TiB in 64 KiB clusters; less suffices unless an image was made up.
+    /// A repair uses up to three such sets.
+    std::uint64_t memory_limit = std::uint64_t{256} << 20;
 };
 
 /// Checks the image stored in `file` (docs/format.md section 3): every cluster named at most once,
-/// every offset aligned and inside. Memory is bounded by the clusters that tables name, about one
-/// bit each, whatever the header claims. With `repair` the file must be writable and nobody else
-/// may use it. After a repair of everything a second check finds nothing.
-/// \errors not_qed, corrupt_metadata (a header that cannot be used), read_only, io_error, cancelled
+/// every offset aligned and inside. Memory follows the clusters that tables name, whatever the
+/// header claims, and is bounded by `memory_limit`. With `repair` the file must be writable and
+/// nobody else may use it. After a repair of everything a second check finds nothing.
+///
+/// Every L1 entry that some image size could reach is looked at, and all entries of their tables,
+/// also those past the end of the image: what they name is in use. Bytes behind the last whole
+/// cluster of the file are no cluster, and not leaked.
+/// \errors not_qed, corrupt_metadata (a header that cannot be used), unsupported_feature,
+/// read_only,
+///         io_error, out_of_memory, cancelled, unsupported (the tables name clusters all over a
+///         file that is so long that memory_limit does not suffice)
 Task<Result<CheckReport>> check_file(BlockFile& file, CheckOptions options);
 
 }  // namespace qed

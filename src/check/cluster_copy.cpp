@@ -76,8 +76,10 @@ Task<Result<bool>> ClusterCopy::copy_data(FileOffset from, FileOffset to, std::u
 Result<CopySpace> CopySpace::create(std::uint64_t file_bytes, const Geometry& geometry,
                                     const ClusterSet& beyond) {
     const std::uint64_t clusters = geometry.clusters_for(file_bytes);
+    // The clusters are taken one after another, so the bound on growth bounds the memory.
+    constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
     Result<ClusterSet> taken =
-        ClusterSet::create(clusters + repair_growth_clusters(file_bytes, geometry));
+        ClusterSet::create(clusters + repair_growth_clusters(file_bytes, geometry), kNoLimit);
     if (!taken) return pass(taken);
     return CopySpace(clusters, geometry.cluster_bits(), beyond, std::move(*taken));
 }

@@ -5,7 +5,7 @@
 
 namespace qed {
 
-Result<ClusterSet> ClusterSet::create(std::uint64_t clusters) {
+Result<ClusterSet> ClusterSet::create(std::uint64_t clusters, std::uint64_t memory_limit) {
     if (clusters > kMaxClusters) {
         return fail(Errc::unsupported,
                     fmt::format("the file has {} clusters, expected at most {}: it is far longer "
@@ -18,7 +18,7 @@ Result<ClusterSet> ClusterSet::create(std::uint64_t clusters) {
     Directory directory(static_cast<std::uint64_t**>(std::calloc(count, sizeof(std::uint64_t*))));
     Page spare(static_cast<std::uint64_t*>(std::calloc(kPageWords, sizeof(std::uint64_t))));
     if (directory == nullptr || spare == nullptr) return std::unexpected(Error::out_of_memory());
-    return ClusterSet(Pages(std::move(directory), count), std::move(spare), clusters);
+    return ClusterSet(Pages(std::move(directory), count), std::move(spare), clusters, memory_limit);
 }
 
 ClusterSet::Pages::~Pages() {
@@ -28,7 +28,7 @@ ClusterSet::Pages::~Pages() {
 }
 
 std::uint64_t* ClusterSet::make_page(std::uint64_t index) noexcept {
-    if (memory_bytes() >= kMemoryLimit) {
+    if (memory_bytes() >= memory_limit_) {
         lack_ = Lack::limit;
         return spare_.get();
     }

@@ -14,20 +14,18 @@ namespace qed {
 /// A set of cluster numbers below a bound: one bit each, in pages that exist once one of their
 /// clusters is a member. Not thread-safe.
 ///
-/// Memory is 4 KiB for each 32,768 clusters in a row of which one is a member, at most
-/// kMemoryLimit: enough for every cluster of a file of 128 TiB in 64 KiB clusters. Where a new
-/// member would take more, or memory cannot be had, lack() says so from then on, and what the set
-/// tells means nothing any more. Members are inserted one by one and very often: an error to look
-/// at each time would cost as much as the work.
+/// Memory is 4 KiB for each 32,768 clusters in a row of which one is a member, up to a limit. Where
+/// a new member would take more, or memory cannot be had, lack() says so from then on, and what the
+/// set tells means nothing any more. Members are inserted one by one and very often: an error to
+/// look at each time would cost as much as the work.
 class ClusterSet {
 public:
-    static constexpr std::uint64_t kMemoryLimit = std::uint64_t{256} << 20;
     /// Bounds the directory of pages: 64 MiB of address space, of which only used parts exist.
     static constexpr std::uint64_t kMaxClusters = std::uint64_t{1} << 38;
 
     /// An empty set of numbers below `clusters`.
     /// \errors unsupported (more than kMaxClusters), out_of_memory
-    static Result<ClusterSet> create(std::uint64_t clusters);
+    static Result<ClusterSet> create(std::uint64_t clusters, std::uint64_t memory_limit);
 
     bool contains(std::uint64_t cluster) const noexcept {
         const std::uint64_t* const page = pages_[cluster >> kPageBits];
@@ -109,8 +107,11 @@ private:
 
     using Page = std::unique_ptr<std::uint64_t[], Free>;
 
-    ClusterSet(Pages pages, Page spare, std::uint64_t clusters)
-        : pages_(std::move(pages)), spare_(std::move(spare)), clusters_(clusters) {}
+    ClusterSet(Pages pages, Page spare, std::uint64_t clusters, std::uint64_t memory_limit)
+        : pages_(std::move(pages)),
+          spare_(std::move(spare)),
+          clusters_(clusters),
+          memory_limit_(memory_limit) {}
 
     static std::uint64_t word_in_page(std::uint64_t cluster) {
         return (cluster >> 6) & (kPageWords - 1);
@@ -126,6 +127,7 @@ private:
     Pages pages_;
     Page spare_;  // takes the bits that find no room
     std::uint64_t clusters_ = 0;
+    std::uint64_t memory_limit_ = 0;
     std::uint64_t page_count_ = 0;
     Lack lack_ = Lack::none;
 };

@@ -36,15 +36,16 @@ EntryScan::EntryScan(const EntryLimits& limits, const Geometry& geometry, Cluste
       repeated_(std::move(repeated)),
       beyond_(std::move(beyond)) {}
 
-Result<EntryScan> EntryScan::create(const EntryLimits& limits, const Geometry& geometry) {
+Result<EntryScan> EntryScan::create(const EntryLimits& limits, const Geometry& geometry,
+                                    std::uint64_t memory_limit) {
     const std::uint64_t clusters = geometry.clusters_for(limits.file_bytes);
     // Room for one more table: leaked clusters are reclaimed by moving tables about.
-    Result<ClusterSet> used = ClusterSet::create(clusters + kMaxTableClusters);
+    Result<ClusterSet> used = ClusterSet::create(clusters + kMaxTableClusters, memory_limit);
     if (!used) return pass(used);
-    Result<ClusterSet> repeated = ClusterSet::create(clusters);
+    Result<ClusterSet> repeated = ClusterSet::create(clusters, memory_limit);
     if (!repeated) return pass(repeated);
     const std::uint64_t growth = repair_growth_clusters(limits.file_bytes, geometry);
-    Result<ClusterSet> beyond = ClusterSet::create(clusters + growth);
+    Result<ClusterSet> beyond = ClusterSet::create(clusters + growth, memory_limit);
     if (!beyond) return pass(beyond);
     return EntryScan(limits, geometry, std::move(*used), std::move(*repeated), std::move(*beyond));
 }

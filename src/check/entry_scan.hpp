@@ -36,8 +36,10 @@ struct EntryEnds {
 class EntryScan {
 public:
     /// `limits.l2_tables` is not used: the clusters of tables are put into used() first.
+    /// \param memory_limit  for each of the sets below
     /// \errors unsupported, out_of_memory
-    static Result<EntryScan> create(const EntryLimits& limits, const Geometry& geometry);
+    static Result<EntryScan> create(const EntryLimits& limits, const Geometry& geometry,
+                                    std::uint64_t memory_limit);
 
     /// Takes the next entries of one table, in host byte order. `ends` starts empty with each
     /// table and tells what was behind the entries of the call before.

@@ -125,8 +125,8 @@ Result<void> Scan::check_room() const {
     return fail(
         Errc::unsupported,
         fmt::format("{}: the tables name clusters scattered over {} bytes of file; to note "
-                    "them all takes more than {} MiB of memory",
-                    image_.file().name(), image_.file_bytes(), ClusterSet::kMemoryLimit >> 20));
+                    "them all takes more than the {} MiB of memory it may use",
+                    image_.file().name(), image_.file_bytes(), options_.memory_limit >> 20));
 }
 
 void Scan::add_piece(const TablePiece& piece, std::span<const std::uint64_t> entries) {
@@ -167,7 +167,8 @@ void Scan::join_parts() {
 }  // namespace
 
 Task<Result<ScanResult>> scan_tables(const ImageTables& image, const CheckOptions& options) {
-    Result<EntryScan> entries = EntryScan::create(image.limits(), image.geometry());
+    Result<EntryScan> entries =
+        EntryScan::create(image.limits(), image.geometry(), options.memory_limit);
     if (!entries) co_return pass(entries);
     Scan scan(image, options, *entries);
     QED_CO_CHECK(co_await scan.run());

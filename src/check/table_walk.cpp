@@ -48,7 +48,8 @@ Task<Result<void>> TableWalk::write_back(Piece piece, std::size_t first, std::si
 
 Result<EntryJudge> EntryJudge::create(const EntryLimits& limits, const Geometry& geometry,
                                       const ClusterSet& repeated) {
-    Result<ClusterSet> seen = ClusterSet::create(repeated.bound());
+    Result<ClusterSet> seen =
+        ClusterSet::create(repeated.bound(), repeated.memory_bytes());  // it is a part of it
     if (!seen) return pass(seen);
     return EntryJudge(limits, geometry.cluster_bits(), repeated, std::move(*seen));
 }
