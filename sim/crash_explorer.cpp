@@ -167,7 +167,9 @@ bool can_run_at_once(const ImageSetup& setup, const std::string& word) {
     const auto operations = spell(crash_alphabet(setup), word);
     return operations.size() > 1 &&
            std::ranges::none_of(operations, [](const Operation& operation) {
-               return needs_quiet(operation.act) || operation.act == Act::resize;
+               // What a part of a sector is written into must be known when it is.
+               const bool is_whole = (operation.offset | operation.length) % kSectorBytes == 0;
+               return needs_quiet(operation.act) || operation.act == Act::resize || !is_whole;
            });
 }
 

@@ -92,16 +92,24 @@ void FileContent::zero(std::uint64_t offset, std::uint64_t length) {
     }
 }
 
-std::uint64_t FileContent::load64(std::uint64_t offset) const noexcept {
-    std::array<std::byte, 8> raw{};
+template <class T>
+T FileContent::load(std::uint64_t offset) const noexcept {
+    const std::uint64_t index = offset / kPageBytes;
+    if (offset % kPageBytes + sizeof(T) <= kPageBytes) {
+        const Page* page = index < pages_.size() ? pages_[index].get() : nullptr;
+        return page != nullptr ? load_le<T>(page->bytes.data() + offset % kPageBytes) : T{};
+    }
+    std::array<std::byte, sizeof(T)> raw{};
     read(offset, raw);
-    return load_le<std::uint64_t>(raw.data());
+    return load_le<T>(raw.data());
+}
+
+std::uint64_t FileContent::load64(std::uint64_t offset) const noexcept {
+    return load<std::uint64_t>(offset);
 }
 
 std::uint32_t FileContent::load32(std::uint64_t offset) const noexcept {
-    std::array<std::byte, 4> raw{};
-    read(offset, raw);
-    return load_le<std::uint32_t>(raw.data());
+    return load<std::uint32_t>(offset);
 }
 
 std::uint64_t FileContent::next_data(std::uint64_t offset) const noexcept {

@@ -65,6 +65,9 @@ private:
         Page* page_ = nullptr;
     };
 
+    template <class T>
+    T load(std::uint64_t offset) const noexcept;
+
     std::uint64_t size_ = 0;
     std::vector<PageRef> pages_;  // bytes of the last page past size_ are zero
 };

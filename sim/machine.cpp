@@ -17,7 +17,7 @@ Machine::Machine(World& world, const ImageSetup& setup, FileContent disk, bool i
     : world_(world),
       setup_(setup),
       is_inline_(is_inline),
-      storage_(std::make_shared<Storage>(std::move(disk))),
+      storage_(std::make_shared<Storage>(std::move(disk), world.moment())),
       base_(std::make_shared<Storage>(setup.base)),
       power_{.disk = storage_.get(), .cut = {}},
       budget_(CacheBudget::create(kBudgetBytes)) {}
@@ -87,7 +87,8 @@ void Machine::cut_power() {
 std::uint64_t Machine::restore_power(Random& random) {
     image_.reset();
     const CrashPoint point = std::move(*power_.cut);
-    storage_ = std::make_shared<Storage>(CrashStates(point, random.next()).sample(random).content);
+    CrashState state = CrashStates(point, random.next()).sample(random);
+    storage_ = std::make_shared<Storage>(std::move(state.content), world_.tick());
     power_ = {.disk = storage_.get(), .cut = {}};
     return point.moment;
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // qed-sim: looks for ways to lose data. See docs/testing.md.
+#include <malloc.h>
+
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -135,6 +137,7 @@ private:
         sub->add_option("--requests", seeds_.requests, "stop after so many guest requests");
         sub->add_option("--jobs", seeds_.jobs, "processes")->check(CLI::Range(1, 256));
         sub->add_option("--time", seeds_.seconds, "stop after so many seconds");
+        sub->add_flag("--narrate", seeds_.narrates, "print everything that happens");
         sub->callback([this] {
             if (seeds_.seeds == 0 && seeds_.requests == 0 && seeds_.seconds <= 0) {
                 seeds_.requests = 1'000'000;
@@ -190,5 +193,8 @@ private:
 }  // namespace
 
 int main(int count, char** arguments) {
+    // Images come and go a thousand times a second: their buffers are kept, not given back.
+    mallopt(M_MMAP_THRESHOLD, 1 << 26);
+    mallopt(M_TRIM_THRESHOLD, 1 << 28);
     return Program().run(count, arguments);
 }

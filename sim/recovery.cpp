@@ -79,7 +79,22 @@ void Recovery::check_read_only(const CrashState& state) {
     World world(1);
     Machine machine(world, setup_, state.content, true);
     expect_ok(machine.open(false), "a dirty image opens read-only");
-    read_back(machine, state);
+    const std::uint64_t bytes = machine.image()->size();
+    for (const auto& [offset, length] :
+         runs_of(disk_.touched_sectors(bytes), setup_.cluster_bytes)) {
+        std::vector<std::byte> data(length);
+        const auto done = machine.image()->read_blocking(GuestOffset{offset}, data);
+        // An entry that got ahead of what it names cannot be read before it is repaired. That may
+        // only happen where the disk may as well hold zeroes.
+        if (!done && done.error().code() == Errc::corrupt_metadata) {
+            data.assign(length, std::byte{0});
+        } else {
+            expect_ok(done, "what survived can be read");
+        }
+        if (const auto fault = disk_.fault_after_cut(offset, data, state.first, state.last)) {
+            throw Failure("flushed data can be read before a repair", *fault);
+        }
+    }
     expect_ok(machine.close(), "the image closes");
     if (machine.storage().current().hash() != state.content.hash()) {
         throw Failure("a read-only open changes nothing", "the file is not the same");
@@ -172,6 +187,17 @@ void Recovery::check_after(Machine& machine, const Contents& contents,
     expect_ok(machine.close(), "the image closes");
 }
 
+void Recovery::cut_again(Machine& machine, const CrashState& state) {
+    auto points = machine.storage().take_crash_points();
+    points.push_back(machine.storage().crash_point(machine.world().tick()));
+    for (const CrashPoint& point : points) {
+        if (point.pending.empty()) continue;
+        CrashStates(point, counts_.states).visit(second_limits_, [&](const CrashState& next) {
+            recover({.content = next.content, .first = state.first, .last = state.last}, true);
+        });
+    }
+}
+
 void Recovery::recover(const CrashState& state, bool is_second) {
     ++counts_.states;
     if (is_second) ++counts_.second_cuts;
@@ -180,24 +206,19 @@ void Recovery::recover(const CrashState& state, bool is_second) {
 
     World world(1);
     Machine machine(world, setup_, state.content, true);
-    const bool cuts_again = !is_second && recovered_.insert(state.content.hash()).second;
+    const std::uint64_t hash = state.content.hash();
+    const bool cuts_again = !is_second && recovered_.insert(hash).second;
     if (cuts_again) machine.storage().record_crash_points();
     expect_ok(machine.open(), "the image opens");
+    if (cuts_again) cut_again(machine, state);
     expect_sound(parse_qed(machine.storage().current()), "after recovery");
     const Contents contents = read_back(machine, state);
     const auto probes = probe(machine);
     expect_same(machine, contents, "after allocating writes");
     expect_sound(parse_qed(machine.storage().current()), "after allocating writes");
     expect_ok(machine.close(), "the image closes");
-    if (cuts_again) {
-        auto points = machine.storage().take_crash_points();
-        points.push_back(machine.storage().crash_point(world.tick()));
-        for (const CrashPoint& point : points) {
-            CrashStates(point, counts_.states).visit(second_limits_, [&](const CrashState& next) {
-                recover({.content = next.content, .first = state.first, .last = state.last}, true);
-            });
-        }
-    }
+    // What follows the recovery is the same for most states: an eighth of them will do.
+    if (cuts_again && hash % 8 == 0) cut_again(machine, state);
     check_after(machine, contents, probes);
 }
 

@@ -36,6 +36,8 @@ private:
     struct Contents;
 
     void recover(const CrashState& state, bool is_second);
+    /// The power goes a second time, at any moment that was recorded on `machine`.
+    void cut_again(Machine& machine, const CrashState& state);
     void check_before(const CrashState& state);
     void check_read_only(const CrashState& state);
     Contents read_back(Machine& machine, const CrashState& state) const;

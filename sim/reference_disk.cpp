@@ -108,7 +108,13 @@ void ReferenceDisk::add(std::uint64_t sector, std::span<const std::byte> content
     }
     auto [at, is_new] = sectors_.try_emplace(sector);
     if (forgets_ && at->second.size() > 8) forget(at->second);
-    if (is_new && write != 0) at->second.push_back({.value = zero_value()});
+    if (is_new && write != 0) {
+        at->second.push_back({.value = zero_value()});
+        for (const ZeroRange& range : zeroes_in_flight_) {
+            if (range.write == write || sector < range.first || sector >= range.end) continue;
+            at->second.push_back({.value = zero_value(), .stamp = 0, .write = range.write});
+        }
+    }
     at->second.push_back({.value = value, .stamp = stamp, .write = write});
 }
 
@@ -152,6 +158,9 @@ ReferenceDisk::WriteId ReferenceDisk::begin_zero(std::uint64_t offset, std::uint
     static constexpr SectorBytes kZeroes{};
     const WriteId write = begin();
     const std::uint64_t end = offset + length;
+    zeroes_in_flight_.push_back({.first = (offset + kSectorBytes - 1) / kSectorBytes,
+                                 .end = end / kSectorBytes,
+                                 .write = write});
     // Sectors that were never touched are zero and stay so.
     for (auto at = sectors_.lower_bound(offset / kSectorBytes);
          at != sectors_.end() && at->first * kSectorBytes < end; ++at) {
@@ -174,6 +183,8 @@ ReferenceDisk::WriteId ReferenceDisk::begin_resize(std::uint64_t bytes) {
 void ReferenceDisk::end(WriteId write, bool is_done) {
     writes_[write].end = world_.tick();
     writes_[write].is_done = is_done;
+    std::erase_if(zeroes_in_flight_,
+                  [write](const ZeroRange& range) { return range.write == write; });
     if (is_done) not_durable_.push_back(write);
 }
 

@@ -41,6 +41,8 @@ public:
     WriteId begin_zero(std::uint64_t offset, std::uint64_t length);
     /// The size changes; what is cut off or added becomes zero.
     WriteId begin_resize(std::uint64_t bytes);
+    /// After a resize that failed: how far it got.
+    void set_size(std::uint64_t bytes) noexcept { size_ = bytes; }
     void end(WriteId write, bool is_done);
     /// What `write` wrote is durable (a FUA write that succeeded).
     void make_durable(WriteId write);
@@ -86,6 +88,12 @@ private:
         WriteId write = 0;
     };
     using History = std::vector<Entry>;
+    /// A request for zeroes: it also concerns sectors that are touched only after it began.
+    struct ZeroRange {
+        std::uint64_t first = 0;  ///< sectors
+        std::uint64_t end = 0;
+        WriteId write = 0;
+    };
     static constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
     WriteId begin();
@@ -109,6 +117,7 @@ private:
     History sizes_;
     bool forgets_ = false;
     std::multiset<std::uint64_t> reads_;  ///< moments at which those under way began
+    std::vector<ZeroRange> zeroes_in_flight_;
     std::uint64_t stamps_ = 0;
     /// Sectors that are not as stamp_sector() makes them, by value.
     std::unordered_map<std::uint64_t, std::vector<std::byte>> partial_;

@@ -20,7 +20,7 @@ constexpr std::uint64_t kEventLimit = 3'000'000;
 /// One seed's machine, from its first life to its last.
 class Story {
 public:
-    explicit Story(std::uint64_t seed)
+    Story(std::uint64_t seed, bool narrates)
         : random_(mix(seed) ^ 0x51),
           world_(seed),
           setup_(random_setup(random_)),
@@ -29,6 +29,7 @@ public:
           session_(machine_, disk_),
           guest_(setup_, random_) {
         disk_.forget_the_past();
+        if (narrates) world_.narrate();
     }
 
     SeedOutcome tell();
@@ -208,8 +209,8 @@ void count(Tally& tally, const SeedOutcome& outcome) {
     tally.counts["evictions"] += outcome.evictions;
 }
 
-void run_and_compare(std::uint64_t seed, bool runs_twice, Tally& tally) {
-    const SeedOutcome outcome = run_seed(seed);
+void run_and_compare(std::uint64_t seed, bool runs_twice, bool narrates, Tally& tally) {
+    const SeedOutcome outcome = run_seed(seed, narrates);
     count(tally, outcome);
     if (!runs_twice) return;
     ++tally.counts["seeds that ran twice"];
@@ -222,8 +223,8 @@ void run_and_compare(std::uint64_t seed, bool runs_twice, Tally& tally) {
 
 }  // namespace
 
-SeedOutcome run_seed(std::uint64_t seed) {
-    auto story = std::make_unique<Story>(seed);
+SeedOutcome run_seed(std::uint64_t seed, bool narrates) {
+    auto story = std::make_unique<Story>(seed, narrates);
     try {
         return story->tell();
     } catch (const Failure&) {
@@ -252,7 +253,7 @@ Tally explore_seeds(const SeedOptions& options) {
             try {
                 const bool runs_twice =
                     options.repeat_every != 0 && index / options.jobs % options.repeat_every == 0;
-                run_and_compare(seed, runs_twice, tally);
+                run_and_compare(seed, runs_twice, options.narrates, tally);
             } catch (const Failure& failure) {
                 tally.failures.push_back(fmt::format("{}\n  {}", failure.what(), command));
             }

@@ -13,6 +13,7 @@ struct SeedOptions {
     std::uint64_t seeds = 0;     ///< how many; 0: until `requests` or `seconds` are reached
     std::uint64_t requests = 0;  ///< guest requests, all jobs together
     double seconds = 0;
+    bool narrates = false;            ///< prints all that happens
     std::size_t most_failures = 10;   ///< stop after so many in each process
     std::uint64_t repeat_every = 16;  ///< each so manieth seed runs twice: the traces must be equal
 };
@@ -33,7 +34,7 @@ struct SeedOutcome {
 
 /// Lets many guests use one image on a machine that fails, dies and loses power, as `seed` says,
 /// and holds all they see against the model. Throws Failure.
-SeedOutcome run_seed(std::uint64_t seed);
+SeedOutcome run_seed(std::uint64_t seed, bool narrates = false);
 
 /// Runs one seed after the other. Failures name the command that replays them.
 Tally explore_seeds(const SeedOptions& options);

@@ -53,7 +53,14 @@ Task<Result<void>> Session::request(Operation operation) {
     ++requests_;
     const unsigned resizes_before = resizes_in_flight_;
     const std::uint64_t resized_before = resizes_;
+    World& world = machine_.world();
+    const std::uint64_t begun = world.tick();
+    if (world.is_narrating()) world.tell(to_string(operation));
     Result<void> done = co_await perform(operation);
+    if (world.is_narrating()) {
+        world.tell(fmt::format("{} begun {}: {}", to_string(operation), begun,
+                               done ? std::string("done") : done.error().message()));
+    }
     if (!done) {
         ++failed_;
         const bool was_resized = resizes_before > 0 || resizes_ != resized_before;
@@ -145,6 +152,7 @@ Task<Result<void>> Session::perform(Operation operation) {
             const auto id = disk_.begin_resize(length);
             Result<void> done = co_await image.resize(length, true);
             disk_.end(id, done.has_value());
+            if (!done) disk_.set_size(image.size());
             --resizes_in_flight_;
             ++resizes_;
             co_return done;

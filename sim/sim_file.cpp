@@ -2,6 +2,9 @@
 #include "sim/sim_file.hpp"
 
 #include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
 
 namespace qed::sim {
 
@@ -136,6 +139,14 @@ void SimFile::take_effect(Flight& flight) {
     });
 }
 
+void SimFile::narrate(const IoOp& op, std::uint64_t begun) const {
+    if (!world_.is_narrating()) return;
+    static constexpr std::array kNames{"read", "write", "flush", "truncate", "punch", "allocate"};
+    world_.tell(fmt::format("  {}: {} {:#x}+{:#x} begun {}, error {}", options_.name,
+                            kNames[static_cast<std::size_t>(op.kind)], op.offset, op.length, begun,
+                            op.error));
+}
+
 void SimFile::complete(Flight& flight) {
     if (!has_power()) flight.error = EIO;
     const std::uint64_t now = world_.tick();
@@ -143,6 +154,7 @@ void SimFile::complete(Flight& flight) {
     world_.trace(now, flight.op.offset, static_cast<std::uint64_t>(flight.error));
     IoOp& op = flight.op;
     op.error = flight.error;
+    narrate(op, flight.begun);
     delete &flight;
     op.complete();
 }
@@ -161,13 +173,15 @@ bool SimFile::start(IoOp& op) noexcept {
     auto flight = std::make_unique<Flight>(*this, op);
     flight->error = error;
     begin(*flight);
-    if (!options_.is_inline && op.waiter.home != nullptr) {
+    // A request whose home is another executor, as inside sync_wait(), blocks its thread.
+    if (!options_.is_inline && op.waiter.home == &world_) {
         world_.schedule(*flight.release(), delay());
         return true;
     }
     take_effect(*flight);
     if (flight->change) storage_->complete(flight->change, world_.tick());
     op.error = flight->error;
+    narrate(op, flight->begun);
     return false;
 }
 

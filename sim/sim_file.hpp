@@ -88,6 +88,7 @@ private:
     void complete(Flight& flight);
     std::uint64_t delay();
     void fill(IoOp& op);
+    void narrate(const IoOp& op, std::uint64_t begun) const;
 
     World& world_;
     std::shared_ptr<Storage> storage_;

@@ -59,8 +59,9 @@ class Storage {
 public:
     using ChangeRef = std::shared_ptr<Change>;
 
-    /// Everything in `content` is durable.
-    explicit Storage(FileContent content) : durable_(content), current_(std::move(content)) {}
+    /// Everything in `content` is durable, from moment `since` on.
+    explicit Storage(FileContent content, std::uint64_t since = 0)
+        : durable_(content), current_(std::move(content)), durable_since_(since) {}
 
     const FileContent& current() const noexcept { return current_; }
     const FileContent& durable() const noexcept { return durable_; }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <fmt/format.h>
+
 namespace qed::sim {
 
 namespace {
@@ -13,6 +15,10 @@ constexpr std::uint64_t kResumeSpread = 6;  // how far a posted coroutine may fa
 }  // namespace
 
 World::~World() = default;  // tasks that never end are left alone: what they wait for holds them
+
+void World::tell(const std::string& line) const {
+    fmt::print("{:>8}  {}\n", moment_, line);
+}
 
 void World::post(Waiter& waiter) noexcept {
     items_.push({clock_ + random_.below(kResumeSpread), ++order_, &waiter, nullptr});

@@ -46,6 +46,12 @@ public:
         trace_ = mix(mix(mix(trace_ ^ a) ^ b) ^ c);
     }
 
+    /// From now on everything that happens is printed, for the replay of a failure.
+    void narrate() noexcept { is_narrating_ = true; }
+    bool is_narrating() const noexcept { return is_narrating_; }
+    /// Prints one line, after the moment.
+    void tell(const std::string& line) const;
+
     void post(Waiter& waiter) noexcept override;
     /// Makes `happening` happen `delay` units of virtual time from now.
     void schedule(Happening& happening, std::uint64_t delay);
@@ -94,6 +100,7 @@ private:
     std::uint64_t events_ = 0;
     std::uint64_t trace_ = 0;
     bool is_stopped_ = false;
+    bool is_narrating_ = false;
     std::priority_queue<Item, std::vector<Item>, std::greater<>> items_;
     std::vector<std::unique_ptr<Spawned>> spawned_;
 };

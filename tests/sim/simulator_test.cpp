@@ -230,6 +230,18 @@ TEST(ReferenceDiskTest, WritesThatOverlapInTimeHaveNoOrder) {
     EXPECT_TRUE(disk.fault_in_read(0, filled(512, 0), world.tick()));
 }
 
+TEST(ReferenceDiskTest, ADiscardInFlightMayWinOverAWriteThatBeganLater) {
+    World world(1);
+    ReferenceDisk disk(world, 4096, FileContent{});
+    const auto discard = disk.begin_zero(0, 4096);
+    const auto data = disk.unique_data(512, 512);
+    disk.end(disk.begin_write(512, data), true);
+    disk.end(discard, true);
+
+    EXPECT_FALSE(disk.fault_in_read(512, filled(512, 0), world.tick()));
+    EXPECT_FALSE(disk.fault_in_read(512, data, world.tick()));
+}
+
 TEST(ReferenceDiskTest, PartOfASectorIsWrittenOverWhatIsThere) {
     World world(1);
     ReferenceDisk disk(world, 4096, FileContent{});
