@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/flush_group.hpp"
 
+#include <fmt/format.h>
+
 #include "base/trace.hpp"
 #include "image/cluster_allocator.hpp"
 
@@ -26,6 +28,14 @@ struct FlushGroup::Join {
     void await_resume() const noexcept {}
 };
 
+Result<void> FlushGroup::check_not_failed() const {
+    if (!has_failed()) return {};
+    return fail(Errc::write_stopped,
+                fmt::format("{}: an earlier flush failed, so that it is unknown what is on disk: "
+                            "no more writes are accepted; close the image and check it",
+                            file_.name()));
+}
+
 Task<Result<void>> FlushGroup::flush() {
     Member self;
     Join join{*this, self};
@@ -42,7 +52,9 @@ Task<Result<void>> FlushGroup::flush() {
     }
     allocator_.flush_begins();
     QED_TRACE(flush_begin);
-    Result<void> done = co_await file_.flush();
+    // What a failed flush left behind is not covered by one that follows it, whatever that says.
+    Result<void> done = check_not_failed();
+    if (done) done = co_await file_.flush();
     QED_TRACE(flush_end, done.has_value());
     count_.fetch_add(1, std::memory_order_relaxed);
     if (done) {

@@ -24,6 +24,8 @@ public:
     std::uint64_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
     /// The first flush that failed has set this: what is on disk since then is unknown.
     bool has_failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+    /// \errors write_stopped  a flush has failed, so that none will succeed any more
+    Result<void> check_not_failed() const;
 
 private:
     struct Member : Waiter {

@@ -36,11 +36,7 @@ struct QedLayer::Piece {
 };
 
 Result<void> QedLayer::check_not_stopped() const {
-    if (!flushes_.has_failed()) return {};
-    return fail(Errc::write_stopped,
-                fmt::format("{}: an earlier flush failed, so that it is unknown what is on disk: "
-                            "no more writes are accepted; close the image and check it",
-                            file_->name()));
+    return flushes_.check_not_failed();
 }
 
 Result<void> QedLayer::check_write(GuestOffset at, std::uint64_t length) const {
