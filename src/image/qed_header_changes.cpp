@@ -53,6 +53,11 @@ Task<Result<void>> QedLayer::grow(std::uint64_t bytes) {
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{cluster_end}, backing_end, kZeroEntry));
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{backing_end}, end, kUnallocatedEntry));
     QED_CO_CHECK(co_await flush());
+    // Whoever takes the cluster that the image ends in for a whole one is done with it, or will
+    // see the new size.
+    ClusterTurns::Turn turn(turns_, geometry_.cluster_index(GuestOffset{old_bytes}),
+                            geometry_.cluster_index(GuestOffset{old_bytes}));
+    co_await turn;
     co_return co_await write_size(bytes);
 }
 
@@ -76,7 +81,8 @@ Task<Result<void>> QedLayer::shrink(std::uint64_t bytes, bool allow_data_loss) {
     // First nobody can see the end any more, then it is given back: a power cut in between leaves
     // entries that no guest offset reaches.
     QED_CO_CHECK(co_await write_size(bytes));
-    co_return co_await mark_clusters(GuestOffset{kept_end}, end, kUnallocatedEntry);
+    QED_CO_CHECK(co_await mark_clusters(GuestOffset{kept_end}, end, kUnallocatedEntry));
+    co_return {};
 }
 
 Task<Result<void>> QedLayer::write_size(std::uint64_t bytes) {

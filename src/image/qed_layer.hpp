@@ -119,7 +119,8 @@ private:
     // Zeroes and discard (qed_zero.cpp).
     Task<Result<void>> zero_range(GuestOffset at, std::uint64_t end, bool may_write);
     Task<Result<void>> zero_edge(GuestOffset at, std::uint64_t length, bool may_write);
-    Task<Result<void>> mark_clusters(GuestOffset at, std::uint64_t end, Entry marker);
+    std::uint64_t end_of_whole_clusters(std::uint64_t end) const noexcept;
+    Task<Result<std::uint64_t>> mark_clusters(GuestOffset at, std::uint64_t end, Entry marker);
     Task<Result<bool>> needs_marking(GuestOffset at, std::uint64_t end, Entry marker);
     Task<Result<void>> punch_free_space();
 

@@ -27,15 +27,20 @@ Task<Result<void>> QedLayer::write_zeroes(GuestOffset at, std::uint64_t length, 
 
 Task<Result<void>> QedLayer::zero_range(GuestOffset at, std::uint64_t end, bool may_write) {
     const RequestGate::Pass pass = gate_.enter();
-    // A last cluster that the image ends in counts as whole.
-    const std::uint64_t whole_end = end == size() ? geometry_.round_up_cluster(end)
-                                                  : round_down(end, geometry_.cluster_bytes());
+    const std::uint64_t whole_end = end_of_whole_clusters(end);
     const std::uint64_t whole_begin = geometry_.round_up_cluster(at.value);
     if (whole_begin >= whole_end) co_return co_await zero_edge(at, end - at.value, may_write);
     QED_CO_CHECK(co_await zero_edge(at, whole_begin - at.value, may_write));
-    QED_CO_CHECK(co_await mark_clusters(GuestOffset{whole_begin}, whole_end, kZeroEntry));
-    if (whole_end >= end) co_return {};
-    co_return co_await zero_edge(GuestOffset{whole_end}, end - whole_end, may_write);
+    const Result<std::uint64_t> marked =
+        co_await mark_clusters(GuestOffset{whole_begin}, whole_end, kZeroEntry);
+    if (!marked) co_return std::unexpected(marked.error().clone());
+    if (*marked >= end) co_return {};
+    co_return co_await zero_edge(GuestOffset{*marked}, end - *marked, may_write);
+}
+
+// A last cluster that the image ends in counts as whole.
+std::uint64_t QedLayer::end_of_whole_clusters(std::uint64_t end) const noexcept {
+    return end == size() ? end : round_down(end, geometry_.cluster_bytes());
 }
 
 // Part of a cluster, or of two: zeroes are written where anything else can be read.
@@ -72,25 +77,32 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
     QED_CO_CHECK(check_write(at, length));
     counters_.add(ImageCounter::discards);
     const RequestGate::Pass pass = gate_.enter();
-    const std::uint64_t end = at.value + length;
-    const std::uint64_t whole_end = end == size() ? geometry_.round_up_cluster(end)
-                                                  : round_down(end, geometry_.cluster_bytes());
+    const std::uint64_t end = end_of_whole_clusters(at.value + length);
     const std::uint64_t begin = geometry_.round_up_cluster(at.value);
-    if (begin >= whole_end) co_return {};
+    if (begin >= end) co_return {};
     // Without a backing file nothing shows through an unallocated cluster.
     const Entry marker = header_.header().has_backing() ? kZeroEntry : kUnallocatedEntry;
-    co_return co_await mark_clusters(GuestOffset{begin}, whole_end, marker);
+    QED_CO_CHECK(co_await mark_clusters(GuestOffset{begin}, end, marker));
+    co_return {};
 }
 
-// Whole clusters from `at` to `end`: their entries become `marker`, what they named is freed.
-Task<Result<void>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end, Entry marker) {
+// Whole clusters from `at` to `end`: their entries become `marker`, what they named is freed. When
+// `end` lies within a cluster, this one is marked if the image still ends there: the turn of the
+// cluster keeps it from growing. Returns the end of what is marked.
+Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end,
+                                                    Entry marker) {
     const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
     while (at.value < end) {
-        const std::uint64_t slice_end =
-            std::min(end, round_down(at.value, slice_span) + slice_span);
+        std::uint64_t slice_end = std::min(end, round_down(at.value, slice_span) + slice_span);
         ClusterTurns::Turn turn(turns_, geometry_.cluster_index(at),
                                 geometry_.cluster_index(GuestOffset{slice_end - 1}));
         if (co_await turn) counters_.add(ImageCounter::turn_waits);
+        if (!geometry_.is_cluster_aligned(slice_end)) {
+            end = size() == end ? geometry_.round_up_cluster(end)
+                                : round_down(end, geometry_.cluster_bytes());
+            slice_end = end;
+            if (at.value == end) break;
+        }
         const Result<bool> needed = co_await needs_marking(at, slice_end, marker);
         if (!needed) co_return std::unexpected(needed.error().clone());
         if (*needed) {
@@ -100,7 +112,7 @@ Task<Result<void>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end, En
         }
         at = GuestOffset{slice_end};
     }
-    co_return {};
+    co_return end;
 }
 
 Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, Entry marker) {

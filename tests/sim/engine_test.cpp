@@ -57,5 +57,37 @@ TEST(FlushTest, OnesThatWaitedForAFailedFlushFailToo) {
     }
 }
 
+Task<Result<void>> grow_and_write(Stage& stage, std::uint64_t at, std::vector<std::byte> data) {
+    QED_CO_CHECK(co_await stage.image().resize(2 * 4096));
+    QED_CO_CHECK(co_await stage.image().write(GuestOffset{at}, data));
+    co_return Result<void>{};
+}
+
+// The image ends in a cluster; a request for all of it must not reach into what a resize adds.
+void zero_the_end_and_grow(bool discards) {
+    constexpr std::uint64_t kEnd = 4096 + 512;
+    for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+        Stage stage(setup_of(WriteOrder::ordered, kEnd), seed);
+        ASSERT_TRUE(stage.write(4096, 512, 1));
+        const std::vector<std::byte> data(512, std::byte{2});
+        stage.world.spawn(discards ? stage.image().discard(GuestOffset{4096}, 512)
+                                   : stage.image().write_zeroes(GuestOffset{4096}, 512),
+                          [] { return "zeroing"; });
+        stage.world.spawn(grow_and_write(stage, kEnd, data), [] { return "growing"; });
+        ASSERT_TRUE(stage.world.run());
+
+        ASSERT_EQ(stage.read(kEnd), 2) << "seed " << seed;
+        ASSERT_TRUE(discards || stage.read(4096) == 0) << "seed " << seed;
+    }
+}
+
+TEST(ShortDiskTest, ZeroingTheEndSparesWhatIsWrittenBehindItAfterGrowing) {
+    zero_the_end_and_grow(false);
+}
+
+TEST(ShortDiskTest, DiscardingTheEndSparesWhatIsWrittenBehindItAfterGrowing) {
+    zero_the_end_and_grow(true);
+}
+
 }  // namespace
 }  // namespace qed::sim
