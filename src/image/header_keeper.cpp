@@ -43,7 +43,7 @@ Task<Result<void>> HeaderKeeper::set_dirty() {
 }
 
 Task<Result<void>> HeaderKeeper::clear_dirty() {
-    if (!is_dirty() || keep_dirty_.load(std::memory_order_acquire)) co_return {};
+    if (!is_dirty()) co_return {};
     QED_CO_CHECK(co_await flushes_.flush());
     Header changed = header_;
     changed.features &= ~feature::kNeedCheck;

@@ -25,11 +25,8 @@ public:
 
     /// Sets NEED_CHECK and flushes, once: after it, table entries may be written ahead of data.
     Task<Result<void>> set_dirty();
-    /// Flushes, clears NEED_CHECK, flushes. Does nothing when it is not set, or when `keep_dirty`
-    /// was called: then the next opener must check.
+    /// Flushes, clears NEED_CHECK, flushes. Does nothing when it is not set.
     Task<Result<void>> clear_dirty();
-    /// Something is wrong that only a check can mend: NEED_CHECK is not cleared any more.
-    void keep_dirty() noexcept { keep_dirty_.store(true, std::memory_order_release); }
 
     /// Writes `changed` to the file; on success it is the header.
     Task<Result<void>> replace(Header changed);
@@ -39,7 +36,6 @@ private:
     FlushGroup& flushes_;
     Header header_;
     std::atomic<bool> dirty_{false};
-    std::atomic<bool> keep_dirty_{false};
 };
 
 }  // namespace qed
