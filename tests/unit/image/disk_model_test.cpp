@@ -52,7 +52,6 @@ private:
 
 class DiskModelTest : public testing::TestWithParam<Shape> {
 protected:
-
     void SetUp() override {
         const Shape& shape = GetParam();
         bytes_ = std::min<std::uint64_t>(
