@@ -17,13 +17,16 @@ class Counters {
 public:
     void add(Counter counter, std::uint64_t amount = 1) noexcept {
         const std::size_t shard = thread_shard();
-        std::atomic<std::uint64_t>& value = shards_[shard].values[index(counter)];
-        if (shard == kThreadShards - 1) {
-            value.fetch_add(amount, std::memory_order_relaxed);
+        if (shard == kSharedShard) {
+            value(shard, counter).fetch_add(amount, std::memory_order_relaxed);
         } else {
-            // Only this thread writes here: no locked instruction is needed.
-            value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+            add_own(shard, counter, amount);
         }
+    }
+    /// For a shard that only the calling thread has: no locked instruction is needed.
+    void add_own(std::size_t shard, Counter counter, std::uint64_t amount = 1) noexcept {
+        std::atomic<std::uint64_t>& own = value(shard, counter);
+        own.store(own.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
     }
     std::uint64_t sum(Counter counter) const noexcept {
         std::uint64_t total = 0;
@@ -36,6 +39,9 @@ public:
 private:
     static constexpr std::size_t index(Counter counter) {
         return static_cast<std::size_t>(counter);
+    }
+    std::atomic<std::uint64_t>& value(std::size_t shard, Counter counter) noexcept {
+        return shards_[shard].values[index(counter)];
     }
     struct alignas(kCacheLineBytes) Shard {
         std::array<std::atomic<std::uint64_t>, index(Counter::count_)> values{};

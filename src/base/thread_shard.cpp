@@ -9,7 +9,7 @@ namespace qed {
 namespace {
 
 // One bit for each shard that a living thread owns; the last shard is everybody's.
-std::atomic<std::uint64_t> owned_shards{std::uint64_t{1} << (kThreadShards - 1)};
+std::atomic<std::uint64_t> owned_shards{std::uint64_t{1} << (kSharedShard)};
 static_assert(kThreadShards == 64, "one bit a shard");
 
 std::size_t take_shard() noexcept {
@@ -21,7 +21,7 @@ std::size_t take_shard() noexcept {
             return index;
         }
     }
-    return kThreadShards - 1;
+    return kSharedShard;
 }
 
 struct OwnedShard {
@@ -30,24 +30,24 @@ struct OwnedShard {
     OwnedShard(const OwnedShard&) = delete;
     OwnedShard& operator=(const OwnedShard&) = delete;
     ~OwnedShard() {
-        if (index == kThreadShards - 1) return;
+        // What counts after this, in destructors of the ending thread, uses the shared one.
+        detail::cached_shard = kSharedShard;
+        if (index == kSharedShard) return;
         owned_shards.fetch_and(~(std::uint64_t{1} << index), std::memory_order_release);
     }
 };
 
-[[gnu::tls_model("initial-exec")]] thread_local std::size_t cached_shard = kThreadShards;
+}  // namespace
 
-std::size_t first_use() noexcept {
+namespace detail {
+
+constinit thread_local std::size_t cached_shard [[gnu::tls_model("initial-exec")]] = kThreadShards;
+
+std::size_t take_thread_shard() noexcept {
     thread_local const OwnedShard owned;
     cached_shard = owned.index;
     return cached_shard;
 }
 
-}  // namespace
-
-std::size_t thread_shard() noexcept {
-    const std::size_t shard = cached_shard;
-    return shard != kThreadShards ? shard : first_use();
-}
-
+}  // namespace detail
 }  // namespace qed

@@ -35,6 +35,12 @@ public:
         if (data_ != nullptr) ::munmap(data_, count_ * sizeof(T));
     }
 
+    /// Gives the memory of whole pages back: their elements are zero again. Other threads may be
+    /// reading them meanwhile.
+    void forget(std::size_t first, std::size_t count) const noexcept {
+        ::madvise(data_ + first, count * sizeof(T), MADV_DONTNEED);
+    }
+
     T* data() const noexcept { return data_; }
     std::size_t size() const noexcept { return count_; }
     T& operator[](std::size_t index) const noexcept { return data_[index]; }

@@ -55,6 +55,7 @@ void EvictionQueue::push(Evictable::Queue queue, Evictable& entry) noexcept {
     (list.newest != nullptr ? list.newest->newer : list.oldest) = &entry;
     list.newest = &entry;
     list.bytes += entry.bytes;
+    if (total_ != nullptr) *total_ += entry.bytes;
     ++list.count;
     if (queue == Evictable::Queue::small) small_ghosts_.advance(entry.bytes);
 }
@@ -63,6 +64,7 @@ void EvictionQueue::unlink(List& list, Evictable& entry) noexcept {
     (entry.older != nullptr ? entry.older->newer : list.oldest) = entry.newer;
     (entry.newer != nullptr ? entry.newer->older : list.newest) = entry.older;
     list.bytes -= entry.bytes;
+    if (total_ != nullptr) *total_ -= entry.bytes;
     --list.count;
 }
 
@@ -99,6 +101,7 @@ void EvictionQueue::resize(Evictable& entry, std::uint32_t bytes) noexcept {
         List& list = list_of(entry);
         list.bytes += bytes;
         list.bytes -= entry.bytes;
+        if (total_ != nullptr) *total_ += std::uint64_t{bytes} - entry.bytes;
         const bool grows = bytes > entry.bytes;
         if (grows && &list == &small_) small_ghosts_.advance(bytes - entry.bytes);
     }

@@ -28,6 +28,9 @@ struct Evictable {
 ///   void evict(Evictable&)         it has been unlinked: forget it
 class EvictionQueue {
 public:
+    /// `total`, if there is one, is kept equal to the bytes of all queues that share it.
+    explicit EvictionQueue(std::uint64_t* total = nullptr) noexcept : total_(total) {}
+
     /// The limits of the small queue and the memory of evicted keys follow from this. The small
     /// queue begins again at a fifth of it, and what was evicted is forgotten.
     void set_capacity(std::uint64_t capacity_bytes) noexcept;
@@ -40,28 +43,42 @@ public:
     std::size_t count() const noexcept { return small_.count + main_.count + held_.count; }
     std::uint64_t small_target_bytes() const noexcept { return small_target_; }
 
+    /// What the keys of evicted entries may take.
+    std::size_t memory_bytes() const noexcept {
+        return small_ghosts_.memory_bytes() + main_ghosts_.memory_bytes();
+    }
+    /// Entries that are not known to be in use.
+    std::size_t waiting() const noexcept { return small_.count + main_.count; }
+
+    /// Looks at the entry whose turn it is; waiting() > 0. Returns its bytes.
+    template <class Entries>
+    std::uint32_t look(Entries& entries) noexcept {
+        const bool from_small =
+            main_.count == 0 || (small_.bytes > small_target_ && small_.count != 0);
+        List& list = from_small ? small_ : main_;
+        Evictable& oldest = *list.oldest;
+        const std::uint32_t bytes = oldest.bytes;
+        unlink(list, oldest);
+        if (!entries.may_evict(oldest)) {
+            push(Evictable::Queue::held, oldest);  // out of the way until let_go()
+        } else if (entries.age(oldest) > 0) {
+            if (from_small) entries.reset(oldest);
+            push(Evictable::Queue::main, oldest);
+        } else {
+            remember(oldest, entries.key(oldest), from_small);
+            oldest.queue = Evictable::Queue::none;
+            entries.evict(oldest);
+        }
+        return bytes;
+    }
+
     /// Evicts until the entries take at most `target` bytes, or all that are left are in use.
     template <class Entries>
     void shrink_to(std::uint64_t target, Entries& entries) noexcept {
         // Every use count reaches 0 within this many looks.
         std::size_t looks = 6 * count() + 8;
-        while (bytes() > target && small_.count + main_.count != 0 && looks-- != 0) {
-            const bool from_small =
-                main_.count == 0 || (small_.bytes > small_target_ && small_.count != 0);
-            List& list = from_small ? small_ : main_;
-            Evictable& oldest = *list.oldest;
-            unlink(list, oldest);
-            if (!entries.may_evict(oldest)) {
-                push(Evictable::Queue::held, oldest);  // out of the way until let_go()
-            } else if (entries.age(oldest) > 0) {
-                if (from_small) entries.reset(oldest);
-                push(Evictable::Queue::main, oldest);
-            } else {
-                remember(oldest, entries.key(oldest), from_small);
-                oldest.queue = Evictable::Queue::none;
-                entries.evict(oldest);
-            }
-        }
+        while (bytes() > target && waiting() != 0 && looks-- != 0)
+            look(entries);
     }
 
 private:
@@ -72,10 +89,11 @@ private:
         std::size_t count = 0;
     };
     void push(Evictable::Queue queue, Evictable& entry) noexcept;
-    static void unlink(List& list, Evictable& entry) noexcept;
+    void unlink(List& list, Evictable& entry) noexcept;
     List& list_of(const Evictable& entry) noexcept;
     void remember(const Evictable& entry, std::uint64_t key, bool from_small) noexcept;
 
+    std::uint64_t* total_;
     List small_;
     List main_;
     List held_;  // what was in use when its turn came

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <new>
 
 namespace qed {
 namespace {
@@ -21,15 +20,12 @@ void GhostTable::reset(std::size_t keys, std::uint64_t span_bytes) noexcept {
     unit_shift_ = std::max(0, static_cast<int>(std::bit_width(span_bytes)) - kSpanBits);
     // Far enough from 0 that no stamp is before it, and that an unused ghost is an old one.
     now_ = 4 * span_bytes;
-    try {
-        buckets_.assign(std::bit_ceil(std::max<std::size_t>(keys / 4, 1)), Bucket{});
-    } catch (const std::bad_alloc&) {
-        buckets_.clear();
-    }
+    buckets_ = ZeroedArray<Bucket>(std::bit_ceil(std::max<std::size_t>(keys / 4, 1)));
+    if (buckets_.data() == nullptr) buckets_ = {};
 }
 
 void GhostTable::remember(std::uint64_t key, std::uint64_t bytes_ago) noexcept {
-    if (buckets_.empty() || bytes_ago > span_bytes_) return;
+    if (buckets_.size() == 0 || bytes_ago > span_bytes_) return;
     const std::uint32_t fingerprint = fingerprint_of(key);
     std::array<Ghost, 4>& ghosts = bucket_of(key).ghosts;
     auto place = std::ranges::find(ghosts, fingerprint, &Ghost::fingerprint);
@@ -42,7 +38,7 @@ void GhostTable::remember(std::uint64_t key, std::uint64_t bytes_ago) noexcept {
 }
 
 std::optional<std::uint64_t> GhostTable::take(std::uint64_t key) noexcept {
-    if (buckets_.empty()) return std::nullopt;
+    if (buckets_.size() == 0) return std::nullopt;
     std::array<Ghost, 4>& ghosts = bucket_of(key).ghosts;
     const auto place = std::ranges::find(ghosts, fingerprint_of(key), &Ghost::fingerprint);
     if (place == ghosts.end()) return std::nullopt;

@@ -5,7 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
+
+#include "base/zeroed_array.hpp"
 
 namespace qed {
 
@@ -29,6 +30,8 @@ public:
     /// Forgets `key` and returns its age in bytes, or nothing if it was not remembered.
     std::optional<std::uint64_t> take(std::uint64_t key) noexcept;
 
+    std::size_t memory_bytes() const noexcept { return buckets_.size() * sizeof(Bucket); }
+
 private:
     struct Ghost {
         std::uint32_t fingerprint = 0;
@@ -38,13 +41,15 @@ private:
         std::array<Ghost, 4> ghosts;
     };
 
-    Bucket& bucket_of(std::uint64_t key) noexcept { return buckets_[key & (buckets_.size() - 1)]; }
+    Bucket& bucket_of(std::uint64_t key) const noexcept {
+        return buckets_[key & (buckets_.size() - 1)];
+    }
     /// Stamps count in units that let them last for thousands of spans before they wrap.
     std::uint32_t stamp(std::uint64_t time) const noexcept {
         return static_cast<std::uint32_t>(time >> unit_shift_);
     }
 
-    std::vector<Bucket> buckets_;
+    ZeroedArray<Bucket> buckets_;  // touched as it fills: making a budget costs nothing
     std::uint64_t span_bytes_ = 0;
     std::uint64_t now_ = 0;
     int unit_shift_ = 0;

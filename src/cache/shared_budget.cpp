@@ -10,14 +10,27 @@ namespace qed {
 namespace {
 
 constexpr std::uint64_t kSmallestLimit = 64 * 1024;
+// So many entries are passed over because they were used, and then the next goes all the same: a
+// miss must not wait until each of a hundred thousand hot entries has been looked at three times.
+constexpr unsigned kPatience = 512;
 
 // What the eviction queue asks of its entries, answered by the cache that owns each.
 struct CachedEntries {
+    unsigned patience = kPatience;
+
     static bool may_evict(Evictable& entry) noexcept { return TableCache::may_evict(entry); }
-    static unsigned age(Evictable& entry) noexcept { return TableCache::age(entry); }
+    unsigned age(Evictable& entry) noexcept {
+        if (patience == 0) return 0;
+        const unsigned uses = TableCache::age(entry);
+        patience -= uses != 0 ? 1 : 0;
+        return uses;
+    }
     static void reset(Evictable& entry) noexcept { TableCache::reset_uses(entry); }
     static std::uint64_t key(Evictable& entry) noexcept { return TableCache::ghost_key(entry); }
-    static void evict(Evictable& entry) noexcept { TableCache::evict(entry); }
+    void evict(Evictable& entry) noexcept {
+        TableCache::evict(entry);
+        patience = kPatience;
+    }
 };
 
 }  // namespace
@@ -33,7 +46,8 @@ std::shared_ptr<CacheBudget> CacheBudget::process() {
 
 SharedBudget::SharedBudget(std::uint64_t limit_bytes)
     : limit_(std::max(limit_bytes, kSmallestLimit)) {
-    queue_.set_capacity(limit_);
+    common_.next = &common_;
+    set_capacities();
 }
 
 SharedBudget::~SharedBudget() = default;
@@ -41,15 +55,27 @@ SharedBudget::~SharedBudget() = default;
 void SharedBudget::set_limit(std::uint64_t limit_bytes) {
     const std::scoped_lock lock(mutex_);
     limit_ = std::max(limit_bytes, kSmallestLimit);
-    queue_.set_capacity(limit_);
-    enforce_limit();
+    set_capacities();
+    enforce_limit(common_);
 }
 
 void SharedBudget::trim() {
-    const std::scoped_lock lock(mutex_);
-    CachedEntries entries;
-    queue_.shrink_to(0, entries);
-    arena_.trim();
+    for (bool is_more = true; is_more;) {
+        // In steps, so that misses do not wait until everything is gone.
+        constexpr std::uint64_t kStep = 1U << 20;
+        const std::scoped_lock lock(mutex_);
+        const std::uint64_t before = entry_bytes_;
+        evict_to(before - std::min(before, kStep));
+        is_more = entry_bytes_ < before && entry_bytes_ != 0;
+        if (!is_more) give_memory_back();
+    }
+}
+
+void SharedBudget::give_memory_back() noexcept {
+    payloads_.trim();
+    records_.trim();
+    for (SliceArena& leaves : leaves_)
+        leaves.trim();
 }
 
 CacheStats SharedBudget::stats() const {
@@ -58,12 +84,16 @@ CacheStats SharedBudget::stats() const {
     for (const TableCache* cache = caches_; cache != nullptr; cache = cache->next_) {
         cache->add_to(stats);
     }
+    add_state(stats);
+    return stats;
+}
+
+void SharedBudget::add_state(CacheStats& stats) const noexcept {
     stats.limit_bytes = limit_;
     stats.bytes = used();
     stats.peak_bytes = peak_bytes_;
     stats.grows = grows_;
     stats.shrinks = shrinks_;
-    return stats;
 }
 
 void SharedBudget::add_cache(TableCache& cache) noexcept {
@@ -78,40 +108,99 @@ void SharedBudget::remove_cache(TableCache& cache) noexcept {
     if (cache.next_ != nullptr) cache.next_->previous_ = cache.previous_;
 }
 
-void SharedBudget::insert(Evictable& entry, std::uint64_t key) noexcept {
-    queue_.insert(entry, key);
-    enforce_limit();
+void SharedBudget::add_share(CacheShare& share, std::uint64_t limit_bytes) noexcept {
+    share.limit = std::max(limit_bytes, kSmallestLimit);
+    share.queue.set_capacity(std::min(share.limit, limit_));
+    share.next = common_.next;
+    common_.next = &share;
 }
 
-void SharedBudget::remove(Evictable& entry) noexcept {
-    queue_.remove(entry);
-    enforce_limit();
+void SharedBudget::remove_share(CacheShare& share) noexcept {
+    CacheShare* before = &common_;
+    while (before->next != &share)
+        before = before->next;
+    before->next = share.next;
+    if (turn_ == &share) turn_ = share.next;
 }
 
-void SharedBudget::resize(Evictable& entry, std::uint32_t bytes) noexcept {
-    queue_.resize(entry, bytes);
-    enforce_limit();
+void SharedBudget::set_capacities() noexcept {
+    common_.queue.set_capacity(limit_);
+    for (CacheShare* share = common_.next; share != &common_; share = share->next)
+        share->queue.set_capacity(std::min(share->limit, limit_));
+}
+
+void SharedBudget::insert(CacheShare& share, Evictable& entry, std::uint64_t key) noexcept {
+    share.queue.insert(entry, key);
+    enforce_limit(share);
+}
+
+void SharedBudget::remove(CacheShare& share, Evictable& entry) noexcept {
+    share.queue.remove(entry);
+    shrink_back(share);
+}
+
+void SharedBudget::resize(CacheShare& share, Evictable& entry, std::uint32_t bytes) noexcept {
+    share.queue.resize(entry, bytes);
+    enforce_limit(share);
 }
 
 void SharedBudget::charge_fixed(std::int64_t bytes) noexcept {
     fixed_bytes_ += static_cast<std::uint64_t>(bytes);
-    enforce_limit();
+    enforce_limit(common_);
 }
 
-void SharedBudget::enforce_limit() noexcept {
-    if (used() > limit_) {
+// However large the directories are, a quarter of the budget is for entries: without any, every
+// lookup would read from the file.
+std::uint64_t SharedBudget::room_for_entries() const noexcept {
+    return std::max(limit_ / 4, limit_ - std::min(limit_, fixed_bytes_));
+}
+
+void SharedBudget::enforce_limit(CacheShare& share) noexcept {
+    if (is_over(share)) {
         CachedEntries entries;
-        queue_.shrink_to(limit_ - std::min(limit_, fixed_bytes_), entries);
+        share.queue.shrink_to(share.limit, entries);
     }
-    const bool is_over = used() > limit_;
-    if (is_over && !over_limit_) {
+    if (entry_bytes_ > room_for_entries()) evict_to(room_for_entries());
+    note_growth();
+}
+
+void SharedBudget::evict_to(std::uint64_t entry_bytes) noexcept {
+    if (common_.next != &common_) {
+        evict_in_turns(entry_bytes);
+    } else {
+        CachedEntries entries;
+        common_.queue.shrink_to(entry_bytes, entries);
+    }
+}
+
+// Each share gives way in proportion to what it holds: turns are longer in longer queues. What is
+// in use is kept in all of them, so it is the idle ones that shrink.
+void SharedBudget::evict_in_turns(std::uint64_t entry_bytes) noexcept {
+    CachedEntries entries;
+    for (unsigned idle_turns = 0; entry_bytes_ > entry_bytes;) {
+        if (turn_->queue.waiting() == 0 || looked_bytes_ > turn_->queue.bytes() / 16) {
+            // Every use count reaches 0 within 6 rounds of 16 turns.
+            if (turn_ == &common_ && ++idle_turns > 100) return;
+            turn_ = turn_->next;
+            looked_bytes_ = 0;
+            continue;
+        }
+        const std::uint64_t before = entry_bytes_;
+        looked_bytes_ += turn_->queue.look(entries);
+        if (entry_bytes_ < before) idle_turns = 0;
+    }
+}
+
+void SharedBudget::note_growth() noexcept {
+    const bool is_over_now = entry_bytes_ > room_for_entries();
+    if (is_over_now && !is_over_limit_) {
         ++grows_;
         QED_TRACE(cache_grow, used(), limit_);
-    } else if (!is_over && over_limit_) {
+    } else if (!is_over_now && is_over_limit_) {
         ++shrinks_;
         QED_TRACE(cache_shrink, used(), limit_);
     }
-    over_limit_ = is_over;
+    is_over_limit_ = is_over_now;
     peak_bytes_ = std::max(peak_bytes_, used());
 }
 

@@ -117,7 +117,7 @@ SliceArena::Slab* SliceArena::new_slab(std::uint32_t size_class) noexcept try {
     return nullptr;
 }
 
-SliceArena::Block SliceArena::allocate(std::size_t bytes) noexcept {
+void* SliceArena::allocate(std::size_t bytes) noexcept {
     const std::uint32_t size_class = class_of(bytes);
     Slab* slab = open_.empty() || open_[size_class].empty() ? new_slab(size_class)
                                                             : open_[size_class].back();
@@ -132,20 +132,18 @@ SliceArena::Block SliceArena::allocate(std::size_t bytes) noexcept {
         slab->is_open = false;
         open_[size_class].pop_back();
     }
-    std::byte* block = slab->memory + (word * 64 + bit) * class_bytes(size_class);
-    return reinterpret_cast<Block>(block);
+    return slab->memory + (word * 64 + bit) * class_bytes(size_class);
 }
 
-SliceArena::Slab* SliceArena::slab_of(Block block) noexcept {
+SliceArena::Slab* SliceArena::slab_of(const void* block) noexcept {
     const auto address = reinterpret_cast<std::uintptr_t>(block);
     Chunk& chunk = *chunks_.find(address & ~(std::uintptr_t{kChunkBytes} - 1))->second;
     return &chunk.slabs[(address % kChunkBytes) / kSlabBytes];
 }
 
-void SliceArena::free(Block block) noexcept {
+void SliceArena::free(void* block) noexcept {
     Slab* slab = slab_of(block);
-    const auto offset =
-        static_cast<std::size_t>(reinterpret_cast<std::byte*>(block) - slab->memory);
+    const auto offset = static_cast<std::size_t>(static_cast<std::byte*>(block) - slab->memory);
     const auto index = static_cast<std::uint32_t>(offset / class_bytes(slab->size_class));
     slab->taken[index / 64] &= ~(std::uint64_t{1} << (index % 64));
     slab->search_from = std::min(slab->search_from, index / 64);

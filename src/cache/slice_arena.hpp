@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,8 +14,6 @@ namespace qed {
 /// look at it (and will notice that its slice has changed). Callers serialise all calls.
 class SliceArena {
 public:
-    using Block = std::atomic<std::uint64_t>*;
-
     SliceArena();
     SliceArena(const SliceArena&) = delete;
     SliceArena& operator=(const SliceArena&) = delete;
@@ -27,9 +24,10 @@ public:
     /// What a block of `bytes` really takes.
     static std::size_t block_bytes(std::size_t bytes) noexcept;
 
-    /// Null when the system has no memory. 16-byte aligned; content is arbitrary.
-    Block allocate(std::size_t bytes) noexcept;
-    void free(Block block) noexcept;
+    /// Null when the system has no memory. 16-byte aligned, 64-byte where the size is a multiple
+    /// of 64; content is arbitrary.
+    void* allocate(std::size_t bytes) noexcept;
+    void free(void* block) noexcept;
     /// Memory of empty slabs goes back to the system at once, not only when many are empty.
     void trim() noexcept;
     std::size_t resident_bytes() const noexcept { return resident_bytes_; }
@@ -37,7 +35,7 @@ public:
 private:
     struct Slab;
     struct Chunk;
-    Slab* slab_of(Block block) noexcept;
+    Slab* slab_of(const void* block) noexcept;
     Slab* new_slab(std::uint32_t size_class) noexcept;
     bool add_chunk() noexcept;
     void release_memory(Slab& slab) noexcept;

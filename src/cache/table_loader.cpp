@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <coroutine>
 
 #include <fmt/format.h>
 
 #include "base/aligned_buffer.hpp"
-#include "base/assert.hpp"
 #include "base/trace.hpp"
 #include "cache/table_cache.hpp"
 
@@ -12,158 +12,242 @@
 
 namespace qed {
 
-/// Suspends only when somebody else is reading the slice; resumed with a pin or that read's error.
+/// One coroutine's wish for a pin; in its frame, linked while it waits for somebody's read.
+struct PinRequest : Waiter {
+    enum class Outcome : std::uint8_t {
+        pinned,
+        leads,     ///< is to read the slice itself
+        no_table,  ///< the L1 entry names none
+        again,     ///< what was read was overtaken by a change
+        failed,
+    } outcome = Outcome::failed;
+    SliceRecord* record = nullptr;
+    std::optional<Error> error;  ///< none: out of memory
+};
+
+/// Suspends only when somebody else is reading the slice.
 struct TableCache::PinAwaiter {
     TableCache& cache;
     std::uint64_t slice;
     PinRequest& request;
+    PendingLoad& load;
 
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
         request.handle = handle;
         request.home = handle.promise().home;
-        return cache.pin_or_join(slice, request);
+        return cache.pin_or_join(slice, request, load);
     }
     void await_resume() const noexcept {}
 };
 
 Task<Result<Lookup>> TableCache::load(GuestOffset at, std::uint64_t length) {
-    const Lookup now = find_in_l1(at, length);
-    if (now.kind != Lookup::Kind::miss) co_return now;
-    Result<SliceRef> slice = co_await pin(slice_index(at));
-    if (!slice) co_return pass(slice);
-    const std::scoped_lock lock(budget_.mutex_);
-    const Lookup found = find_in_word(slice->record_->word, at, length);
-    unpin(*std::exchange(slice->record_, nullptr));
-    co_return found;
+    for (;;) {
+        const Lookup now = find_in_l1(at, length).lookup();
+        if (now.kind != Lookup::Kind::miss) co_return now;
+        Result<SliceRef> slice = co_await pin(slice_index(at));
+        if (!slice) co_return pass(slice);
+        if (!*slice) continue;  // the table has just gone
+        const std::scoped_lock lock(budget_.mutex_);
+        const Lookup found = find_in_word(slice->record_->word, at, length).lookup();
+        unpin(*std::exchange(slice->record_, nullptr));
+        co_return found;
+    }
 }
 
 Task<Result<SliceRef>> TableCache::pin(std::uint64_t slice) {
-    PinRequest request;
-    PinAwaiter join{*this, slice, request};
-    co_await join;
-    if (request.outcome == PinRequest::Outcome::leads) {
-        QED_CO_CHECK(co_await read_slices(slice, request.record));
-    } else if (request.outcome == PinRequest::Outcome::failed) {
-        if (!request.error) co_return std::unexpected(Error::out_of_memory());
-        co_return std::unexpected(std::move(*request.error));
+    for (;;) {
+        PendingLoad load;
+        PinRequest request;
+        PinAwaiter join{*this, slice, request, load};
+        co_await join;
+        switch (request.outcome) {
+            case PinRequest::Outcome::pinned:
+                co_return SliceRef(this, request.record);
+            case PinRequest::Outcome::no_table:
+                co_return SliceRef();
+            case PinRequest::Outcome::failed:
+                if (!request.error) co_return std::unexpected(Error::out_of_memory());
+                co_return std::unexpected(std::move(*request.error));
+            case PinRequest::Outcome::again:
+                continue;
+            case PinRequest::Outcome::leads:
+                break;
+        }
+        Result<bool> is_pinned = co_await read_slices(slice, request.record, &load);
+        if (!is_pinned) co_return pass(is_pinned);
+        if (*is_pinned) co_return SliceRef(this, request.record);
     }
-    co_return SliceRef(this, request.record);
 }
 
-bool TableCache::pin_or_join(std::uint64_t slice, PinRequest& request) noexcept {
+// True: the caller waits until it is woken.
+bool TableCache::pin_or_join(std::uint64_t slice, PinRequest& request, PendingLoad& load) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
+    load.table = l1(l1_index_of(slice));
+    if (!is_data_entry(load.table)) {
+        request.outcome = PinRequest::Outcome::no_table;
+        return false;
+    }
     Leaf* leaf = leaf_for(slice);
     request.record = leaf != nullptr ? record_for(*leaf, slot_of(slice)) : nullptr;
-    if (request.record == nullptr) return false;  // outcome: failed, out of memory
+    if (request.record == nullptr) return false;  // failed: out of memory
     SliceRecord& record = *request.record;
-    if (record.loading) {
+    if (record.is_loading) {
         counters_.add(CacheCounter::coalesced);
-        record.waiters.push(request);
+        QED_TRACE(cache_coalesced, this, slice);
+        record.load->waiters.push(request);
         return true;
     }
-    if (record.word.form() != Form::absent) {
+    if (!record.word.is_absent()) {
         pin_record(record);
         request.outcome = PinRequest::Outcome::pinned;
         return false;
     }
     counters_.add(CacheCounter::misses);
-    record.loading = true;
+    record.is_loading = true;
+    record.load = &load;
     ++loads_;
     request.outcome = PinRequest::Outcome::leads;
-    QED_TRACE(cache_miss, slice, loads_);
+    QED_TRACE(cache_miss, this, slice, loads_);
     return false;
 }
 
 TableCache::ReadPlan TableCache::plan_read(std::uint64_t slice) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
-    read_run_ = slice == last_read_ + 1 ? std::min(read_run_ * 2, readahead_) : 1;
-    const std::uint64_t table_left =
-        (std::uint64_t{1} << slices_per_table_bits_) - slice_in_table(slice);
-    const std::uint64_t leaf_left = (std::uint64_t{1} << leaf_bits_) - slot_of(slice);
+    auto stream = std::ranges::find(streams_, slice, &Stream::next);
+    if (stream != streams_.end()) {
+        stream->slices = std::min(stream->slices * 2, readahead_);
+    } else {
+        stream = streams_.begin() + static_cast<std::ptrdiff_t>(oldest_stream_);
+        oldest_stream_ = (oldest_stream_ + 1) % streams_.size();
+        stream->slices = 1;
+    }
+    const std::uint64_t table_left = addressing_.slices_in_table() - slice_in_table(slice);
+    const std::uint64_t leaf_left = addressing_.slots_in_leaf() - slot_of(slice);
     ReadPlan plan;
-    plan.slices =
-        static_cast<std::uint32_t>(std::min({std::uint64_t{read_run_}, table_left, leaf_left}));
-    plan.version = find_leaf(slice)->version;
-    last_read_ = slice + plan.slices - 1;
+    plan.slices = static_cast<std::uint32_t>(
+        std::min({std::uint64_t{stream->slices}, table_left, leaf_left}));
+    plan.version = place_of(slice).version.load(std::memory_order_relaxed);
+    stream->next = slice + plan.slices;
     return plan;
 }
 
-// Reads `slice` for all who wait for it, and perhaps its neighbours ahead of time. On success the
-// record is pinned for the caller.
-Task<Result<void>> TableCache::read_slices(std::uint64_t slice, SliceRecord* record) {
+// Reads `slice` for all who wait for it, and perhaps its neighbours ahead of time. True: the
+// record is pinned for the caller. False: a change has overtaken the read.
+Task<Result<bool>> TableCache::read_slices(std::uint64_t slice, SliceRecord* record,
+                                           PendingLoad* load) {
     const ReadPlan plan = plan_read(slice);
     const std::size_t bytes = std::size_t{plan.slices} * slice_bytes();
-    const std::uint64_t table = l1(l1_index_of(slice));
-    const FileOffset at{table + slice_in_table(slice) * slice_bytes()};
+    const FileOffset at{load->table + slice_in_table(slice) * slice_bytes()};
     Result<AlignedBuffer> raw = AlignedBuffer::create(bytes, 4096);
     Result<AlignedBuffer> decoded = AlignedBuffer::create(bytes, 4096);
     if (!raw || !decoded) {
-        fail_load(*record, Error::out_of_memory());
+        fail_load(*record, *load, Error::out_of_memory());
         co_return std::unexpected(Error::out_of_memory());
     }
     Result<void> done = co_await file_.read(at, raw->span());
     if (!done) {
         Error error = std::move(done.error())
-                          .with_context(fmt::format("reading the L2 table at {:#x}", table));
-        fail_load(*record, error);
+                          .with_context(fmt::format("reading the L2 table at {:#x}", load->table));
+        fail_load(*record, *load, error);
         co_return std::unexpected(std::move(error));
     }
     counters_.add(CacheCounter::read_bytes, bytes);
-    const std::span<Entry> entries(reinterpret_cast<Entry*>(decoded->data()), bytes / 8);
-    judge_.decode(table, slice_in_table(slice) * shape_.entries(), raw->span(), entries);
-    if (!commit_load(*record, entries.first(shape_.entries()))) {
-        co_return std::unexpected(Error::out_of_memory());
+    const std::span entries(reinterpret_cast<Entry*>(decoded->data()), bytes / sizeof(Entry));
+    judge_.decode(load->table, slice_in_table(slice) * shape_.entries(), raw->span(), entries);
+    // Encoded where the raw slice was.
+    const std::span words(reinterpret_cast<std::uint64_t*>(raw->data()), shape_.entries());
+    Result<bool> committed =
+        commit_load(*record, *load, encode_slice(entries.first(shape_.entries()), shape_, words));
+    for (std::size_t i = 1; committed && i < plan.slices; ++i) {
+        const auto neighbour = entries.subspan(i * shape_.entries(), shape_.entries());
+        commit_ahead(slice + i, encode_slice(neighbour, shape_, words), plan.version);
     }
-    for (std::uint32_t i = 1; i < plan.slices; ++i) {
-        offer(slice + i, entries.subspan(std::size_t{i} * shape_.entries(), shape_.entries()),
-              plan.version);
-    }
-    co_return {};
+    co_return committed;
 }
 
-bool TableCache::commit_load(SliceRecord& record, std::span<const Entry> entries) noexcept {
-    const std::scoped_lock lock(budget_.mutex_);
-    // Pinned for the reader before it is stored: a full budget must not evict it at once.
-    pin_record(record);
-    const std::uint32_t version = record.leaf->version;
-    const bool stored = store_entries(record, entries);
-    record.leaf->version = version;  // a load overtakes no read-ahead of its neighbours
-    if (!stored) {
-        --record.pins;
-        --pinned_;
-        const Error error = Error::out_of_memory();
-        finish_load(record, &error);
-        return false;
+Result<bool> TableCache::commit_load(SliceRecord& record, PendingLoad& load,
+                                     const EncodedSlice& encoded) noexcept {
+    std::unique_lock lock(budget_.mutex_);
+    end_load(record, load);
+    auto outcome = PinRequest::Outcome::again;
+    if (load.overtaken) {
+        counters_.add(CacheCounter::stale_dropped);
+        QED_TRACE(cache_stale, this, &record);
+    } else {
+        // Pinned for the caller before it is stored: a full budget must not evict it at once.
+        pin_record(record);
+        const bool stored = store(record, encoded);
+        outcome = stored ? PinRequest::Outcome::pinned : PinRequest::Outcome::failed;
+        if (stored) counters_.add(CacheCounter::commits);
+        QED_TRACE(cache_commit, this, &record, stored);
     }
-    counters_.add(CacheCounter::commits);
-    QED_TRACE(cache_commit, record.leaf->index, record.slot);
-    finish_load(record, nullptr);
-    return true;
-}
-
-void TableCache::fail_load(SliceRecord& record, const Error& error) noexcept {
-    const std::scoped_lock lock(budget_.mutex_);
-    finish_load(record, &error);
-}
-
-void TableCache::finish_load(SliceRecord& record, const Error* error) noexcept {
-    record.loading = false;
-    --loads_;
-    while (Waiter* waiter = record.waiters.pop()) {
+    WaiterQueue woken;
+    while (Waiter* waiter = load.waiters.pop()) {
         auto& request = static_cast<PinRequest&>(*waiter);
-        if (error == nullptr) {
+        request.outcome = outcome;
+        if (outcome == PinRequest::Outcome::pinned) {
             pin_record(record);
             request.record = &record;
-            request.outcome = PinRequest::Outcome::pinned;
-        } else {
-            request.outcome = PinRequest::Outcome::failed;
-            request.error.emplace(error->clone());
         }
+        woken.push(request);
+    }
+    if (outcome == PinRequest::Outcome::again) forget_record(record);
+    if (outcome == PinRequest::Outcome::failed) unpin(record);  // and forgets it
+    lock.unlock();
+    while (Waiter* waiter = woken.pop())
+        waiter->wake();
+    if (outcome == PinRequest::Outcome::failed) return std::unexpected(Error::out_of_memory());
+    return outcome == PinRequest::Outcome::pinned;
+}
+
+void TableCache::fail_load(SliceRecord& record, PendingLoad& load, const Error& error) noexcept {
+    {
+        const std::scoped_lock lock(budget_.mutex_);
+        end_load(record, load);
+        forget_record(record);
+    }
+    // No new waiter can come any more: the load is not in the directory.
+    while (Waiter* waiter = load.waiters.pop()) {
+        auto& request = static_cast<PinRequest&>(*waiter);
+        request.outcome = PinRequest::Outcome::failed;
+        request.error.emplace(error.clone());
         request.wake();
     }
-    if (error != nullptr) forget_record(record);
+}
+
+void TableCache::end_load(SliceRecord& record, PendingLoad& load) noexcept {
+    record.is_loading = false;
+    record.word = SliceWord();
+    --loads_;
+    QED_TRACE(cache_load_end, this, &record, load.overtaken);
+}
+
+// Stores a slice that was read ahead at `version` of its place. The copy in the cache wins; a copy
+// that an update or eviction overtook is dropped.
+void TableCache::commit_ahead(std::uint64_t slice, const EncodedSlice& encoded,
+                              std::uint64_t version) noexcept {
+    const std::scoped_lock lock(budget_.mutex_);
+    Place& place = place_of(slice);
+    Leaf* leaf = place.leaf.load(std::memory_order_relaxed);
+    const std::uint32_t slot = slot_of(slice);
+    if (leaf != nullptr && (leaf->words()[slot].load(std::memory_order_relaxed) != 0 ||
+                            leaf->record(slot) != nullptr)) {
+        counters_.add(CacheCounter::duplicates_dropped);
+        QED_TRACE(cache_duplicate, this, slice);
+        return;
+    }
+    if (leaf == nullptr || place.version.load(std::memory_order_relaxed) != version) {
+        counters_.add(CacheCounter::stale_dropped);
+        QED_TRACE(cache_stale, this, slice);
+        return;
+    }
+    SliceRecord* record = record_for(*leaf, slot);
+    if (record == nullptr) return;
+    pin_record(*record);
+    if (store(*record, encoded)) counters_.add(CacheCounter::commits);
+    unpin(*record);
 }
 
 }  // namespace qed

@@ -136,7 +136,8 @@ Result<void> QedLayer::make_cache() {
     Result<std::unique_ptr<TableCache>> cache = TableCache::create(
         *file_, budget_, geometry_, judge_,
         {.slice_bytes = std::clamp<std::uint32_t>(wanted, std::clamp(unit, 512U, 4096U), 65536),
-         .readahead_slices = options_.readahead_slices});
+         .readahead_slices = options_.readahead_slices,
+         .limit_bytes = options_.cache_limit});
     if (!cache) return pass(cache);
     cache_ = std::move(*cache);
     start_skips(geometry_.cluster_bits() + cache_->shape().entry_bits);

@@ -33,7 +33,8 @@ protected:
     SharedBudget budget_{1U << 20};
     TableImage image_{budget_, kTables, {.readahead_slices = 1}};
     std::uint64_t slices_ = kTables * kSlicesPerTable;
-    std::uint64_t empty_bytes_ = budget_.stats().bytes;
+    /// What stays of a cache without slices.
+    static constexpr std::uint64_t kEmptyBytes = 0;
     std::mt19937_64 random_{7};
 };
 
@@ -48,7 +49,7 @@ TEST_F(TableCacheEvictionTest, StaysInsideTheLimitAndGivesEverythingBackWhenTrim
     EXPECT_GT(bytes(), limit() / 2);
     budget_.trim();
     EXPECT_EQ(budget_.stats().slices, 0u);
-    EXPECT_EQ(bytes(), empty_bytes_);
+    EXPECT_EQ(bytes(), kEmptyBytes);
 }
 
 TEST_F(TableCacheEvictionTest, GrowsForPinsAndShrinksAsTheyAreReleased) {
@@ -69,7 +70,7 @@ TEST_F(TableCacheEvictionTest, GrowsForPinsAndShrinksAsTheyAreReleased) {
     EXPECT_LE(bytes(), limit());
     EXPECT_EQ(budget_.stats().pinned, 0u);
     budget_.trim();
-    EXPECT_EQ(bytes(), empty_bytes_);
+    EXPECT_EQ(bytes(), kEmptyBytes);
 }
 
 TEST_F(TableCacheEvictionTest, EvictsDirectoryLeavesWhoseSlicesNeedNoMemory) {
@@ -77,10 +78,10 @@ TEST_F(TableCacheEvictionTest, EvictsDirectoryLeavesWhoseSlicesNeedNoMemory) {
     budget_.set_limit(64U << 10);
     for (int i = 0; i < 20'000; ++i)
         look_up(random_() % slices_);
-    EXPECT_LE(bytes(), std::max(limit(), empty_bytes_ + 4096));
+    EXPECT_LE(bytes(), std::max(limit(), kEmptyBytes + 4096));
     EXPECT_GT(budget_.stats().misses, kTables);
     budget_.trim();
-    EXPECT_EQ(bytes(), empty_bytes_);
+    EXPECT_EQ(bytes(), kEmptyBytes);
 }
 
 TEST_F(TableCacheEvictionTest, HitsOfAHotSetSurviveAScanOfTheWholeImage) {
