@@ -29,12 +29,12 @@ using namespace qed;
 constexpr std::uint64_t kFileBytes = std::uint64_t{256} << 20;
 constexpr int kBatch = 2048;  // requests per run of the loop
 
-/// The file under test, made once, and gone at exit.
+/// A file under test, made once, and gone at exit.
 class BenchFile {
 public:
-    BenchFile() {
+    explicit BenchFile(const char* name) {
         const char* folder = std::getenv("QED_BENCH_DIR");
-        path_ = std::string(folder != nullptr ? folder : ".") + "/qed-io-bench.tmp";
+        path_ = std::string(folder != nullptr ? folder : ".") + name;
         FileOptions options;
         options.writable = true;
         options.create = true;
@@ -73,9 +73,15 @@ private:
     std::string path_;
 };
 
-const BenchFile& bench_file() {
-    static const BenchFile file;
-    return file;
+/// One for each kind: a direct write throws pages of its file out of the page cache.
+const BenchFile& bench_file(bool direct) {
+    static const BenchFile cached("/qed-io-bench-cached.tmp");
+    static const BenchFile uncached("/qed-io-bench-direct.tmp");
+    return direct ? uncached : cached;
+}
+
+std::unique_ptr<BlockFile> open_bench_file(bool direct) {
+    return bench_file(direct).open(direct);
 }
 
 struct Load {
@@ -125,7 +131,7 @@ void count(benchmark::State& state, std::size_t bytes) {
 
 /// The floor: the system call alone.
 void system_call(benchmark::State& state, IoKind kind) {
-    const auto file = bench_file().open(false);
+    const auto file = open_bench_file(false);
     Load load(*file, kind, static_cast<std::size_t>(state.range(0)), 1);
     for (auto _ : state) {
         for (int i = 0; i < kBatch; ++i) {
@@ -142,7 +148,7 @@ void system_call(benchmark::State& state, IoKind kind) {
 }
 
 void on_caller(benchmark::State& state, IoKind kind, bool direct) {
-    const auto file = bench_file().open(direct);
+    const auto file = open_bench_file(direct);
     Load load(*file, kind, static_cast<std::size_t>(state.range(0)), 1);
     for (auto _ : state) {
         for (int i = 0; i < kBatch; ++i) {
@@ -170,27 +176,27 @@ void in_loop(benchmark::State& state, BlockFile& file, IoKind kind, bool inline_
 }
 
 void read_nowait_first(benchmark::State& state) {
-    const auto file = bench_file().open(false);
+    const auto file = open_bench_file(false);
     in_loop(state, *file, IoKind::read, true);
 }
 void read_by_ring(benchmark::State& state) {
-    const auto file = bench_file().open(false);
+    const auto file = open_bench_file(false);
     in_loop(state, *file, IoKind::read, false);
 }
 void read_direct_by_ring(benchmark::State& state) {
-    const auto file = bench_file().open(true);
+    const auto file = open_bench_file(true);
     in_loop(state, *file, IoKind::read, true);
 }
 void write_inline_in_loop(benchmark::State& state) {
-    const auto file = bench_file().open(false);
+    const auto file = open_bench_file(false);
     in_loop(state, *file, IoKind::write, true);
 }
 void write_by_ring(benchmark::State& state) {
-    const auto file = bench_file().open_with_ring_writes();
+    const auto file = bench_file(false).open_with_ring_writes();
     in_loop(state, *file, IoKind::write, true);
 }
 void write_direct_by_ring(benchmark::State& state) {
-    const auto file = bench_file().open(true);
+    const auto file = open_bench_file(true);
     in_loop(state, *file, IoKind::write, true);
 }
 

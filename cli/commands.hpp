@@ -11,6 +11,7 @@ void add_map(CLI::App& app, Console& console);
 void add_check(CLI::App& app, Console& console);
 void add_convert(CLI::App& app, Console& console);
 void add_bench(CLI::App& app, Console& console);
+void add_compact(CLI::App& app, Console& console);
 void add_serve(CLI::App& app, Console& console);
 /// Commands of qemu-img that QED images have no use for: each says what to do instead.
 void add_refused(CLI::App& app, Console& console);

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # Install rules, the CMake package and libqed.pc.
-if(NOT TARGET qed)
-    return()
-endif()
 include(CMakePackageConfigHelpers)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/qed")
 

@@ -10,20 +10,15 @@ function(qed_module name)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.hpp")
     set(compiled ${sources})
     list(FILTER compiled INCLUDE REGEX "\\.cpp$")
-    if(compiled)
-        add_library(qed_${name} OBJECT ${sources})
-        set(scope PUBLIC)
-    else()
-        add_library(qed_${name} INTERFACE)
-        set(scope INTERFACE)
+    if(NOT compiled)
+        message(FATAL_ERROR "src/${name} holds no source file: the checkout is incomplete")
     endif()
-    target_include_directories(qed_${name} ${scope}
+    add_library(qed_${name} OBJECT ${sources})
+    target_include_directories(qed_${name} PUBLIC
         "${PROJECT_SOURCE_DIR}/include" "${PROJECT_BINARY_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
     list(TRANSFORM arg_DEPENDS PREPEND qed_ OUTPUT_VARIABLE depends)
-    target_link_libraries(qed_${name} ${scope} ${depends} ${arg_LINK} fmt::fmt Threads::Threads)
-    if(compiled)
-        target_link_libraries(qed_${name} PRIVATE qed_flags)
-    endif()
+    target_link_libraries(qed_${name}
+        PUBLIC ${depends} ${arg_LINK} fmt::fmt Threads::Threads PRIVATE qed_flags)
 
     set(closure ${name})
     foreach(module IN LISTS arg_DEPENDS)
@@ -45,13 +40,6 @@ function(qed_link_modules target)
     list(REMOVE_DUPLICATES all)
     list(TRANSFORM all PREPEND qed_)
     target_link_libraries(${target} PRIVATE ${all} qed_flags)
-endfunction()
-
-# qed_add_room(<folder>): a top-level folder with its own CMakeLists.txt.
-function(qed_add_room folder)
-    if(EXISTS "${PROJECT_SOURCE_DIR}/${folder}/CMakeLists.txt")
-        add_subdirectory(${folder})
-    endif()
 endfunction()
 
 # What a test needs to find the programs under test.

@@ -39,6 +39,7 @@ PUBLIC = {
     "stats.hpp": "cache",
     "check.hpp": "check",
     "image.hpp": "image",
+    "compact.hpp": "ops",
 }
 
 # Rooms outside src/: which of src/ they may include. Tests and benchmarks may include all of it.

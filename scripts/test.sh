@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds libqed and runs every test.
+# Installs what is missing, builds libqed and runs every test. (clang-tidy: scripts/lint.sh.)
 #
 #   scripts/test.sh                 everything: style, clang-19, ASan+UBSan, TSan, then all tests
 #   scripts/test.sh --quick         style and the fast tests of the dev preset
@@ -87,10 +87,8 @@ case "$mode" in
     full)
         stage "dev: build (g++)"
         build dev
-        stage "clang: build with thread-safety analysis"
-        build clang
-        stage "clang: static analysis"
-        scripts/lint.sh
+        stage "clang: library and programs, with thread-safety analysis"
+        build clang qed_cli nbdkit_qed_plugin
         for sanitizer in asan tsan; do
             stage "$sanitizer: unit and stress tests"
             build "$sanitizer" tests_fast tests_stress

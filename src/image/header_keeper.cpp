@@ -9,7 +9,12 @@
 namespace qed {
 
 void HeaderKeeper::start_with(const Header& header) {
+    adopt(header);
+}
+
+void HeaderKeeper::adopt(const Header& header) noexcept {
     header_ = header;
+    has_backing_.store(header.has_backing(), std::memory_order_relaxed);
     dirty_.store(header.needs_check(), std::memory_order_release);
 }
 
@@ -22,8 +27,7 @@ Task<Result<void>> HeaderKeeper::replace(Header changed) {
     const auto encoded = encode_header(changed);
     std::copy(encoded.begin(), encoded.end(), block->data());
     QED_CO_CHECK(co_await file_.write(FileOffset{0}, block->span()));
-    header_ = changed;
-    dirty_.store(changed.needs_check(), std::memory_order_release);
+    adopt(changed);
     co_return {};
 }
 
@@ -43,7 +47,7 @@ Task<Result<void>> HeaderKeeper::set_dirty() {
 }
 
 Task<Result<void>> HeaderKeeper::clear_dirty() {
-    if (!is_dirty() || keep_dirty_.load(std::memory_order_acquire)) co_return {};
+    if (!is_dirty()) co_return {};
     QED_CO_CHECK(co_await flushes_.flush());
     Header changed = header_;
     changed.features &= ~feature::kNeedCheck;

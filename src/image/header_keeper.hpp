@@ -13,33 +13,35 @@
 namespace qed {
 
 /// The header of an open image: what the file says, and the order in which it may be changed.
-/// Changes are made by whoever holds the committer's table lock; reading is for anybody.
+/// Changes are made by whoever holds the committer's table lock; the questions with a yes or no are
+/// for anybody at any time.
 class HeaderKeeper {
 public:
     HeaderKeeper(BlockFile& file, FlushGroup& flushes) : file_(file), flushes_(flushes) {}
 
     /// At open, before anything else.
     void start_with(const Header& header);
+    /// For whoever holds the committer's table lock, or has the image alone.
     const Header& header() const noexcept { return header_; }
+    bool has_backing() const noexcept { return has_backing_.load(std::memory_order_relaxed); }
     bool is_dirty() const noexcept { return dirty_.load(std::memory_order_acquire); }
 
     /// Sets NEED_CHECK and flushes, once: after it, table entries may be written ahead of data.
     Task<Result<void>> set_dirty();
-    /// Flushes, clears NEED_CHECK, flushes. Does nothing when it is not set, or when `keep_dirty`
-    /// was called: then the next opener must check.
+    /// Flushes, clears NEED_CHECK, flushes. Does nothing when it is not set.
     Task<Result<void>> clear_dirty();
-    /// Something is wrong that only a check can mend: NEED_CHECK is not cleared any more.
-    void keep_dirty() noexcept { keep_dirty_.store(true, std::memory_order_release); }
 
     /// Writes `changed` to the file; on success it is the header.
     Task<Result<void>> replace(Header changed);
 
 private:
+    void adopt(const Header& header) noexcept;
+
     BlockFile& file_;
     FlushGroup& flushes_;
     Header header_;
+    std::atomic<bool> has_backing_{false};
     std::atomic<bool> dirty_{false};
-    std::atomic<bool> keep_dirty_{false};
 };
 
 }  // namespace qed

@@ -137,7 +137,7 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     }
 
     Piece piece{.at = at, .data = data, .run = {}, .head = geometry_.in_cluster(at)};
-    piece.from_backing = found->kind == Lookup::Kind::unallocated && header_.header().has_backing();
+    piece.from_backing = found->kind == Lookup::Kind::unallocated && header_.has_backing();
     const Result<ClusterRun> run =
         allocator_.reserve(geometry_.clusters_for(piece.head + data.size()));
     if (!run) co_return std::unexpected(run.error().clone());

@@ -50,9 +50,8 @@ Task<Result<void>> QedLayer::zero_edge(GuestOffset at, std::uint64_t length, boo
         const Result<Lookup> found = co_await look_up(at, length);
         if (!found) co_return std::unexpected(found.error().clone());
         std::uint64_t bytes = found->length;
-        const bool is_zero =
-            found->kind == Lookup::Kind::zero ||
-            (found->kind == Lookup::Kind::unallocated && !header_.header().has_backing());
+        const bool is_zero = found->kind == Lookup::Kind::zero ||
+                             (found->kind == Lookup::Kind::unallocated && !header_.has_backing());
         if (!is_zero) {
             if (!may_write) {
                 co_return fail(Errc::unsupported,
@@ -81,7 +80,7 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
     const std::uint64_t begin = geometry_.round_up_cluster(at.value);
     if (begin >= end) co_return {};
     // Without a backing file nothing shows through an unallocated cluster.
-    const Entry marker = header_.header().has_backing() ? kZeroEntry : kUnallocatedEntry;
+    const Entry marker = header_.has_backing() ? kZeroEntry : kUnallocatedEntry;
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{begin}, end, marker));
     co_return {};
 }
@@ -121,7 +120,7 @@ Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, En
         if (!found) co_return std::unexpected(found.error().clone());
         if (found->kind == Lookup::Kind::data) co_return true;
         const bool shows_backing =
-            found->kind == Lookup::Kind::unallocated && header_.header().has_backing();
+            found->kind == Lookup::Kind::unallocated && header_.has_backing();
         if (shows_backing && marker == kZeroEntry) co_return true;
         at += found->length;
     }

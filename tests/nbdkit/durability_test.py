@@ -79,10 +79,13 @@ class DurabilityTest(qedtest.TestCase):
         self.assertGreaterEqual(len(flushed), 50)
         self.assert_holds(image, flushed)
 
+    def stop_cleanly(self, server):
+        self.assertEqual(server.stop(), 0, server.err)
+
     def test_term_under_load_loses_nothing_flushed(self):
         for order in ("strict", "ordered", "deferred"):
             with self.subTest(order):
-                self.load_until_stopped(order, lambda server: self.assertEqual(server.stop(), 0))
+                self.load_until_stopped(order, self.stop_cleanly)
 
     def test_kill_under_load_loses_nothing_flushed(self):
         for order in ("strict", "ordered", "deferred"):

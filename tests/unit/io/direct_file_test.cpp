@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -15,7 +16,9 @@
 #include "base/aligned_buffer.hpp"
 #include "coro/when_all.hpp"
 #include "io/direct_alignment.hpp"
+#include "support/failing_new.hpp"
 #include "support/io_ways.hpp"
+#include "support/replace_new.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qed {
@@ -184,6 +187,29 @@ TEST(DirectFileTest, AMergeDoesNotUndoAnAlignedWriteToTheSameBlock) {
         const auto read = test::read_all(*file, 0, 4095);
         ASSERT_EQ(read, std::vector<std::byte>(4095, static_cast<std::byte>(round)));
     }
+}
+
+// Whichever allocation fails, the request says so, and the file goes on working.
+TEST(DirectFileTest, RunningOutOfMemoryFailsTheRequestOnly) {
+    const test::TempDir dir;
+    const auto file = make_direct(dir.file("f"), 512);
+    ASSERT_TRUE(file->write(FileOffset{0}, test::pattern(4096, 1)).run_blocking());
+    const auto bytes = test::pattern(1000, 2);
+    long failures = 0;
+    for (bool succeeded = false; !succeeded; ++failures) {
+        ASSERT_LT(failures, 20);
+        IoOp op = file->write(FileOffset{300}, bytes);
+        int error = 0;
+        {
+            const test::FailingNew failing(failures);
+            op.begin();
+            error = op.error;
+        }
+        succeeded = error == 0;
+        EXPECT_TRUE(error == 0 || error == ENOMEM) << error;
+    }
+    EXPECT_GT(failures, 3) << "nothing was allocated";
+    EXPECT_EQ(test::read_all(*file, 300, 1000), bytes);
 }
 
 TEST(DirectAlignmentTest, ProbingFindsAUnitThatWorks) {

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "io/io_loop.hpp"
 #include "support/io_ways.hpp"
 
 namespace qed {
@@ -212,6 +213,29 @@ TEST(TransferTest, AnEmptyRequestAsksForNothing) {
         return std::int64_t{0};
     });
     EXPECT_EQ(op.error, 0);
+}
+
+TEST(FileStateTest, InterruptedRequestsAreAskedAgain) {
+    FileState file;
+    IoOp op;
+    EXPECT_FALSE(file.settle(op, -EINTR));
+    EXPECT_TRUE(file.settle(op, -EIO));
+    EXPECT_EQ(op.error, EIO);
+    EXPECT_TRUE(file.settle(op, 0));
+    EXPECT_EQ(op.error, 0);
+}
+
+TEST(FileStateTest, ARefusedPunchIsRemembered) {
+    FileState file;
+    file.can_punch = true;
+    IoOp op;
+    op.kind = IoKind::allocate;
+    EXPECT_TRUE(file.settle(op, -EOPNOTSUPP));
+    op.kind = IoKind::punch;
+    EXPECT_TRUE(file.settle(op, -ENOSPC));
+    EXPECT_TRUE(file.can_punch);
+    EXPECT_TRUE(file.settle(op, -EOPNOTSUPP));
+    EXPECT_FALSE(file.can_punch);
 }
 
 TEST(TransferTest, ScattersAndGathersAcrossBuffers) {

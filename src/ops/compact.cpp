@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qed/compact.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "base/aligned_buffer.hpp"
+#include "qed/check.hpp"
+#include "qed/file_lock.hpp"
+
+namespace qed {
+namespace {
+
+constexpr std::uint64_t kChunkBytes = 1U << 20;
+
+bool is_zero(std::span<const std::byte> bytes) {
+    return bytes.empty() || (bytes.front() == std::byte{0} &&
+                             std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+/// Gives up clusters that hold only zeroes.
+class ZeroClusters {
+public:
+    ZeroClusters(Image& image, const CompactOptions& options) : image_(image), options_(options) {}
+
+    Result<std::uint64_t> give_up() {
+        const std::uint64_t chunk = std::max(kChunkBytes, image_.geometry().cluster_bytes());
+        auto buffer = AlignedBuffer::create(chunk, 4096);
+        if (!buffer) return pass(buffer);
+        for (std::uint64_t at = 0; at < image_.size();) {
+            const auto extent =
+                image_.extent_at_blocking(GuestOffset{at}, std::min(chunk, image_.size() - at));
+            if (!extent) return std::unexpected(extent.error().clone());
+            if (extent->kind == ExtentKind::data) {
+                QED_CHECK(look_at(at, buffer->span().first(extent->length)));
+            }
+            at += extent->length;
+            QED_CHECK(report(at));
+        }
+        return count_;
+    }
+
+private:
+    Result<void> look_at(std::uint64_t at, std::span<std::byte> data) {
+        QED_CHECK(image_.read_blocking(GuestOffset{at}, data));
+        const std::uint64_t cluster = image_.geometry().cluster_bytes();
+        while (!data.empty()) {
+            const auto one = data.first(std::min<std::uint64_t>(cluster, data.size()));
+            if (is_zero(one)) {
+                QED_CHECK(image_.write_zeroes_blocking(GuestOffset{at}, one.size(),
+                                                       WriteFlags::may_unmap));
+                ++count_;
+            }
+            at += one.size();
+            data = data.subspan(one.size());
+        }
+        return {};
+    }
+
+    Result<void> report(std::uint64_t done) const {
+        if (options_.progress == nullptr ||
+            options_.progress(options_.progress_context, done, image_.size())) {
+            return {};
+        }
+        return fail(Errc::cancelled,
+                    "compacting was stopped; the image is sound, and running it again goes on");
+    }
+
+    Image& image_;
+    const CompactOptions& options_;
+    std::uint64_t count_ = 0;
+};
+
+Result<std::unique_ptr<BlockFile>> open_alone(const std::string& path, LockMode lock) {
+    FileOptions options;
+    options.writable = true;
+    auto file = open_file(path, options);
+    if (!file || lock == LockMode::none) return file;
+    if (auto held = FileLock::acquire((*file)->descriptor(), LockRole::writer, path); !held) {
+        return pass(held);
+    }
+    return file;
+}
+
+Result<std::uint64_t> reclaim(const std::string& path, LockMode lock, std::uint64_t* file_bytes) {
+    auto file = open_alone(path, lock);
+    if (!file) return pass(file);
+    CheckOptions check;
+    check.repair = Repair::leaks;
+    const auto report = sync_wait(check_file(**file, check));
+    if (!report) return std::unexpected(report.error().clone());
+    if (report->corruptions != 0 || report->check_errors != 0) {
+        return fail(Errc::needs_check,
+                    fmt::format("{}: {} corruptions and {} errors: run 'qed check -r all' first",
+                                path, report->corruptions, report->check_errors));
+    }
+    const auto bytes = (*file)->size();
+    if (!bytes) return std::unexpected(bytes.error().clone());
+    *file_bytes = *bytes;
+    return report->leaks_fixed;
+}
+
+}  // namespace
+
+Result<CompactReport> compact(const std::string& path, const CompactOptions& options) {
+    CompactReport report;
+    OpenOptions open;
+    open.writable = true;
+    open.open_backing = false;  // only what this image stores is looked at
+    open.lock = options.lock;
+    auto image = Image::open(path, open);
+    if (!image) return pass(image);
+    const auto before = (*image)->file().size();
+    if (!before) return std::unexpected(before.error().clone());
+    report.file_bytes_before = *before;
+    const auto zeroes = ZeroClusters(**image, options).give_up();
+    if (!zeroes) return std::unexpected(zeroes.error().clone());
+    report.zero_clusters = *zeroes;
+    QED_CHECK((*image)->close());
+    image->reset();
+
+    const auto reclaimed = reclaim(path, options.lock, &report.file_bytes_after);
+    if (!reclaimed) return std::unexpected(reclaimed.error().clone());
+    report.leaks_reclaimed = *reclaimed;
+    return report;
+}
+
+}  // namespace qed

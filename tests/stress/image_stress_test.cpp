@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <atomic>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "qed/check.hpp"
+#include "qed/image.hpp"
+#include "support/temp_dir.hpp"
+
+namespace qed {
+namespace {
+
+constexpr std::uint64_t kClusterBytes = 4096;
+constexpr std::uint64_t kClusters = 4000;  // several tables of 512 entries
+constexpr unsigned kThreads = 4;
+constexpr int kRequests = 1500;
+
+/// The one byte value that a cluster holds; each thread has the clusters of its remainder.
+struct Written {
+    std::vector<std::byte> value = std::vector<std::byte>(kClusters);
+};
+
+void fail_on(const Result<void>& done) {
+    if (!done) ADD_FAILURE() << done.error().message();
+}
+
+void write_own_clusters(Image& image, unsigned thread, Written& written) {
+    std::minstd_rand random(thread + 1);
+    std::vector<std::byte> buffer(kClusterBytes);
+    for (int i = 0; i < kRequests; ++i) {
+        const std::uint64_t cluster = random() % (kClusters / kThreads) * kThreads + thread;
+        const GuestOffset at{cluster * kClusterBytes};
+        const auto value = static_cast<std::byte>(random() % 255 + 1);
+        switch (random() % 8) {
+            case 0:
+                fail_on(image.discard_blocking(at, kClusterBytes));
+                written.value[cluster] = std::byte{0};
+                break;
+            case 1:
+                fail_on(image.flush_blocking());
+                break;
+            case 2:
+                fail_on(image.read_blocking(at, buffer));
+                EXPECT_TRUE(std::ranges::count(buffer, written.value[cluster]) == kClusterBytes);
+                break;
+            default:
+                std::ranges::fill(buffer, value);
+                fail_on(image.write_blocking(at, buffer));
+                written.value[cluster] = value;
+        }
+    }
+}
+
+class ImageStressTest : public ::testing::TestWithParam<WriteOrder> {};
+
+/// As a server does it: clients write while the maintenance thread settles the image.
+TEST_P(ImageStressTest, FirstWritesGoOnWhileTheImageIsSettledAgainAndAgain) {
+    const test::TempDir dir;
+    const std::string path = dir.file("disk.qed");
+    CreateOptions create;
+    create.image_bytes = kClusters * kClusterBytes;
+    create.cluster_bytes = kClusterBytes;
+    create.table_clusters = 1;
+    ASSERT_TRUE(Image::create(path, create).has_value());
+    OpenOptions options;
+    options.writable = true;
+    options.order = GetParam();
+    auto image = Image::open(path, options);
+    ASSERT_TRUE(image.has_value()) << image.error().message();
+
+    Written written;
+    std::atomic<bool> stop = false;
+    std::jthread settler([&] {
+        while (!stop)
+            fail_on((*image)->settle_blocking());
+    });
+    {
+        std::vector<std::jthread> writers;
+        for (unsigned thread = 0; thread < kThreads; ++thread) {
+            writers.emplace_back([&, thread] { write_own_clusters(**image, thread, written); });
+        }
+    }
+    stop = true;
+    settler.join();
+
+    std::vector<std::byte> buffer(kClusterBytes);
+    for (std::uint64_t cluster = 0; cluster < kClusters; ++cluster) {
+        fail_on((*image)->read_blocking({cluster * kClusterBytes}, buffer));
+        ASSERT_EQ(std::ranges::count(buffer, written.value[cluster]), kClusterBytes) << cluster;
+    }
+    ASSERT_TRUE((*image)->close().has_value());
+    auto file = open_file(path, {});
+    ASSERT_TRUE(file.has_value());
+    const auto report = sync_wait(check_file(**file, {}));
+    ASSERT_TRUE(report.has_value());
+    EXPECT_EQ(report->corruptions, 0U);
+    EXPECT_FALSE(report->is_dirty);
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryOrder, ImageStressTest,
+                         ::testing::Values(WriteOrder::strict, WriteOrder::ordered,
+                                           WriteOrder::deferred),
+                         [](const auto& order) {
+                             switch (order.param) {
+                                 case WriteOrder::strict:
+                                     return "strict";
+                                 case WriteOrder::ordered:
+                                     return "ordered";
+                                 default:
+                                     return "deferred";
+                             }
+                         });
+
+}  // namespace
+}  // namespace qed
