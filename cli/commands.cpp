@@ -37,7 +37,9 @@ void add_commands(CLI::App& app, Console& console) {
     add_info(app, console);
     add_map(app, console);
     add_check(app, console);
+    add_convert(app, console);
     add_compact(app, console);
+    add_bench(app, console);
     add_serve(app, console);
     add_refused(app, console);
 }

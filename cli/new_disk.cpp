@@ -125,20 +125,6 @@ Preallocation preallocation_of(const NewDisk& disk) {
     return Preallocation::off;
 }
 
-Result<void> preallocate_raw(BlockFile& file, const NewDisk& disk) {
-    const std::uint64_t bytes = *disk.bytes;
-    if (bytes == 0 || preallocation_of(disk) == Preallocation::off) return {};
-    QED_CHECK(file.allocate(FileOffset{0}, bytes).run_blocking());
-    if (preallocation_of(disk) == Preallocation::falloc) return {};
-    const std::vector<std::byte> zeroes(1U << 20U);
-    for (std::uint64_t at = 0; at < bytes; at += zeroes.size()) {
-        const std::span<const std::byte> piece(zeroes.data(),
-                                               std::min<std::uint64_t>(zeroes.size(), bytes - at));
-        QED_CHECK(file.write(FileOffset{at}, piece).run_blocking());
-    }
-    return file.flush().run_blocking();
-}
-
 Result<void> create_raw(const std::string& path, const NewDisk& disk) {
     FileOptions options;
     options.writable = true;
@@ -164,6 +150,20 @@ Result<NewDisk> parse_new_disk(const std::string& format, const std::vector<std:
         if (auto set = set_option(name, value, disk); !set) return pass(set);
     }
     return disk;
+}
+
+Result<void> preallocate_raw(BlockFile& file, const NewDisk& disk) {
+    const std::uint64_t bytes = *disk.bytes;
+    if (bytes == 0 || preallocation_of(disk) == Preallocation::off) return {};
+    QED_CHECK(file.allocate(FileOffset{0}, bytes).run_blocking());
+    if (preallocation_of(disk) == Preallocation::falloc) return {};
+    const std::vector<std::byte> zeroes(1U << 20U);
+    for (std::uint64_t at = 0; at < bytes; at += zeroes.size()) {
+        const std::span<const std::byte> piece(zeroes.data(),
+                                               std::min<std::uint64_t>(zeroes.size(), bytes - at));
+        QED_CHECK(file.write(FileOffset{at}, piece).run_blocking());
+    }
+    return file.flush().run_blocking();
 }
 
 std::string new_disk_options_help(const std::string& format) {

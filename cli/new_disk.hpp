@@ -42,6 +42,9 @@ CreateOptions create_options(const NewDisk& disk);
 /// Makes it, replacing what is at `path` unless `exclusive`.
 Result<void> create_disk(const std::string& path, const NewDisk& disk);
 
+/// Reserves or fills the space of a raw file as `disk` asks.
+Result<void> preallocate_raw(BlockFile& file, const NewDisk& disk);
+
 /// `name` as it stands in a header, seen from the folder of `image_path`.
 std::string resolve_backing_name(const std::string& image_path, const std::string& name);
 

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/convert_plan.hpp"
+
+#include <sys/stat.h>
+
+#include <memory>
+#include <thread>
+
+#include "cli/disk.hpp"
+#include "cli/new_disk.hpp"
+#include "cli/output_file.hpp"
+#include "cli/sizes.hpp"
+#include "qed/convert.hpp"
+
+namespace qed::cli {
+namespace {
+
+/// Progress, and the brake of -r: both hang on the same callback.
+class Pace {
+public:
+    Pace(Progress& progress, std::uint64_t bytes_per_second)
+        : progress_(progress), rate_(bytes_per_second), begin_(Clock::now()) {}
+
+    static bool callback(void* context, std::uint64_t done, std::uint64_t total) {
+        auto& self = *static_cast<Pace*>(context);
+        if (self.rate_ > 0) self.brake(done);
+        return self.progress_.update(done, total);
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    void brake(std::uint64_t done) const {
+        const std::chrono::duration<double> due(static_cast<double>(done) /
+                                                static_cast<double>(rate_));
+        const auto until = begin_ + std::chrono::duration_cast<Clock::duration>(due);
+        // In short naps, so that Ctrl-C is heard.
+        while (Clock::now() < until && !Interrupts::requested()) {
+            const auto rest = until - Clock::now();
+            std::this_thread::sleep_for(std::min<Clock::duration>(rest, kNap));
+        }
+    }
+
+    static constexpr std::chrono::milliseconds kNap{50};
+    Progress& progress_;
+    std::uint64_t rate_;
+    Clock::time_point begin_;
+};
+
+/// One conversion, with everything parsed and the sources open.
+struct Plan {
+    std::vector<Disk> disks;
+    std::vector<Image*> sources;
+    std::uint64_t source_bytes = 0;
+    std::string target_path;
+    std::string format;
+    NewDisk new_disk;
+    CacheMode cache;
+    std::uint64_t rate = 0;
+    ConvertOptions options;
+    std::string policy_storage;
+};
+
+Result<void> parse_numbers(const ConvertArgs& args, Plan& plan) {
+    if (!args.sparse.empty()) {
+        auto bytes = parse_size(args.sparse, "-S");
+        if (!bytes) return pass(bytes);
+        plan.options.sparse_bytes = *bytes;
+    }
+    // Who asks for a scan of the data wants it read.
+    plan.options.share_blocks = args.share_blocks || args.sparse.empty();
+    if (args.share_blocks && !args.sparse.empty()) {
+        return fail(Errc::invalid_argument,
+                    "-C copies without looking at the data, -S looks at it");
+    }
+    if (!args.copies.empty()) {
+        auto copies = parse_number(args.copies, "-m", 1, 16);
+        if (!copies) return pass(copies);
+        plan.options.copies = static_cast<unsigned>(*copies);
+    }
+    if (!args.rate.empty()) {
+        auto rate = parse_size(args.rate, "-r");
+        if (!rate) return pass(rate);
+        if (*rate == 0) return fail(Errc::invalid_argument, "-r: a rate of 0 would never end");
+        plan.rate = *rate;
+    }
+    auto cache = parse_cache_mode(args.target_cache, "-t");
+    if (!cache) return pass(cache);
+    plan.cache = *cache;
+    return {};
+}
+
+Result<void> check_combination(const ConvertArgs& args, const Plan& plan) {
+    if (args.target_is_zero && !args.no_create) {
+        return fail(Errc::invalid_argument,
+                    "--target-is-zero speaks of an existing target; add -n");
+    }
+    if (args.no_create && !args.options.empty()) {
+        return fail(Errc::invalid_argument,
+                    "-o describes a new image, but -n writes into an existing one");
+    }
+    if (args.no_create && plan.new_disk.backing_name.empty() && !args.backing.empty()) {
+        return fail(Errc::invalid_argument, "-B names the backing file of a new image; drop -n");
+    }
+    if (plan.new_disk.bytes) {
+        return fail(Errc::invalid_argument,
+                    "-o size: the source gives the size; use qed resize afterwards");
+    }
+    if (!plan.new_disk.backing_name.empty() && plan.sources.size() > 1) {
+        return fail(Errc::invalid_argument, "-B works with one source, not with several");
+    }
+    return {};
+}
+
+Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
+    DiskArgs open;
+    open.format = args.source_format;
+    open.shared = args.shared;
+    auto policy = make_backing_policy(args.source_backing, plan.policy_storage);
+    if (!policy) return pass(policy);
+    open.backing = *policy;
+    auto cache = parse_cache_mode(args.source_cache, "-T");
+    if (!cache) return pass(cache);
+    open.cache = *cache;
+    for (std::size_t i = 0; i + 1 < args.files.size(); ++i) {
+        auto disk = open_disk(args.files[i], open);
+        if (!disk) return pass(disk);
+        plan.source_bytes += disk->image->size();
+        plan.sources.push_back(disk->image.get());
+        plan.disks.push_back(std::move(*disk));
+    }
+    return {};
+}
+
+/// How many layers of the source lie above the target's backing file: all that do if it is one of
+/// them; otherwise, as qemu-img takes it, the backing file stands for everything below the top.
+unsigned layers_above(Image& top, const std::string& backing_path) {
+    struct stat wanted{};
+    if (stat(backing_path.c_str(), &wanted) != 0) return 1;
+    unsigned depth = 0;
+    for (Image* layer = &top; layer != nullptr; layer = layer->backing(), ++depth) {
+        struct stat status{};
+        if (fstat(layer->file().descriptor(), &status) != 0) continue;
+        if (status.st_dev == wanted.st_dev && status.st_ino == wanted.st_ino && depth > 0) {
+            return depth;
+        }
+    }
+    return 1;
+}
+
+Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
+    auto path = plain_path(args.files.back());
+    if (!path) return pass(path);
+    plan.target_path = *path;
+    plan.format = args.target_format.empty() ? default_output_format(*path) : args.target_format;
+    if (auto known = known_format(plan.format, "-O"); !known) return pass(known);
+    auto disk = parse_new_disk(plan.format, args.options);
+    if (!disk) return pass(disk);
+    plan.new_disk = std::move(*disk);
+    QED_CHECK(check_combination(args, plan));
+    NewDisk& target = plan.new_disk;
+    if (!args.backing.empty()) target.backing_name = args.backing;
+    if (!args.backing_format.empty()) target.backing_format = args.backing_format;
+    target.bytes = plan.source_bytes;
+    if (args.no_create) return {};
+    QED_CHECK(resolve_new_disk(*path, target));
+    if (!target.backing_name.empty()) {
+        plan.options.copied_layers =
+            layers_above(*plan.sources[0], resolve_backing_name(*path, target.backing_name));
+    }
+    return {};
+}
+
+Result<ConvertReport> copy_into_image(const Plan& plan, Image& image) {
+    auto report = convert(plan.sources, image, plan.options);
+    if (!report) return report;
+    QED_CHECK(image.flush_blocking());
+    QED_CHECK(image.close());
+    return report;
+}
+
+Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) {
+    DiskArgs open;
+    open.format = plan.format;
+    open.writable = true;
+    open.cache = plan.cache;
+    ConvertOptions options = plan.options;
+    options.target_is_zero = args.target_is_zero;
+    if (plan.format == "qed") {
+        auto disk = open_disk(plan.target_path, open);
+        if (!disk) return pass(disk);
+        Plan into = {};
+        into.sources = plan.sources;
+        into.options = options;
+        return copy_into_image(into, *disk->image);
+    }
+    auto file = open_locked(plan.target_path, open);
+    if (!file) return pass(file);
+    auto size = (*file)->size();
+    if (!size) return pass(size);
+    if (*size < plan.source_bytes) {
+        return fail(Errc::invalid_argument,
+                    fmt::format("'{}' has {} bytes, the source {}: make it larger first",
+                                plan.target_path, *size, plan.source_bytes));
+    }
+    auto report = convert_to_raw(plan.sources, **file, options);
+    if (!report) return report;
+    QED_CHECK((*file)->flush().run_blocking());
+    return report;
+}
+
+/// A QED target that cannot be written from its start to its end: a device with old content, or
+/// preallocated space.
+Result<ConvertReport> fill_image(Plan& plan, OutputFile& output) {
+    const CreateOptions create = create_options(plan.new_disk);
+    QED_CHECK(sync_wait(Image::format(output.file(), create)));
+    OpenOptions open;
+    open.writable = true;
+    open.open_backing = create.backing_name == nullptr;
+    open.order = WriteOrder::ordered;
+    auto image = sync_wait(Image::open_file(output.take_file(), nullptr, open));
+    if (!image) return pass(image);
+    // Over a backing file even a new image has to be told of zeroes.
+    if (create.backing_name != nullptr) plan.options.target_is_zero = false;
+    return copy_into_image(plan, **image);
+}
+
+Result<ConvertReport> write_new(Plan& plan) {
+    auto output = OutputFile::create(plan.target_path, plan.cache);
+    if (!output) return pass(output);
+    BlockFile& file = (*output)->file();
+    plan.options.target_is_zero = (*output)->is_new();
+    const bool preallocates = create_options(plan.new_disk).preallocation != Preallocation::off;
+    Result<ConvertReport> report{};
+    if (plan.format == "raw") {
+        if (preallocates) QED_CHECK(preallocate_raw(file, plan.new_disk));
+        auto room = file.size();
+        if (!room) return pass(room);
+        if (!(*output)->is_new() && *room < plan.source_bytes) {
+            return fail(Errc::no_space, fmt::format("device '{}' has {} bytes, the source {}",
+                                                    plan.target_path, *room, plan.source_bytes));
+        }
+        report = convert_to_raw(plan.sources, file, plan.options);
+    } else if ((*output)->is_new() && !preallocates) {
+        report = convert_to_qed(plan.sources, file, create_options(plan.new_disk), plan.options);
+    } else {
+        report = fill_image(plan, **output);
+    }
+    if (!report) return report;
+    QED_CHECK((*output)->commit(!plan.cache.ignore_flush));
+    return report;
+}
+
+void warn_of_unreadable(const ConvertReport& report, Console& console) {
+    for (const ConvertReport::Range& range : report.unreadable) {
+        console.warn(fmt::format("{} bytes at offset {} could not be read; zeroes were written",
+                                 range.length, range.begin));
+    }
+    if (report.unreadable_bytes > 0) {
+        console.warn(fmt::format("{} bytes were lost in all", report.unreadable_bytes));
+    }
+}
+
+bool wants_option_help(const ConvertArgs& args) {
+    return std::ranges::any_of(
+        args.options, [](const std::string& list) { return list == "help" || list == "?"; });
+}
+
+}  // namespace
+
+int run_convert_command(const ConvertArgs& args, Console& console) {
+    if (wants_option_help(args)) {
+        const std::string format = args.target_format.empty() ? "raw" : args.target_format;
+        console.write(new_disk_options_help(format));
+        return kExitOk;
+    }
+    if (args.files.size() < 2) {
+        return console.fail("convert needs a source and a target; see 'qed convert --help'");
+    }
+    Plan plan;
+    if (auto parsed = parse_numbers(args, plan); !parsed) return console.fail(parsed.error());
+    if (auto opened = open_sources(args, plan); !opened) return console.fail(opened.error());
+    if (auto planned = plan_target(args, plan); !planned) return console.fail(planned.error());
+
+    Progress progress(console, args.progress);
+    Pace pace(progress, plan.rate);
+    plan.options.salvage = args.salvage;
+    plan.options.out_of_order = args.out_of_order;
+    plan.options.progress = Pace::callback;
+    plan.options.progress_context = &pace;
+    auto report = args.no_create ? write_existing(args, plan) : write_new(plan);
+    progress.finish(report.has_value());
+    if (!report) {
+        return console.fail(std::move(report.error())
+                                .with_context(fmt::format("converting to '{}'", plan.target_path)));
+    }
+    warn_of_unreadable(*report, console);
+    return kExitOk;
+}
+
+}  // namespace qed::cli

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qed/convert.hpp"
+
+#include <fmt/format.h>
+
+#include "ops/convert_source.hpp"
+#include "ops/convert_target.hpp"
+#include "ops/new_image_writer.hpp"
+
+namespace qed {
+namespace {
+
+constexpr std::uint64_t kMaxSparseBytes = 16U << 20U;
+
+Result<void> check_options(const ConvertOptions& options) {
+    if (options.sparse_bytes % kSectorBytes == 0 && options.sparse_bytes <= kMaxSparseBytes) {
+        return {};
+    }
+    return fail(Errc::invalid_argument,
+                fmt::format("a sparse size of {}: want a multiple of {} up to {}, or 0",
+                            options.sparse_bytes, kSectorBytes, kMaxSparseBytes));
+}
+
+Result<void> check_room(std::uint64_t source_bytes, std::uint64_t target_bytes) {
+    if (source_bytes <= target_bytes) return {};
+    return fail(Errc::invalid_argument,
+                fmt::format("the target has {} bytes, the source {}: make the target larger",
+                            target_bytes, source_bytes));
+}
+
+}  // namespace
+
+Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
+                              const ConvertOptions& options) {
+    QED_CHECK(check_options(options));
+    const ConvertSource source(sources);
+    QED_CHECK(check_room(source.size(), target.size()));
+    const auto into = make_image_target(target, options);
+    return run_convert(source, *into, options);
+}
+
+Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile& target,
+                                     const ConvertOptions& options) {
+    QED_CHECK(check_options(options));
+    const ConvertSource source(sources);
+    const auto into = make_raw_target(target, source.size(), options);
+    return run_convert(source, *into, options);
+}
+
+Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
+                                     const CreateOptions& image, const ConvertOptions& options) {
+    QED_CHECK(check_options(options));
+    if (image.preallocation != Preallocation::off) {
+        return fail(Errc::unsupported,
+                    "preallocation needs an image that exists: create it, then convert into it");
+    }
+    const ConvertSource source(sources);
+    const std::uint64_t bytes = image.image_bytes != 0 ? image.image_bytes : source.size();
+    QED_CHECK(check_room(source.size(), bytes));
+    auto into = NewImageWriter::create(target, image, bytes, options);
+    if (!into) return pass(into);
+    return run_convert(source, **into, options);
+}
+
+}  // namespace qed

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "base/math.hpp"
+#include "ops/convert_source.hpp"
+#include "ops/convert_target.hpp"
+#include "ops/share_blocks.hpp"
+#include "ops/zero_scan.hpp"
+
+namespace qed {
+namespace {
+
+/// Small enough that a piece stays in the processor's cache between its read and its write.
+constexpr std::uint64_t kPieceBytes = 256U << 10U;
+/// Shared blocks cost the same however many there are; this only paces the progress.
+constexpr std::uint64_t kSharedPieceBytes = 1U << 30U;
+constexpr std::uint64_t kMemoryBytes = 256U << 20U;
+constexpr unsigned kMostCopies = 16;
+constexpr std::size_t kReportedRanges = 1000;
+constexpr std::uint64_t kBlockBytes = 4096;
+constexpr std::uint64_t kSalvageBytes = 4096;
+constexpr std::size_t kBufferAlignment = 4096;
+
+using Kind = ConvertSource::Kind;
+
+/// A piece of the disk that one thread takes from the source to the target.
+struct Item {
+    std::uint64_t turn = 0;
+    std::uint64_t begin = 0;
+    std::uint64_t length = 0;
+    Kind kind = Kind::data;
+    BlockFile* file = nullptr;  ///< the data is one run of this file
+    FileOffset file_offset{};
+};
+
+struct Placed {
+    ConvertTarget::Place place;
+    std::span<const std::byte> data;
+};
+
+class Copier {
+public:
+    Copier(const ConvertSource& source, ConvertTarget& target, const ConvertOptions& options);
+    Result<ConvertReport> run();
+
+private:
+    void work();
+    Result<void> work_through(std::span<std::byte> buffer);
+    Result<std::optional<Item>> next_item();
+    Result<ConvertSource::Piece> whole_grains(std::uint64_t at);
+    Result<void> do_item(const Item& item, std::span<std::byte> buffer);
+    Result<void> copy_item(const Item& item, std::span<std::byte> buffer);
+    bool can_share(const Item& item);
+    Result<void> share_item(const Item& item, std::span<std::byte> buffer);
+    Result<void> copy_into(std::uint64_t from, ConvertTarget::Place place,
+                           std::span<std::byte> buffer);
+    Result<void> read_piece(std::uint64_t at, std::span<std::byte> piece);
+    void salvage_piece(std::uint64_t at, std::span<std::byte> piece);
+    Result<void> place_runs(std::uint64_t at, std::span<const std::byte> piece,
+                            std::vector<Placed>& placed);
+    Result<void> store_all(std::span<const Placed> placed);
+    bool take_turn(std::uint64_t turn);
+    void end_turn();
+    Result<void> advance(std::uint64_t bytes);
+    void stop(Error error);
+    bool is_stopped();
+
+    const ConvertSource& source_;
+    ConvertTarget& target_;
+    const ConvertOptions& options_;
+    const std::uint64_t grain_;
+    const std::uint64_t piece_bytes_;
+
+    enum class Sharing : std::uint8_t { untried, works, off };
+
+    std::mutex plan_mutex_;  // guards next_, turns_given_, sharing_
+    std::uint64_t next_ = 0;
+    std::uint64_t turns_given_ = 0;
+    Sharing sharing_;
+
+    std::mutex turn_mutex_;  // guards turn_, stopped_, error_
+    std::condition_variable turn_changed_;
+    std::uint64_t turn_ = 0;
+    bool stopped_ = false;
+    std::optional<Error> error_;
+
+    std::mutex report_mutex_;  // guards report_, done_
+    ConvertReport report_;
+    std::uint64_t done_ = 0;
+};
+
+std::uint64_t piece_size(const ConvertTarget& target, const ConvertOptions& options) {
+    std::uint64_t bytes = std::max(kPieceBytes, target.grain());
+    while (bytes < options.sparse_bytes)
+        bytes *= 2;
+    return bytes;
+}
+
+Copier::Copier(const ConvertSource& source, ConvertTarget& target, const ConvertOptions& options)
+    : source_(source),
+      target_(target),
+      options_(options),
+      grain_(target.grain()),
+      piece_bytes_(piece_size(target, options)),
+      // Salvage replaces what fails to be read, so it has to look at everything.
+      sharing_(options.share_blocks && options.sparse_bytes > 0 && !options.salvage &&
+                       target.shared_file() != nullptr
+                   ? Sharing::untried
+                   : Sharing::off) {}
+
+Result<ConvertReport> Copier::run() {
+    unsigned copies = options_.copies;
+    if (copies == 0) copies = std::max(2U, std::thread::hardware_concurrency());
+    const std::uint64_t memory_copies = std::max<std::uint64_t>(1, kMemoryBytes / piece_bytes_);
+    copies = static_cast<unsigned>(std::min<std::uint64_t>({copies, kMostCopies, memory_copies}));
+    {
+        std::vector<std::jthread> helpers;
+        try {
+            for (unsigned i = 1; i < copies; ++i)
+                helpers.emplace_back([this] { work(); });
+        } catch (const std::system_error&) {  // fewer threads than wished: slower, not wrong
+        }
+        work();
+    }
+    if (error_) return std::unexpected(std::move(*error_));
+    return std::move(report_);
+}
+
+void Copier::work() {
+    auto buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
+    if (!buffer) {
+        stop(std::move(buffer.error()));
+        return;
+    }
+    if (auto done = work_through(buffer->span()); !done) stop(std::move(done.error()));
+}
+
+Result<void> Copier::work_through(std::span<std::byte> buffer) {
+    while (!is_stopped()) {
+        auto item = next_item();
+        if (!item) return pass(item);
+        if (!*item) return {};
+        QED_CHECK(do_item(**item, buffer));
+    }
+    return {};
+}
+
+/// The longest run of whole grains from `at` on that is stored in one way; a grain that holds more
+/// than one kind counts as data.
+Result<ConvertSource::Piece> Copier::whole_grains(std::uint64_t at) {
+    const std::uint64_t rest = source_.size() - at;
+    auto piece = source_.piece_at(at, rest, options_.copied_layers);
+    if (!piece) {
+        if (!options_.salvage) return piece;
+        return ConvertSource::Piece{.kind = Kind::data, .length = std::min(grain_, rest)};
+    }
+    // Neighbours of one kind: a chain gives them piece by piece.
+    while (piece->length < rest && piece->length < grain_) {
+        auto next =
+            source_.piece_at(at + piece->length, rest - piece->length, options_.copied_layers);
+        if (!next || next->kind != piece->kind) break;
+        piece->length += next->length;
+        piece->file = nullptr;
+    }
+    if (piece->length == rest) return piece;
+    if (piece->length < grain_) {
+        return ConvertSource::Piece{.kind = Kind::data, .length = std::min(grain_, rest)};
+    }
+    piece->length -= piece->length % grain_;
+    return piece;
+}
+
+Result<std::optional<Item>> Copier::next_item() {
+    const std::lock_guard lock(plan_mutex_);
+    if (next_ >= source_.size()) return std::nullopt;
+    auto piece = whole_grains(next_);
+    if (!piece) return pass(piece);
+    Item item{.turn = turns_given_++,
+              .begin = next_,
+              .length = piece->length,
+              .kind = piece->kind,
+              .file = piece->file,
+              .file_offset = piece->file_offset};
+    if (item.file != nullptr && !can_share(item)) item.file = nullptr;
+    if (item.kind == Kind::data) {
+        item.length =
+            std::min(item.length, item.file != nullptr ? kSharedPieceBytes : piece_bytes_);
+    }
+    next_ += item.length;
+    return item;
+}
+
+Result<void> Copier::do_item(const Item& item, std::span<std::byte> buffer) {
+    if (item.kind == Kind::data) return copy_item(item, buffer);
+    if (!take_turn(item.turn)) return {};
+    auto done = item.kind == Kind::zero ? target_.zero(item.begin, item.length)
+                                        : target_.skip(item.begin, item.length);
+    end_turn();
+    QED_CHECK(std::move(done));
+    {
+        const std::lock_guard lock(report_mutex_);
+        (item.kind == Kind::zero ? report_.zero_bytes : report_.skipped_bytes) += item.length;
+    }
+    return advance(item.length);
+}
+
+/// Whether the file system lets these two files share blocks: tried once, with one block.
+bool Copier::can_share(const Item& item) {
+    if (sharing_ == Sharing::untried) {
+        const BlockRange block{item.file, item.file_offset, kBlockBytes};
+        const FileOffset scratch{target_.scratch_offset(item.begin)};
+        const bool fits = item.length >= kBlockBytes;
+        auto shared = fits ? share_blocks(block, *target_.shared_file(), scratch) : false;
+        sharing_ = shared && *shared ? Sharing::works : Sharing::off;
+    }
+    return sharing_ == Sharing::works;
+}
+
+/// Shares the blocks of an item, or copies what the file system does not want to share.
+Result<void> Copier::share_item(const Item& item, std::span<std::byte> buffer) {
+    for (std::uint64_t at = 0; at < item.length;) {
+        auto place = target_.place(item.begin + at, item.length - at);
+        if (!place) return pass(place);
+        const BlockRange from{item.file, item.file_offset + at, place->length};
+        auto shared = share_blocks(from, *target_.shared_file(), FileOffset{place->offset});
+        if (!shared) return pass(shared);
+        if (!*shared) QED_CHECK(copy_into(item.begin + at, *place, buffer));
+        at += place->length;
+        const std::lock_guard lock(report_mutex_);
+        (*shared ? report_.shared_bytes : report_.data_bytes) += place->length;
+    }
+    return {};
+}
+
+Result<void> Copier::copy_into(std::uint64_t from, ConvertTarget::Place place,
+                               std::span<std::byte> buffer) {
+    while (place.length > 0) {
+        const auto piece = buffer.first(std::min<std::uint64_t>(buffer.size(), place.length));
+        QED_CHECK(read_piece(from, piece));
+        QED_CHECK(target_.store(place, piece));
+        from += piece.size();
+        place.offset += piece.size();
+        place.length -= piece.size();
+    }
+    return {};
+}
+
+Result<void> Copier::copy_item(const Item& item, std::span<std::byte> buffer) {
+    if (item.file != nullptr) {
+        if (!take_turn(item.turn)) return {};
+        QED_CHECK(share_item(item, buffer));
+        end_turn();
+        return advance(item.length);
+    }
+    const auto piece = buffer.first(item.length);
+    QED_CHECK(read_piece(item.begin, piece));
+    if (!take_turn(item.turn)) return {};
+    std::vector<Placed> placed;
+    QED_CHECK(place_runs(item.begin, piece, placed));
+    if (options_.out_of_order) end_turn();
+    QED_CHECK(store_all(placed));
+    if (!options_.out_of_order) end_turn();
+    return advance(item.length);
+}
+
+Result<void> Copier::read_piece(std::uint64_t at, std::span<std::byte> piece) {
+    auto done = source_.read(at, piece);
+    if (done || !options_.salvage) return done;
+    salvage_piece(at, piece);
+    return {};
+}
+
+void Copier::salvage_piece(std::uint64_t at, std::span<std::byte> piece) {
+    for (std::uint64_t offset = 0; offset < piece.size(); offset += kSalvageBytes) {
+        const auto part =
+            piece.subspan(offset, std::min<std::uint64_t>(kSalvageBytes, piece.size() - offset));
+        if (source_.read(at + offset, part)) continue;
+        std::memset(part.data(), 0, part.size());
+        const std::lock_guard lock(report_mutex_);
+        report_.unreadable_bytes += part.size();
+        auto& ranges = report_.unreadable;
+        if (!ranges.empty() && ranges.back().begin + ranges.back().length == at + offset) {
+            ranges.back().length += part.size();
+        } else if (ranges.size() < kReportedRanges) {
+            ranges.push_back({at + offset, part.size()});
+        }
+    }
+}
+
+Result<void> Copier::place_runs(std::uint64_t at, std::span<const std::byte> piece,
+                                std::vector<Placed>& placed) {
+    std::vector<ZeroRun> runs;
+    if (options_.sparse_bytes == 0) {
+        runs.push_back({0, piece.size(), false});
+    } else {
+        split_zero_runs(piece, target_.zero_unit(), options_.sparse_bytes, runs);
+    }
+    std::uint64_t zeroes = 0;
+    for (const ZeroRun& run : runs) {
+        if (run.zero) {
+            QED_CHECK(target_.zero(at + run.begin, run.length));
+            zeroes += run.length;
+            continue;
+        }
+        for (std::size_t done = 0; done < run.length;) {
+            auto place = target_.place(at + run.begin + done, run.length - done);
+            if (!place) return pass(place);
+            placed.push_back({*place, piece.subspan(run.begin + done, place->length)});
+            done += place->length;
+        }
+    }
+    const std::lock_guard lock(report_mutex_);
+    report_.zero_bytes += zeroes;
+    report_.data_bytes += piece.size() - zeroes;
+    return {};
+}
+
+Result<void> Copier::store_all(std::span<const Placed> placed) {
+    for (const Placed& one : placed)
+        QED_CHECK(target_.store(one.place, one.data));
+    return {};
+}
+
+/// Waits until all items before this one are placed. False: the copy has been stopped.
+bool Copier::take_turn(std::uint64_t turn) {
+    std::unique_lock lock(turn_mutex_);
+    turn_changed_.wait(lock, [&] { return stopped_ || turn_ == turn; });
+    return !stopped_;
+}
+
+void Copier::end_turn() {
+    {
+        const std::lock_guard lock(turn_mutex_);
+        ++turn_;
+    }
+    turn_changed_.notify_all();
+}
+
+Result<void> Copier::advance(std::uint64_t bytes) {
+    const std::lock_guard lock(report_mutex_);
+    done_ += bytes;
+    if (options_.progress == nullptr ||
+        options_.progress(options_.progress_context, done_, source_.size())) {
+        return {};
+    }
+    return fail(Errc::cancelled, "stopped on request");
+}
+
+void Copier::stop(Error error) {
+    {
+        const std::lock_guard lock(turn_mutex_);
+        stopped_ = true;
+        if (!error_) error_.emplace(std::move(error));
+    }
+    turn_changed_.notify_all();
+}
+
+bool Copier::is_stopped() {
+    const std::lock_guard lock(turn_mutex_);
+    return stopped_;
+}
+
+}  // namespace
+
+Result<ConvertReport> run_convert(const ConvertSource& source, ConvertTarget& target,
+                                  const ConvertOptions& options) {
+    Copier copier(source, target, options);
+    auto report = copier.run();
+    if (!report) return report;
+    QED_CHECK(target.finish());
+    return report;
+}
+
+}  // namespace qed

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "qed/block_file.hpp"
+#include "qed/convert.hpp"
+#include "qed/error.hpp"
+#include "qed/image.hpp"
+
+namespace qed {
+
+/// Where convert puts what it has read. place(), zero() and skip() are called for pieces in guest
+/// order, by one thread at a time; store() by any number of threads for places that were given out.
+class ConvertTarget {
+public:
+    ConvertTarget() = default;
+    ConvertTarget(const ConvertTarget&) = delete;
+    ConvertTarget& operator=(const ConvertTarget&) = delete;
+    virtual ~ConvertTarget() = default;
+
+    /// Pieces begin at multiples of this and, but for the last, end there.
+    virtual std::uint64_t grain() const noexcept = 0;
+    /// Blocks in which zeroes are looked for.
+    virtual std::uint64_t zero_unit() const noexcept = 0;
+
+    /// A run of target bytes for guest data.
+    struct Place {
+        std::uint64_t offset = 0;
+        std::uint64_t length = 0;
+    };
+    /// Where the data at `guest` goes; the place may be shorter than `length`: ask again.
+    virtual Result<Place> place(std::uint64_t guest, std::uint64_t length) = 0;
+    virtual Result<void> store(const Place& at, std::span<const std::byte> data) = 0;
+    virtual Result<void> zero(std::uint64_t guest, std::uint64_t length) = 0;
+    /// Leaves the range to the target's backing file.
+    virtual Result<void> skip(std::uint64_t guest, std::uint64_t length) = 0;
+    /// The file to share blocks with: places are offsets in it. Null: none.
+    virtual BlockFile* shared_file() noexcept { return nullptr; }
+    /// Where in it one block may be put to see whether sharing works, for data at `guest`.
+    virtual std::uint64_t scratch_offset(std::uint64_t guest) const noexcept { return guest; }
+    virtual Result<void> finish() = 0;
+};
+
+/// A raw file or device. With `allocate`, zeroes take space too.
+std::unique_ptr<ConvertTarget> make_raw_target(BlockFile& file, std::uint64_t bytes,
+                                               const ConvertOptions& options);
+/// An image that exists.
+std::unique_ptr<ConvertTarget> make_image_target(Image& image, const ConvertOptions& options);
+
+/// Copies `source` into `target` with several threads.
+class ConvertSource;
+Result<ConvertReport> run_convert(const ConvertSource& source, ConvertTarget& target,
+                                  const ConvertOptions& options);
+
+}  // namespace qed
