@@ -80,19 +80,18 @@ Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, 
 Result<void> OutputFile::open_unnamed(CacheMode cache) {
     // A file without a name gets one through /proc.
     const bool can_name = access("/proc/self/fd", X_OK) == 0;
+    const int flags = O_RDWR | O_CLOEXEC | (cache.direct ? O_DIRECT : 0) |
+                      (cache.sync ? O_DSYNC : 0);
     int descriptor = -1;
-    if (can_name) {
-        descriptor = open(directory_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kNewMode);
-    }
+    if (can_name) descriptor = open(directory_.c_str(), O_TMPFILE | flags, kNewMode);
     if (!can_name ||
         (descriptor < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOSYS))) {
         temporary_ = temporary_name(path_);
-        descriptor = open(temporary_.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, kNewMode);
+        descriptor = open(temporary_.c_str(), O_CREAT | O_EXCL | flags, kNewMode);
     }
     if (descriptor < 0) {
         return failed(errno, fmt::format("making '{}' in '{}'", path_, directory_));
     }
-    if (cache.direct) fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_DIRECT);
     FileOptions options;
     options.writable = true;
     options.direct = cache.direct;

@@ -40,6 +40,7 @@ PUBLIC = {
     "check.hpp": "check",
     "image.hpp": "image",
     "compact.hpp": "ops",
+    "convert.hpp": "ops",
 }
 
 # Rooms outside src/: which of src/ they may include. Tests and benchmarks may include all of it.
