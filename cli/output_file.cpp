@@ -80,8 +80,8 @@ Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, 
 Result<void> OutputFile::open_unnamed(CacheMode cache) {
     // A file without a name gets one through /proc.
     const bool can_name = access("/proc/self/fd", X_OK) == 0;
-    const int flags = O_RDWR | O_CLOEXEC | (cache.direct ? O_DIRECT : 0) |
-                      (cache.sync ? O_DSYNC : 0);
+    const int flags =
+        O_RDWR | O_CLOEXEC | (cache.direct ? O_DIRECT : 0) | (cache.sync ? O_DSYNC : 0);
     int descriptor = -1;
     if (can_name) descriptor = open(directory_.c_str(), O_TMPFILE | flags, kNewMode);
     if (!can_name ||

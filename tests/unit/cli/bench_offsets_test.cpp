@@ -47,7 +47,8 @@ RC_GTEST_PROP(BenchOffsetsTest, ThreadsTogetherMakeTheRequestsOfOne, ()) {
     std::vector<std::uint64_t> together;
     for (std::uint64_t i = 0; i < threads; ++i) {
         BenchOffsets offsets(spec, disk, i, threads);
-        for (std::size_t k = 0; k < kEach; ++k) together.push_back(offsets.next());
+        for (std::size_t k = 0; k < kEach; ++k)
+            together.push_back(offsets.next());
     }
     auto alone = first_offsets(spec, disk, kEach * threads);
     std::ranges::sort(together);

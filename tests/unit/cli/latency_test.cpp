@@ -31,12 +31,13 @@ RC_GTEST_PROP(LatencyHistogramTest, PercentilesAreWithinAThirtySecondOfTheTrueOn
     std::vector<std::uint32_t> values = raw;
     LatencyHistogram first;
     LatencyHistogram second;
-    for (std::size_t i = 0; i < values.size(); ++i) (i % 2 == 0 ? first : second).add(values[i]);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        (i % 2 == 0 ? first : second).add(values[i]);
     first.merge(second);
     std::ranges::sort(values);
     for (const double fraction : {0.01, 0.5, 0.9, 0.999, 1.0}) {
-        const auto rank = static_cast<std::size_t>(
-            std::ceil(fraction * static_cast<double>(values.size())));
+        const auto rank =
+            static_cast<std::size_t>(std::ceil(fraction * static_cast<double>(values.size())));
         const std::uint64_t exact = values[std::max<std::size_t>(rank, 1) - 1];
         const std::uint64_t seen = first.percentile(fraction);
         RC_ASSERT(seen >= exact);

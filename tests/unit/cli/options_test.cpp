@@ -14,8 +14,8 @@ using testing::Pair;
 TEST(KeyValuesTest, SplitListsAtCommasAndTakeDoubledOnesAsText) {
     const auto pairs = parse_key_values({"a=1,b", "c=x,,y=z,d="});
     ASSERT_TRUE(pairs);
-    EXPECT_THAT(*pairs, ElementsAre(Pair("a", "1"), Pair("b", "on"), Pair("c", "x,y=z"),
-                                    Pair("d", "")));
+    EXPECT_THAT(*pairs,
+                ElementsAre(Pair("a", "1"), Pair("b", "on"), Pair("c", "x,y=z"), Pair("d", "")));
 }
 
 TEST(KeyValuesTest, RefuseEmptyNames) {

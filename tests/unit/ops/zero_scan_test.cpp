@@ -47,11 +47,9 @@ std::vector<ZeroRun> runs_of(const std::vector<std::byte>& bytes, std::size_t un
 TEST(ZeroScanTest, WritesShortZeroRunsAsData) {
     std::vector<std::byte> bytes(64);
     bytes[0] = bytes[24] = std::byte{1};
-    EXPECT_THAT(runs_of(bytes, 8, 8),
-                ElementsAre(ZeroRun{0, 8, false}, ZeroRun{8, 16, true}, ZeroRun{24, 8, false},
-                            ZeroRun{32, 32, true}));
-    EXPECT_THAT(runs_of(bytes, 8, 32),
-                ElementsAre(ZeroRun{0, 32, false}, ZeroRun{32, 32, true}));
+    EXPECT_THAT(runs_of(bytes, 8, 8), ElementsAre(ZeroRun{0, 8, false}, ZeroRun{8, 16, true},
+                                                  ZeroRun{24, 8, false}, ZeroRun{32, 32, true}));
+    EXPECT_THAT(runs_of(bytes, 8, 32), ElementsAre(ZeroRun{0, 32, false}, ZeroRun{32, 32, true}));
     EXPECT_THAT(runs_of(bytes, 8, 64), ElementsAre(ZeroRun{0, 64, false}));
 }
 
@@ -66,7 +64,8 @@ RC_GTEST_PROP(ZeroScanTest, RunsCoverEverythingInOrderAndOnlyZeroesAreCalledZero
     const auto raw = *rc::gen::container<std::vector<std::uint8_t>>(
         rc::gen::weightedElement<std::uint8_t>({{20, 0}, {1, 7}}));
     std::vector<std::byte> bytes;
-    for (const std::uint8_t one : raw) bytes.push_back(std::byte{one});
+    for (const std::uint8_t one : raw)
+        bytes.push_back(std::byte{one});
     std::size_t at = 0;
     bool last = false;
     const auto runs = runs_of(bytes, unit, least);

@@ -1,0 +1,52 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+load common
+
+make_image() {
+    qemu-img create -q -f qed a.qed 16M
+    qemu-io -f qed -c "write -P 1 0 16M" a.qed >/dev/null
+}
+normalize='s/in [0-9.]+ seconds/in N seconds/; /^(IOPS|Latency|Table cache)/d'
+
+@test "bench prints qemu-img bench's own lines" {
+    make_image
+    same_as_qemu bench -c 100 -d 4 -f qed a.qed
+    same_as_qemu bench -c 100 -d 1 -f qed -s 512 -S 4096 -o 8k a.qed
+    same_as_qemu bench -c 100 -d 4 -f qed -w --flush-interval 10 --pattern 3 a.qed
+    same_as_qemu bench -c 100 -d 4 -f qed -w --flush-interval 10 --no-drain a.qed
+    same_as_qemu bench -c 0 -f qed a.qed
+    same_as_qemu bench -c 10 -t none -q -f qed a.qed
+    expect 0 qed bench -c 100 a.qed
+    [[ $output == *"IOPS: "* && $output == *"p99.9"* && $output == *"Table cache: "* ]]
+}
+
+@test "bench writes what it says, where it says" {
+    make_image
+    expect 0 qed bench -w -c 16 -d 4 -s 4096 -S 8192 -o 64k --pattern 7 a.qed
+    for at in 65536 73728 188416; do
+        qemu-io -r -f qed -c "read -P 7 $at 4096" a.qed | grep -q "read 4096"
+    done
+    run qemu-io -r -f qed -c "read -P 1 69632 4096" -c "read -P 1 196608 65536" a.qed
+    [[ $output != *"Pattern verification failed"* ]]
+    qemu-img check -q -f qed a.qed
+}
+
+@test "bench has the same result as JSON, for each way to run" {
+    make_image
+    for words in "-i threads -d 3" "-i io_uring -d 3" "-d 1" "--random" "--threads 2 -d 2"; do
+        # shellcheck disable=SC2086
+        expect 0 qed bench --json -c 1000 $words a.qed
+        [[ $(jq '.requests == 1000 and .iops > 0 and ."latency-ns".p50 > 0 and
+                 ."latency-ns".p50 <= ."latency-ns".max' <<<"$output") == true ]]
+    done
+}
+
+@test "bench refuses what it cannot do" {
+    make_image
+    for words in "-d 0" "-s 0" "-s 3G" "--flush-interval 100" "-w -d 4 --flush-interval 2" \
+        "-i native" "-n" "-i foo" "-t foo" "-s 17M" "-o 16M" "--pattern 256 -w" "-c -1"; do
+        # shellcheck disable=SC2086
+        expect 1 qed bench $words a.qed
+        [[ $errors == qed:* ]]
+    done
+}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the tests of the program share. Each test runs in a folder of its own.
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return 1
+    unset QED_BACKING
+}
+
+qed() {
+    timeout 120 "$QED_BIN" "$@"
+}
+
+# Runs a command and checks its exit status; the output is in $output, errors in $errors.
+expect() { # status command...
+    local want="$1" got=0
+    shift
+    output="$("$@" 2>errors.txt)" || got=$?
+    errors="$(<errors.txt)"
+    if [[ $got != "$want" ]]; then
+        printf 'want status %s, got %s: %s\n%s\n%s\n' "$want" "$got" "$*" "$output" "$errors"
+        return 1
+    fi
+}
+
+# The same arguments for qemu-img and qed: the same exit status and the same standard output.
+# What makes both equal before they are compared may be given as a sed script in $normalize.
+same_as_qemu() { # argument...
+    local want_status=0 got_status=0 want got
+    want="$(qemu-img "$@" 2>qemu-errors.txt | sed -E "${normalize:-}"; exit "${PIPESTATUS[0]}")" ||
+        want_status=$?
+    got="$(qed "$@" 2>qed-errors.txt | sed -E "${normalize:-}"; exit "${PIPESTATUS[0]}")" ||
+        got_status=$?
+    if [[ $want != "$got" || $want_status != "$got_status" ]]; then
+        printf 'arguments: %s\nqemu-img (%s): %s%s\nqed (%s): %s%s\n' "$*" "$want_status" "$want" \
+            "$(<qemu-errors.txt)" "$got_status" "$got" "$(<qed-errors.txt)"
+        return 1
+    fi
+}
+
+# Every key that qemu-img prints is there with the same value and type; qed may print more.
+json_covers_qemu() { # argument...
+    qemu-img "$@" --output=json >qemu.json
+    qed "$@" --output=json >qed.json
+    jq -n --slurpfile want qemu.json --slurpfile got qed.json '
+        def covers($a; $b): if ($a | type) == "object"
+            then all($a | keys[]; . as $k | covers($a[$k]; $b[$k]))
+            elif ($a | type) == "array"
+            then ($a | length) == ($b | length) and
+                 all(range($a | length); covers($a[.]; $b[.]))
+            else $a == $b end;
+        covers($want[0]; $got[0])' | grep -qx true || {
+        echo "arguments: $*"
+        diff <(jq -S . qemu.json) <(jq -S . qed.json)
+        return 1
+    }
+}
+
+# 64 MiB with data, zeroes that are written, holes and an odd end.
+make_raw() { # file [bytes]
+    truncate -s "${2:-67108864}" "$1"
+    dd if=/dev/urandom of="$1" bs=64K count=3 conv=notrunc status=none
+    dd if=/dev/urandom of="$1" bs=4K count=5 seek=300 conv=notrunc status=none
+    dd if=/dev/zero of="$1" bs=64K count=16 seek=64 conv=notrunc status=none
+    dd if=/dev/urandom of="$1" bs=1000 count=1 seek=20000 conv=notrunc status=none
+    dd if=/dev/urandom of="$1" bs=512 count=3 conv=notrunc status=none \
+        seek=$((${2:-67108864} / 512 - 3))
+}
