@@ -165,8 +165,7 @@ int run_bench_command(const BenchArgs& args, Console& console) {
             spec->count, spec->write ? "write" : "read", spec->bytes, spec->depth, spec->offset,
             spec->step);
         if (spec->flush_interval != 0) {
-            console.print("Sending {}flush every {} requests\n", spec->drain ? "" : "non-drained ",
-                          spec->flush_interval);
+            console.print("Sending flush every {} requests\n", spec->flush_interval);
         }
         console.flush();
     }

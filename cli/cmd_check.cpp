@@ -63,6 +63,7 @@ int run_check(const CheckArgs& args, Console& console) {
 
     Repair repair = Repair::none;
     if (args.repair == "leaks") repair = Repair::leaks;
+    if (args.repair == "entries") repair = Repair::entries;
     if (args.repair == "all") repair = Repair::all;
     auto report = check(**file, args, console, repair);
     if (!report) return console.fail(report.error());
@@ -92,8 +93,10 @@ void add_check(CLI::App& app, Console& console) {
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command.add_option("-f", args->format, "Format: qed; default: by the file's first bytes")
         ->type_name("FMT");
-    command.add_option("-r,--repair", args->repair, "leaks: reclaim lost space; all: everything")
-        ->check(CLI::IsMember({"leaks", "all"}))
+    command
+        .add_option("-r,--repair", args->repair,
+                    "leaks: reclaim lost space; entries: repair tables; all")
+        ->check(CLI::IsMember({"leaks", "entries", "all"}))
         ->type_name("WHAT");
     command.add_option("-T", args->cache, "Cache mode for reading, as none")->type_name("MODE");
     add_output_option(command, args->output);

@@ -35,6 +35,7 @@ void add_convert(CLI::App& app, Console& console) {
     command.add_option("-o", args->options, "Options of the target; -o help lists them")
         ->type_name("LIST")
         ->expected(1)
+        ->allow_extra_args(false)
         ->take_all();
     command.add_option("-B,-b", args->backing, "Backing file of the target: copy what differs")
         ->type_name("FILE");

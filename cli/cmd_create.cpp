@@ -86,7 +86,9 @@ void add_create(CLI::App& app, Console& console) {
         ->type_name("FMT");
     command.add_option("-o", args->options, "Options of the format; -o help lists them")
         ->type_name("LIST")
-        ->allow_extra_args(false);
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->take_all();
     command.add_option("-b,--backing-file", args->backing, "Backing file")->type_name("FILE");
     command.add_option("-F", args->backing_format, "Format of the backing file: raw or qed")
         ->type_name("FMT");

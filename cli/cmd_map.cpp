@@ -50,7 +50,8 @@ Result<Range> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
 Result<void> walk(Image& image, Range range, MapText& text) {
     std::optional<MapLine> run;
     while (range.begin < range.end) {
-        auto extent = image.map_blocking(GuestOffset{range.begin}, range.end - range.begin);
+        const std::uint64_t length = uniform_length(image, range.begin, range.end - range.begin);
+        auto extent = image.map_blocking(GuestOffset{range.begin}, length);
         if (!extent) return pass(extent);
         range.begin += extent->length;
         const MapLine line = map_line(image, *extent);

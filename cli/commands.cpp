@@ -2,7 +2,9 @@
 #include "cli/commands.hpp"
 
 #include <exception>
+#include <memory>
 
+#include "cli/help.hpp"
 #include "qed/version.hpp"
 
 namespace qed::cli {
@@ -48,6 +50,7 @@ int run_program(int argc, const char* const* argv, Console& console) {
     CLI::App app("Copy-on-write disk images in the QED format", "qed");
     app.set_version_flag("-V,--version", fmt::format("qed {}", kVersion));
     app.footer("'qed COMMAND --help' shows a command's options and an example.");
+    app.formatter(std::make_shared<HelpFormatter>());
     app.require_subcommand(1);
     refuse_option(app, "-T,--trace", "QEMU's trace events are not supported; see docs/tracing.md");
     add_commands(app, console);
@@ -61,7 +64,7 @@ int run_program(int argc, const char* const* argv, Console& console) {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
         const auto chosen = app.get_subcommands();
-        console.write(chosen.empty() ? app.help() : chosen[0]->help());
+        console.write(chosen.empty() ? app.help() : chosen[0]->help("qed"));
         return console.finish(kExitOk);
     } catch (const CLI::CallForVersion& version) {
         console.print("{}\n", version.what());

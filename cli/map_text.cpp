@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/map_text.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -17,11 +18,23 @@ std::string hexadecimal(std::uint64_t value) {
 
 }  // namespace
 
+std::uint64_t uniform_length(const Image& top, std::uint64_t at, std::uint64_t length) {
+    for (const Image* layer = &top; layer != nullptr; layer = layer->backing()) {
+        if (at < layer->size()) length = std::min(length, layer->size() - at);
+    }
+    return length;
+}
+
 MapLine map_line(const Image& top, const MappedExtent& extent) {
     MapLine line{extent, extent.data};
     const Image* layer = &top;
     for (unsigned depth = 0; depth < extent.depth && layer != nullptr; ++depth) {
         layer = layer->backing();
+        // Behind the end of a layer the one above it is the last that is asked.
+        if (layer != nullptr && !extent.present && extent.start >= layer->size()) {
+            line.extent.depth = depth;
+            return line;
+        }
     }
     if (extent.present && layer != nullptr && layer->is_raw()) {
         line.has_offset = true;

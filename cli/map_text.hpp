@@ -15,6 +15,8 @@ struct MapLine {
     MappedExtent extent;
     bool has_offset = false;
 };
+/// How much of a range the same layers of the chain cover: backing files may be shorter.
+std::uint64_t uniform_length(const Image& top, std::uint64_t at, std::uint64_t length);
 MapLine map_line(const Image& top, const MappedExtent& extent);
 /// Whether `next` lies directly behind `run` and says the same of its bytes.
 bool continues(const MapLine& run, const MapLine& next);

@@ -32,12 +32,12 @@ struct Plan {
 Result<Plan> plan_image(const CreateOptions& options) {
     const Result<Geometry> geometry = Geometry::make(options.cluster_bytes, options.table_clusters);
     if (!geometry) return fail(Errc::invalid_argument, geometry.error().message());
-    if (options.image_bytes % kSectorBytes != 0 || options.image_bytes == 0 ||
+    if (options.image_bytes % kSectorBytes != 0 ||
         options.image_bytes > geometry->max_image_bytes()) {
         return fail(Errc::invalid_argument,
-                    fmt::format("image size {}: expected a multiple of {} from {} to {} bytes at "
+                    fmt::format("image size {}: expected a multiple of {} up to {} bytes at "
                                 "cluster_size {} and table_size {}",
-                                options.image_bytes, kSectorBytes, kSectorBytes,
+                                options.image_bytes, kSectorBytes,
                                 geometry->max_image_bytes(), options.cluster_bytes,
                                 options.table_clusters));
     }

@@ -28,13 +28,15 @@ Result<void> look_for_hole(const Located& where, MappedExtent& extent) {
     if (!extent.data || where.layer->header() != nullptr) return {};
     const auto data = where.layer->file().next_data(where.file_offset);
     if (!data) return std::unexpected(data.error().clone());
-    if (data->begin <= where.file_offset) {
-        extent.length = std::min(extent.length, data->end - where.file_offset);
-    } else {
-        extent.length = std::min(extent.length, data->begin - where.file_offset);
-        extent.data = false;
-        extent.zero = true;
+    const std::uint64_t at = where.file_offset;
+    if (data->begin <= at && at < data->end) {
+        extent.length = std::min(extent.length, data->end - at);
+        return {};
     }
+    // Behind the end of the file, which need not be that of a sector, no data follows.
+    if (at < data->begin) extent.length = std::min(extent.length, data->begin - at);
+    extent.data = false;
+    extent.zero = true;
     return {};
 }
 

@@ -7,7 +7,7 @@ setup() {
 }
 
 qed() {
-    timeout 120 "$QED_BIN" "$@"
+    timeout -k 5 120 "$QED_BIN" "$@"
 }
 
 # Runs a command and checks its exit status; the output is in $output, errors in $errors.
@@ -39,8 +39,10 @@ same_as_qemu() { # argument...
 
 # Every key that qemu-img prints is there with the same value and type; qed may print more.
 json_covers_qemu() { # argument...
-    qemu-img "$@" --output=json >qemu.json
-    qed "$@" --output=json >qed.json
+    local want=0 got=0
+    qemu-img "$@" --output=json >qemu.json || want=$?
+    qed "$@" --output=json >qed.json || got=$?
+    [[ $want == "$got" ]]
     jq -n --slurpfile want qemu.json --slurpfile got qed.json '
         def covers($a; $b): if ($a | type) == "object"
             then all($a | keys[]; . as $k | covers($a[$k]; $b[$k]))
@@ -55,13 +57,13 @@ json_covers_qemu() { # argument...
     }
 }
 
-# 64 MiB with data, zeroes that are written, holes and an odd end.
+# 64 MiB, or any size over 1 MB, with data, zeroes that are written, holes and an odd end.
 make_raw() { # file [bytes]
     truncate -s "${2:-67108864}" "$1"
     dd if=/dev/urandom of="$1" bs=64K count=3 conv=notrunc status=none
-    dd if=/dev/urandom of="$1" bs=4K count=5 seek=300 conv=notrunc status=none
-    dd if=/dev/zero of="$1" bs=64K count=16 seek=64 conv=notrunc status=none
-    dd if=/dev/urandom of="$1" bs=1000 count=1 seek=20000 conv=notrunc status=none
+    dd if=/dev/urandom of="$1" bs=4K count=5 seek=150 conv=notrunc status=none
+    dd if=/dev/zero of="$1" bs=64K count=4 seek=5 conv=notrunc status=none
+    dd if=/dev/urandom of="$1" bs=1000 count=1 seek=900 conv=notrunc status=none
     dd if=/dev/urandom of="$1" bs=512 count=3 conv=notrunc status=none \
         seek=$((${2:-67108864} / 512 - 3))
 }

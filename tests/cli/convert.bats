@@ -30,6 +30,21 @@ load common
     cmp disk.raw b.raw
 }
 
+@test "a raw file may end inside a sector, in data or in a hole" {
+    make_raw disk.raw
+    truncate -s 1000001 disk.raw
+    cp disk.raw data.raw
+    truncate -s 2000001 disk.raw
+    cp disk.raw hole.raw
+    for tail in data hole; do
+        expect 0 qed convert -f raw -O qed $tail.raw $tail.qed
+        qemu-img compare -q -f raw -F qed $tail.raw $tail.qed
+        expect 0 qed convert -O raw $tail.raw copy.raw
+        qemu-img compare -q -f raw -F raw $tail.raw copy.raw
+        same_as_qemu map --output=json $tail.raw
+    done
+}
+
 @test "holes stay holes, and zeroes become some" {
     make_raw disk.raw
     expect 0 qed convert -O qed disk.raw a.qed
@@ -42,7 +57,7 @@ load common
 }
 
 @test "several sources are put one behind the other" {
-    make_raw one.raw 1000448
+    make_raw one.raw 1050112
     make_raw two.raw 5242880
     expect 0 qed convert -f raw -O qed -o cluster_size=64K two.raw one.raw two.raw all.qed
     cat two.raw one.raw two.raw >want.raw
@@ -121,6 +136,10 @@ PY
     cmp -i 131072 disk.raw new.raw
 }
 
+teardown() {
+    umount small 2>/dev/null || true
+}
+
 @test "a full file system is a clear error and leaves nothing behind" {
     make_raw disk.raw
     mkdir small
@@ -130,19 +149,18 @@ PY
     expect 1 qed convert -O qed -S 0 disk.raw small/out.qed
     [[ $errors == *"No space left"* || $errors == *"space"* ]]
     [[ -z $(ls -A small) ]]
-    umount small
 }
 
-@test "Ctrl-C leaves nothing behind and the status of the signal" {
+@test "a signal leaves nothing behind and the status of the signal" {
     truncate -s 64M zero.raw
     dd if=/dev/urandom of=zero.raw bs=1M count=64 conv=notrunc status=none
     "$QED_BIN" convert --json-progress -r 1M -O qed zero.raw out.qed >progress.txt &
     pid=$!
     until [[ -s progress.txt ]]; do kill -0 $pid; done
-    kill -INT $pid
+    kill -TERM $pid  # a shell's background jobs ignore INT
     status=0
     wait $pid || status=$?
-    [[ $status == 130 ]]
+    [[ $status == 143 ]]
     [[ ! -e out.qed ]]
     [[ $(ls) != *unfinished* ]]
 }

@@ -19,7 +19,7 @@ load common
 }
 
 @test "QEMU opens what create makes, and finds it empty and sound" {
-    for cluster in 4K 64K 2M; do
+    for cluster in 4K 64K 1M; do
         for table in 2 4 16; do
             expect 0 qed create -q -f qed -o "cluster_size=$cluster,table_size=$table" a.qed 64M
             qemu-img check -q -f qed a.qed

@@ -12,7 +12,7 @@ commands() {
         expect 0 qed "$command" --help
         [[ $output == *"Example:"* && $output == *"  qed $command"* ]]
         (($(wc -l <<<"$output") <= 42)) || { echo "$command: too long"; return 1; }
-        (($(wc -L <<<"$output") <= 100)) || { echo "$command: too wide"; return 1; }
+        (($(wc -L <<<"$output") <= 80)) || { echo "$command: too wide"; return 1; }
     done
 }
 
