@@ -37,9 +37,8 @@ Result<Plan> plan_image(const CreateOptions& options) {
         return fail(Errc::invalid_argument,
                     fmt::format("image size {}: expected a multiple of {} up to {} bytes at "
                                 "cluster_size {} and table_size {}",
-                                options.image_bytes, kSectorBytes,
-                                geometry->max_image_bytes(), options.cluster_bytes,
-                                options.table_clusters));
+                                options.image_bytes, kSectorBytes, geometry->max_image_bytes(),
+                                options.cluster_bytes, options.table_clusters));
     }
     Plan plan{.header = {}, .geometry = *geometry, .backing_name = {}};
     if (options.backing_name != nullptr) plan.backing_name = options.backing_name;

@@ -75,7 +75,8 @@ load common
         qemu-img compare -q -f raw -F $format disk.raw target.$format || true
         qemu-img convert -f $format -O raw target.$format got.raw
         cmp -n 67108864 disk.raw got.raw
-        qemu-io -r -f $format -c "read -P 9 64M 16M" target.$format | grep -qv "Pattern verification"
+        qemu-io -r -f $format -c "read -P 9 64M 16M" target.$format |
+            grep -qv "Pattern verification"
     done
     truncate -s 1M small.raw
     expect 1 qed convert -n -O raw disk.raw small.raw
@@ -184,7 +185,8 @@ teardown() {
         "-S 32M -O qed disk.raw a.qed" "-m 17 -O qed disk.raw a.qed" "-m 0 -O qed disk.raw a.qed" \
         "-O foo disk.raw a.qed" "-f foo -O qed disk.raw a.qed" "-f qed -O raw disk.raw a.raw" \
         "-t fast -O qed disk.raw a.qed" "-O qed disk.raw" "-O qed gone.raw a.qed" \
-        "-O qed disk.raw gone/a.qed" "--image-opts -O qed disk.raw a.qed" "-C -S 4k disk.raw a.raw" \
+        "-O qed disk.raw gone/a.qed" "--image-opts -O qed disk.raw a.qed" \
+        "-C -S 4k disk.raw a.raw" \
         "-n -o cluster_size=4k -O qed disk.raw a.qed" "-r 0 -O qed disk.raw a.qed"; do
         # shellcheck disable=SC2086
         expect 1 qed convert $words

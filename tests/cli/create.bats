@@ -31,7 +31,8 @@ load common
 
 @test "create refuses what qemu-img refuses, and leaves no file" {
     truncate -s 64M base.raw
-    for words in "a.qed" "a.qed 10Q" "a.qed 1G 2G" "-o foo=1 a.qed 1G" "-o cluster_size=3000 a.qed 1G" \
+    for words in "a.qed" "a.qed 10Q" "a.qed 1G 2G" "-o foo=1 a.qed 1G" \
+        "-o cluster_size=3000 a.qed 1G" \
         "-o table_size=3 a.qed 1G" "-b base.raw a.qed" "-b gone.raw -F raw a.qed" \
         "-u -b base.raw -F raw a.qed" "-o size=1G a.qed 2G" "-b base.raw -F qed a.qed" \
         "-o cluster_size=4096,table_size=2 a.qed 10G" "-F raw a.qed 1G" "-o nocow=on a.qed 1M"; do
