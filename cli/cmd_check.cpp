@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <memory>
+#include <thread>
 
 #include "cli/check_text.hpp"
 #include "cli/commands.hpp"
@@ -11,6 +13,7 @@ namespace qed::cli {
 namespace {
 
 constexpr int kExitNoCheck = 63;
+constexpr unsigned kMostThreads = 4;  // more wait for memory, not for each other
 
 struct CheckArgs {
     std::string file;
@@ -40,6 +43,7 @@ Result<CheckReport> check(BlockFile& file, const CheckArgs& args, Console& conso
     Progress progress(console, args.progress);
     CheckOptions options;
     options.repair = repair;
+    options.threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads);
     options.progress = Progress::callback;
     options.progress_context = &progress;
     auto report = sync_wait(check_file(file, options));

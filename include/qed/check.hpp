@@ -59,10 +59,13 @@ struct CheckOptions {
     /// to move); returns false to stop.
     bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
     void* progress_context = nullptr;
-    unsigned reads_in_flight = 4;
+    unsigned reads_in_flight = 4;  ///< for each thread
+    /// Threads that read tables, the caller's included; small images take fewer. With more than one
+    /// the caller's thread waits at the end for the last reads of the others. Simulated files: 1.
+    unsigned threads = 1;
     /// For the set of clusters in use: one bit each, in pages of 4 KiB. 256 MiB do for every
     /// cluster of a file of 128 TiB in 64 KiB clusters; less suffices unless an image was made up.
-    /// A repair uses up to three such sets.
+    /// Each thread has such a set, and a repair up to three.
     std::uint64_t memory_limit = std::uint64_t{256} << 20;
 };
 

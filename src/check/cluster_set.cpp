@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "check/cluster_set.hpp"
 
+#include <sys/mman.h>
+
+#include <cstring>
+#include <new>
+
 #include <fmt/format.h>
 
 namespace qed {
@@ -18,13 +23,28 @@ Result<ClusterSet> ClusterSet::create(std::uint64_t clusters, std::uint64_t memo
     Directory directory(static_cast<std::uint64_t**>(std::calloc(count, sizeof(std::uint64_t*))));
     Page spare(static_cast<std::uint64_t*>(std::calloc(kPageWords, sizeof(std::uint64_t))));
     if (directory == nullptr || spare == nullptr) return std::unexpected(Error::out_of_memory());
-    return ClusterSet(Pages(std::move(directory), count), std::move(spare), clusters, memory_limit);
+    return ClusterSet(std::move(directory), count, std::move(spare), clusters, memory_limit);
 }
 
-ClusterSet::Pages::~Pages() {
-    if (directory_ == nullptr) return;
-    for (std::uint64_t index = 0; index < count_; ++index)
-        std::free(directory_[index]);
+bool ClusterSet::make_slab() noexcept {
+    constexpr std::uint64_t kPageBytes = kPageWords * sizeof(std::uint64_t);
+    constexpr std::size_t kHugePage = std::size_t{2} << 20;
+    // A small image takes little; a large one has few misses in the processor's address cache.
+    const bool is_large = pages_used_ * kPageBytes >= kHugePage / 8;
+    const std::size_t bytes = is_large ? kHugePage : 16 * kPageBytes;
+    try {
+        Memory slab(std::aligned_alloc(is_large ? kHugePage : kPageBytes, bytes));
+        if (slab == nullptr) return false;
+        if (is_large) madvise(slab.get(), bytes, MADV_HUGEPAGE);  // a failure costs speed only
+        std::memset(slab.get(), 0, bytes);
+        next_page_ = static_cast<std::uint64_t*>(slab.get());
+        pages_left_ = bytes / kPageBytes;
+        slabs_.push_back(std::move(slab));
+    } catch (const std::bad_alloc&) {
+        pages_left_ = 0;
+        return false;
+    }
+    return true;
 }
 
 std::uint64_t* ClusterSet::make_page(std::uint64_t index) noexcept {
@@ -32,18 +52,20 @@ std::uint64_t* ClusterSet::make_page(std::uint64_t index) noexcept {
         lack_ = Lack::limit;
         return spare_.get();
     }
-    void* const page = std::calloc(kPageWords, sizeof(std::uint64_t));
-    if (page == nullptr) {
+    if (pages_left_ == 0 && !make_slab()) {
         lack_ = Lack::memory;
         return spare_.get();
     }
-    ++page_count_;
-    return pages_[index] = static_cast<std::uint64_t*>(page);
+    --pages_left_;
+    ++pages_used_;
+    pages_[index] = next_page_;
+    next_page_ += kPageWords;
+    return pages_[index];
 }
 
 std::uint64_t ClusterSet::count() const noexcept {
     std::uint64_t members = 0;
-    for (std::uint64_t index = 0; index < pages_.count(); ++index) {
+    for (std::uint64_t index = 0; index < page_count_; ++index) {
         const std::uint64_t* const page = pages_[index];
         if (page == nullptr) continue;
         for (std::uint64_t word = 0; word < kPageWords; ++word)

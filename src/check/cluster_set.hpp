@@ -2,10 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "qed/error.hpp"
 
@@ -56,6 +59,26 @@ public:
             first += in_word;
         }
     }
+    /// Makes the clusters that `entries` name (shifted right by `cluster_bits`) members, faster
+    /// than one by one where they are scattered: memory is asked for all of them before it is used.
+    /// `repeated(cluster)` is called for each one that was already.
+    template <std::size_t Count, class Repeated>
+    void insert_scattered(std::span<const std::uint64_t, Count> entries, unsigned cluster_bits,
+                          Repeated repeated) {
+        std::array<std::uint64_t*, Count> words;
+        for (std::size_t i = 0; i < Count; ++i) {
+            words[i] = &word_of(entries[i] >> cluster_bits);
+            __builtin_prefetch(words[i], 1);
+        }
+        for (std::size_t i = 0; i < Count; ++i) {
+            const std::uint64_t cluster = entries[i] >> cluster_bits;
+            const std::uint64_t bit = std::uint64_t{1} << (cluster & 63);
+            const std::uint64_t before = *words[i];
+            *words[i] = before | bit;
+            if ((before & bit) != 0) [[unlikely]]
+                repeated(cluster);
+        }
+    }
     void erase(std::uint64_t cluster) noexcept {
         std::uint64_t* const page = pages_[cluster >> kPageBits];
         if (page != nullptr) page[word_in_page(cluster)] &= ~(std::uint64_t{1} << (cluster & 63));
@@ -73,7 +96,7 @@ public:
     std::uint64_t last_below(std::uint64_t end) const noexcept;
     enum class Lack : std::uint8_t { none, limit, memory };
     Lack lack() const noexcept { return lack_; }
-    std::uint64_t memory_bytes() const noexcept { return page_count_ * kPageWords * 8; }
+    std::uint64_t memory_bytes() const noexcept { return pages_used_ * kPageWords * 8; }
 
 private:
     static constexpr unsigned kPageBits = 15;
@@ -82,33 +105,14 @@ private:
     struct Free {
         void operator()(void* memory) const noexcept { std::free(memory); }
     };
+    using Memory = std::unique_ptr<void, Free>;
     using Directory = std::unique_ptr<std::uint64_t*[], Free>;
-
-    /// Frees the pages with the directory.
-    class Pages {
-    public:
-        Pages() = default;
-        Pages(Directory directory, std::uint64_t count)
-            : directory_(std::move(directory)), count_(count) {}
-        Pages(Pages&&) noexcept = default;
-        Pages& operator=(Pages&& other) noexcept {
-            std::swap(directory_, other.directory_);
-            std::swap(count_, other.count_);
-            return *this;
-        }
-        ~Pages();
-        std::uint64_t*& operator[](std::uint64_t index) const noexcept { return directory_[index]; }
-        std::uint64_t count() const noexcept { return count_; }
-
-    private:
-        Directory directory_;
-        std::uint64_t count_ = 0;
-    };
-
     using Page = std::unique_ptr<std::uint64_t[], Free>;
 
-    ClusterSet(Pages pages, Page spare, std::uint64_t clusters, std::uint64_t memory_limit)
+    ClusterSet(Directory pages, std::uint64_t page_count, Page spare, std::uint64_t clusters,
+               std::uint64_t memory_limit)
         : pages_(std::move(pages)),
+          page_count_(page_count),
           spare_(std::move(spare)),
           clusters_(clusters),
           memory_limit_(memory_limit) {}
@@ -123,18 +127,24 @@ private:
         return page[word_in_page(cluster)];
     }
     std::uint64_t* make_page(std::uint64_t index) noexcept;
+    bool make_slab() noexcept;
 
-    Pages pages_;
+    Directory pages_;  // null where no cluster of the page is a member
+    std::uint64_t page_count_ = 0;
     Page spare_;  // takes the bits that find no room
     std::uint64_t clusters_ = 0;
     std::uint64_t memory_limit_ = 0;
-    std::uint64_t page_count_ = 0;
+    std::uint64_t pages_used_ = 0;
     Lack lack_ = Lack::none;
+    // Pages are cut from slabs: large enough for huge pages of the kernel once there are many.
+    std::vector<Memory> slabs_;
+    std::uint64_t* next_page_ = nullptr;
+    std::uint64_t pages_left_ = 0;
 };
 
 template <class Repeated>
 void ClusterSet::merge(const ClusterSet& other, Repeated repeated) {
-    for (std::uint64_t index = 0; index < pages_.count(); ++index) {
+    for (std::uint64_t index = 0; index < page_count_; ++index) {
         const std::uint64_t* const theirs = other.pages_[index];
         if (theirs == nullptr) continue;
         const std::uint64_t first = index << kPageBits;

@@ -2,6 +2,7 @@
 #include "check/entry_scan.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace qed {
 
@@ -9,7 +10,17 @@ namespace {
 
 // A block is surveyed as a whole. Its size is fixed so that the compiler vectorizes the survey,
 // and small so that one odd entry spoils little.
-constexpr std::size_t kBlock = 64;
+constexpr std::size_t kBlock = 128;
+
+// Two numbers in a register, as all 64-bit processors have them.
+using Lanes = std::uint64_t __attribute__((vector_size(16)));
+constexpr std::size_t kLanes = sizeof(Lanes) / sizeof(std::uint64_t);
+
+Lanes load_lanes(const std::uint64_t* from) {
+    Lanes lanes;
+    std::memcpy(&lanes, from, sizeof lanes);
+    return lanes;
+}
 
 }  // namespace
 
@@ -51,79 +62,73 @@ Result<EntryScan> EntryScan::create(const EntryLimits& limits, const Geometry& g
 }
 
 void EntryScan::add(std::span<const std::uint64_t> entries, EntryEnds& ends) {
-    while (!entries.empty()) {
-        const auto block = entries.first(std::min(entries.size(), kBlock));
-        entries = entries.subspan(block.size());
-        switch (block.size() == kBlock ? survey(block) : Survey::mixed) {
-            case Survey::empty:
+    while (entries.size() >= kBlock) {
+        const auto block = entries.first(kBlock);
+        const Survey found = survey(block.data());
+        switch (found.kind) {
+            case Survey::Kind::empty:
                 break;
-            case Survey::data:
-                add_data(block, ends);
+            case Survey::Kind::data:
+                add_data(block, found.breaks, ends);
                 break;
-            case Survey::mixed:
+            case Survey::Kind::mixed:
                 add_mixed(block, ends);
                 break;
         }
+        entries = entries.subspan(kBlock);
     }
+    add_mixed(entries, ends);
 }
 
-EntryScan::Survey EntryScan::survey(std::span<const std::uint64_t> entries) const {
-    // Only additions, ands and ors, which SSE2 has for 64-bit numbers: a difference that is
-    // negative, or a number past 2^63, shows in the sign bit.
-    const std::uint64_t* const entry = entries.data();
+EntryScan::Survey EntryScan::survey(const std::uint64_t* block) const {
+    // Only sums, ands and ors, which every processor has for several 64-bit numbers at once: a
+    // difference that is negative, or a number past 2^63, shows in the sign bit.
     const std::uint64_t first = limits_.first_byte;
     const std::uint64_t last = first + limits_.inside_bytes - 1;
     const std::uint64_t l1_first = limits_.l1_begin;
     const std::uint64_t l1_last = l1_first + limits_.table_bytes - 1;
-    std::uint64_t any = 0;
-    std::uint64_t outside = 0;
-    std::uint64_t apart_from_l1 = ~std::uint64_t{0};
-    for (std::size_t i = 0; i < kBlock; ++i) {
-        any |= entry[i];
-        outside |= (entry[i] - first) | (last - entry[i]);
-        apart_from_l1 &= (entry[i] - l1_first) | (l1_last - entry[i]);
+    const std::uint64_t step = limits_.cluster_mask + 1;
+    Lanes any{};
+    Lanes outside{};
+    Lanes apart_from_l1 = ~Lanes{};
+    Lanes breaks{};
+    Lanes before = load_lanes(block);
+    before[1] = before[0];
+    before[0] -= step;  // the first of a block is counted with the block before
+    for (std::size_t i = 0; i < kBlock; i += kLanes) {
+        const Lanes entry = load_lanes(block + i);
+        if (i != 0) before = load_lanes(block + i - 1);
+        any |= entry;
+        outside |= (entry - first) | (last - entry);
+        apart_from_l1 &= (entry - l1_first) | (l1_last - entry);
+        const Lanes gap = (entry - before) ^ step;
+        breaks += (gap | -gap) >> 63;  // 1 for each gap that is not 0
     }
     constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
-    if (any == 0) return Survey::empty;
-    const bool is_data = (any & limits_.cluster_mask) == 0 && ((any | outside) & kSign) == 0 &&
-                         (apart_from_l1 & kSign) != 0;
-    return is_data ? Survey::data : Survey::mixed;
+    const std::uint64_t all_bits = any[0] | any[1];
+    if (all_bits == 0) return {Survey::Kind::empty, 0};
+    const bool is_data = (all_bits & limits_.cluster_mask) == 0 &&
+                         ((all_bits | outside[0] | outside[1]) & kSign) == 0 &&
+                         (apart_from_l1[0] & apart_from_l1[1] & kSign) != 0;
+    return {is_data ? Survey::Kind::data : Survey::Kind::mixed, breaks[0] + breaks[1]};
 }
 
-bool EntryScan::is_one_run(std::span<const std::uint64_t> entries) const {
-    const std::uint64_t* const entry = entries.data();
-    const std::uint64_t step = limits_.cluster_mask + 1;
-    std::uint64_t breaks = 0;
-    for (std::size_t i = 1; i < kBlock; ++i)
-        breaks |= (entry[i] - entry[i - 1]) ^ step;
-    return breaks == 0;
-}
-
-void EntryScan::add_data(std::span<const std::uint64_t> entries, EntryEnds& ends) {
-    const std::uint64_t step = limits_.cluster_mask + 1;
+void EntryScan::add_data(std::span<const std::uint64_t> block, std::uint64_t breaks,
+                         EntryEnds& ends) {
     const auto note_repeated = [this](std::uint64_t cluster) {
         repeated_.insert(cluster);
         ++totals_.repeated;
     };
-    totals_.data += entries.size();
-    if (ends.first == 0) ends.first = entries.front();
-    const bool follows = ends.last == 0 || ends.last + step == entries.front();
-    totals_.fragmented += follows ? 0 : 1;
-    ends.last = entries.back();
-    if (is_one_run(entries)) {
-        used_.insert_run(entries.front() >> cluster_bits_, entries.size(), note_repeated);
-        return;
+    const bool follows = ends.last == 0 || ends.last + limits_.cluster_mask + 1 == block.front();
+    totals_.fragmented += breaks + (follows ? 0 : 1);
+    totals_.data += kBlock;
+    if (ends.first == 0) ends.first = block.front();
+    ends.last = block.back();
+    if (breaks == 0) {
+        used_.insert_run(block.front() >> cluster_bits_, kBlock, note_repeated);
+    } else {
+        used_.insert_scattered(block.first<kBlock>(), cluster_bits_, note_repeated);
     }
-    std::uint64_t fragmented = 0;
-    std::uint64_t expected = entries.front();
-    for (const std::uint64_t entry : entries) {
-        fragmented += entry == expected ? 0 : 1;
-        expected = entry + step;
-        const std::uint64_t cluster = entry >> cluster_bits_;
-        if (used_.insert(cluster)) [[unlikely]]
-            note_repeated(cluster);
-    }
-    totals_.fragmented += fragmented;
 }
 
 void EntryScan::add_mixed(std::span<const std::uint64_t> entries, EntryEnds& ends) {

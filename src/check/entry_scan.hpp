@@ -68,10 +68,13 @@ private:
     EntryScan(const EntryLimits& limits, const Geometry& geometry, ClusterSet used,
               ClusterSet repeated, ClusterSet beyond);
 
-    enum class Survey : std::uint8_t { empty, data, mixed };
-    Survey survey(std::span<const std::uint64_t> entries) const;
-    bool is_one_run(std::span<const std::uint64_t> entries) const;
-    void add_data(std::span<const std::uint64_t> entries, EntryEnds& ends);
+    /// What a block of entries is as a whole.
+    struct Survey {
+        enum class Kind : std::uint8_t { empty, data, mixed } kind = Kind::mixed;
+        std::uint64_t breaks = 0;  ///< entries that are not one cluster behind the one before
+    };
+    Survey survey(const std::uint64_t* block) const;
+    void add_data(std::span<const std::uint64_t> block, std::uint64_t breaks, EntryEnds& ends);
     void add_mixed(std::span<const std::uint64_t> entries, EntryEnds& ends);
     void add_bad(std::uint64_t entry);
 

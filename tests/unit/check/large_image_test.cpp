@@ -41,7 +41,7 @@ std::uint64_t in_order(std::uint64_t i, std::uint64_t) {
     return i;
 }
 std::uint64_t scattered(std::uint64_t i, std::uint64_t count) {
-    return i * 40'503 % count;  // odd, so it visits every place of a power of two
+    return i * 1'000'003 % count;  // a prime that divides no count: visits every place
 }
 
 TEST(LargeImageTest, SoundImagesPastFourGibibytesHaveNoLeaks) {
@@ -74,6 +74,30 @@ TEST(LargeImageTest, OneRepeatedClusterAmongManyIsFoundInRunsAndInScatteredTable
         EXPECT_EQ(report.leaks, 1U);
         ASSERT_FALSE(report.findings.empty());
         EXPECT_EQ(report.findings[0].guest_offset, (std::uint64_t{2} << 30) + 20'000 * 65536);
+    }
+}
+
+TEST(LargeImageTest, OneStrangeEntryAmongManyIsFound) {
+    const QedBuilder sound = full_image(test::geometry(65536, 4), 2, scattered);
+    const std::uint64_t end = sound.file.bytes();
+    for (const std::uint64_t strange :
+         {std::uint64_t{2}, std::uint64_t{65536}, 4 * std::uint64_t{65536}, end, end - 65536 + 512,
+          std::uint64_t{1} << 63, ~std::uint64_t{0} << 16, sound.l1(1)}) {
+        for (const std::uint64_t index : {0U, 1U, 127U, 128U, 20'000U, 32'767U}) {
+            QedBuilder image = sound;
+            image.set_l2(1, index, strange);
+            const CheckReport report = check(image.file);
+            EXPECT_EQ(report.corruptions, 1U) << std::hex << strange << " at " << index;
+            EXPECT_EQ(report.leaks, 1U);
+        }
+    }
+    for (const std::uint64_t marker : {0U, 1U}) {
+        QedBuilder image = sound;
+        image.set_l2(1, 20'000, marker);
+        const CheckReport report = check(image.file);
+        EXPECT_EQ(report.corruptions, 0U);
+        EXPECT_EQ(report.zero_clusters, marker);
+        EXPECT_EQ(report.allocated_clusters, 65'535U);
     }
 }
 
@@ -147,6 +171,48 @@ TEST(LargeImageTest, FileLongerThanAnyImageIsRefused) {
     const auto report = test::try_check(image.file);
     ASSERT_FALSE(report.has_value());
     EXPECT_EQ(report.error().code(), Errc::unsupported);
+}
+
+TEST(LargeImageTest, SeveralThreadsFindWhatOneFinds) {
+    QedBuilder image = full_image(test::geometry(65536, 4), 96, scattered);
+    image.set_l2(3, 100, image.l2(90, 7));  // far apart: likely seen by different threads
+    image.set_l2(3, 101, image.l2(3, 102));
+    image.set_l2(50, 0, image.l1(51));
+    image.set_l2(51, 5, 0x123);
+    image.set_l2(52, 6, image.file.bytes());
+    image.set_l2(53, 1, 1);
+    for (std::uint64_t i = 0; i < 32'768; ++i)
+        image.set_l2(60, i, 0);
+    image.file.unreadable = {image.l1(70), image.l1(70) + 1};
+    CheckOptions options;
+    const auto alone = sync_wait(check_file(image.file, options));
+    options.threads = 4;
+    const auto together = sync_wait(check_file(image.file, options));
+    ASSERT_TRUE(alone.has_value() && together.has_value());
+    EXPECT_EQ(alone->corruptions, 5U);
+    EXPECT_EQ(together->corruptions, 5U);
+    EXPECT_EQ(together->allocated_clusters, alone->allocated_clusters);
+    EXPECT_EQ(together->zero_clusters, 1U);
+    EXPECT_EQ(together->fragmented_clusters, alone->fragmented_clusters);
+    EXPECT_EQ(together->image_end_offset, alone->image_end_offset);
+    EXPECT_EQ(together->check_errors, 1U);
+    ASSERT_EQ(together->findings.size(), alone->findings.size());
+    for (std::size_t i = 0; i < alone->findings.size(); ++i)
+        EXPECT_EQ(together->findings[i].message, alone->findings[i].message);
+
+    image.file.unreadable.reset();
+    EXPECT_EQ(sync_wait(check_file(image.file, options))->leaks, check(image.file).leaks);
+}
+
+TEST(LargeImageTest, FailureOfOneThreadStopsAll) {
+    QedBuilder image = full_image(test::geometry(65536, 4), 96, in_order);
+    CheckOptions options;
+    options.threads = 4;
+    options.memory_limit = 4096;  // one page of clusters
+    const auto report = sync_wait(check_file(image.file, options));
+    ASSERT_FALSE(report.has_value());
+    EXPECT_EQ(report.error().code(), Errc::unsupported);
+    EXPECT_LT(image.file.bytes_read, 12U << 20);
 }
 
 TEST(LargeImageTest, ReclaimingOneClusterOfALargeImageMovesOneCluster) {
