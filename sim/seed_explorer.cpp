@@ -35,7 +35,6 @@ public:
     SeedOutcome tell();
 
 private:
-    void open();
     void live();
     void arm();
     void end_quietly();
@@ -55,13 +54,6 @@ private:
     bool is_resizing_ = false;
     SeedOutcome outcome_;
 };
-
-void Story::open() {
-    const auto opened = machine_.open();
-    if (!opened && machine_.has_power() && machine_.faults().injected == 0) {
-        throw Failure("the image opens", opened.error().message());
-    }
-}
 
 /// Decides what will go wrong in this life.
 void Story::arm() {
@@ -149,7 +141,7 @@ void Story::end_quietly() {
     if (!closed && !had_faults) throw Failure("the image closes", closed.error().message());
     if (closed) disk_.end_flush(begun);
     session_.verify_file("after closing");
-    open();
+    session_.open();
     if (!closed && setup_.order == WriteOrder::deferred) {
         session_.accept_after_cut(begun, begun, false);
     }
@@ -164,13 +156,13 @@ void Story::recover() {
     // The power may go again while the image is being repaired.
     for (unsigned again = 0; again < 3 && random_.chance(1, 4); ++again) {
         machine_.cut_power_at(random_.between(1, 12));
-        open();
+        session_.open();
         machine_.keep_power();
         if (machine_.has_power()) machine_.cut_power();
         machine_.restore_power(random_);
         ++outcome_.power_cuts;
     }
-    open();
+    session_.open();
     session_.verify_file("after recovery");
     session_.accept_after_cut(moment, moment, true);
 }
@@ -179,7 +171,7 @@ SeedOutcome Story::tell() {
     if (const auto made = machine_.format(); !made) {
         throw Failure("an image can be made", made.error().message());
     }
-    open();
+    session_.open();
     session_.run({.act = Act::flush});
     for (std::uint64_t lives = random_.between(1, 5); lives > 0; --lives) {
         live();

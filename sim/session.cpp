@@ -113,7 +113,8 @@ Task<Result<void>> Session::discard(std::uint64_t offset, std::uint64_t length) 
     const std::uint64_t first = (offset + unit - 1) / unit * unit;
     const std::uint64_t last = std::max(first, end / unit * unit);
     const auto whole = disk_.begin_zero(first, last - first);
-    const auto rest = disk_.begin_zero(last, end == disk_.size() && end > last ? end - last : 0);
+    const bool is_at_end = end == machine_.image()->size();
+    const auto rest = disk_.begin_zero(last, is_at_end && end > last ? end - last : 0);
     Result<void> done = co_await machine_.image()->discard(GuestOffset{offset}, length);
     disk_.end(whole, done.has_value());
     disk_.end(rest, false);
@@ -177,14 +178,22 @@ void Session::run(Operation operation) {
 }
 
 void Session::excuse(const Failure& failure) {
-    if (machine_.faults().injected == 0) throw failure;
+    if (machine_.faults().injected == 0 && machine_.has_power()) throw failure;
     ++failed_;
 }
 
 void Session::open() {
     if (const auto opened = machine_.open(); !opened) {
         excuse(Failure("the image opens", opened.error().message()));
+        return;
     }
+    // A resize that failed may have reached the header all the same.
+    const std::uint64_t now = machine_.world().tick();
+    const std::uint64_t bytes = machine_.image()->size();
+    if (!disk_.is_size_allowed(bytes, now, now)) {
+        throw Failure("the size is an allowed one", fmt::format("{:#x} bytes", bytes));
+    }
+    disk_.set_size(bytes);
 }
 
 void Session::run_quiet(Act act) {

@@ -19,6 +19,8 @@ class Session {
 public:
     Session(Machine& machine, ReferenceDisk& disk) : machine_(machine), disk_(disk) {}
 
+    /// Opens the machine's image. Without an injected fault that must succeed.
+    void open();
     /// Runs one operation to its end and judges it. Throws Failure. An error that an injected fault
     /// explains is counted; the image may be closed afterwards.
     void run(Operation operation);
@@ -49,7 +51,6 @@ private:
     Task<Result<void>> flush(bool settles);
     void run_quiet(Act act);
     void check(Act act);
-    void open();
     /// Throws `failure` unless an injected fault explains it.
     void excuse(const Failure& failure);
     bool is_expected(const Operation& operation, const Error& error) const;

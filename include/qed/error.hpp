@@ -23,7 +23,7 @@ enum class Errc : std::uint8_t {
     unsupported_feature,  ///< the image needs a feature this version does not have
     needs_check,          ///< the image must be checked and repaired first
     read_only,            ///< the image or file is not open for writing
-    write_stopped,        ///< an earlier flush failed: this image accepts no more writes
+    write_stopped,        ///< a flush failed or a table is in doubt: no more writes are accepted
     locked,               ///< another process uses the image in a conflicting way
     backing_refused,      ///< the backing file is not allowed by the policy, or its format unknown
     unsupported,          ///< the operation cannot be done here

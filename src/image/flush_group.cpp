@@ -31,8 +31,9 @@ struct FlushGroup::Join {
 Result<void> FlushGroup::check_not_failed() const {
     if (!has_failed()) return {};
     return fail(Errc::write_stopped,
-                fmt::format("{}: an earlier flush failed, so that it is unknown what is on disk: "
-                            "no more writes are accepted; close the image and check it",
+                fmt::format("{}: an earlier flush or table write failed, so that it is unknown "
+                            "what is on disk: no more writes are accepted; close the image and "
+                            "check it",
                             file_.name()));
 }
 

@@ -24,6 +24,8 @@ public:
     std::uint64_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
     /// The first flush that failed has set this: what is on disk since then is unknown.
     bool has_failed() const noexcept { return failed_.load(std::memory_order_acquire); }
+    /// What is in the file is unknown for another reason: no flush succeeds any more.
+    void stop() noexcept { failed_.store(true, std::memory_order_release); }
     /// \errors write_stopped  a flush has failed, so that none will succeed any more
     Result<void> check_not_failed() const;
 

@@ -249,7 +249,34 @@ Task<Result<void>> TableGroup::write_entries() {
     QED_CO_CHECK(co_await write_runs(entry_runs_));
     QED_CO_CHECK(co_await write_runs(l1_runs_));
     for (const SectorRun& run : l1_runs_) {
-        if (run.failed) unlink_tables(run);
+        if (!run.failed) continue;
+        unlink_tables(run);
+        co_await reload_l1(run);
+    }
+    co_return {};
+}
+
+// After a failed write the sector may hold the old or the new entries: memory follows the file. A
+// table that it names after all holds what was written to it.
+Task<Result<void>> TableGroup::reload_l1(const SectorRun& run) {
+    const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
+    const Result<void> done = co_await parts_.file.read(FileOffset{run.file_offset}, raw);
+    if (!done) {
+        parts_.flushes.stop();
+        co_return {};
+    }
+    for (std::size_t i = 0; i < raw.size() / kEntryBytes; ++i) {
+        const std::uint64_t index = run.begin / kEntryBytes + i;
+        const std::uint64_t table = load_le64(raw, i);
+        if (table == parts_.cache.l1(index)) continue;
+        const bool is_ours = std::any_of(tables_.begin(), tables_.end(), [&](const NewTable& ours) {
+            return ours.l1_index == index && ours.offset.value == table;
+        });
+        if (is_ours) {
+            parts_.cache.set_l1(index, table);
+        } else {
+            parts_.flushes.stop();
+        }
     }
     co_return {};
 }

@@ -70,6 +70,7 @@ private:
     void fail_run(SectorRun& run, const Error& error);
     Task<Result<void>> write_runs(std::span<SectorRun> runs);
     void unlink_tables(const SectorRun& l1_run);
+    Task<Result<void>> reload_l1(const SectorRun& run);
     void free_replaced(const TableUpdate& update) noexcept;
     bool show(TableUpdate& update) noexcept;
     void publish_update(TableUpdate& update) noexcept;

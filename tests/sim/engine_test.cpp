@@ -89,5 +89,25 @@ TEST(ShortDiskTest, DiscardingTheEndSparesWhatIsWrittenBehindItAfterGrowing) {
     zero_the_end_and_grow(true);
 }
 
+// The write of the L1 sector fails, but what it wrote may be in the file all the same.
+TEST(FailedTableWriteTest, WhatADiscardThatSucceedsMakesZeroIsZeroAfterTheProcessDies) {
+    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+        for (std::uint64_t nth = 1; nth <= 4; ++nth) {
+            Stage stage(setup_of(WriteOrder::strict), seed);
+            stage.machine.faults() = {.fail_at = nth, .kinds = io_bit(IoKind::write)};
+            static_cast<void>(stage.write(0, 4096, 1));
+            stage.machine.faults() = {};
+
+            const auto discarded = stage.world.run(stage.image().discard(GuestOffset{0}, 4096));
+            const auto flushed = stage.world.run(stage.image().flush());
+            stage.machine.kill();
+            ASSERT_TRUE(stage.machine.open());
+
+            const bool is_zero = stage.read(0) == 0;
+            EXPECT_TRUE(is_zero || !discarded || !flushed) << "seed " << seed << ", I/O " << nth;
+        }
+    }
+}
+
 }  // namespace
 }  // namespace qed::sim
