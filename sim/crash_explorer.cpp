@@ -33,12 +33,14 @@ bool clip(Operation& operation, std::uint64_t bytes) {
 
 /// One workload on its way.
 struct Stage {
-    Stage(const NamedSetup& named, const PreparedImage& image, std::uint64_t seed, bool is_inline)
+    Stage(const NamedSetup& named, const PreparedImage& image, std::uint64_t seed, bool is_inline,
+          bool narrates)
         : world(seed, image.world.moment()),
           disk(image.disk, world),
           machine(world, named.setup, image.content, is_inline),
           session(machine, disk) {
         machine.storage().record_crash_points();
+        if (narrates) world.narrate();
         if (const auto opened = machine.open(); !opened) {
             throw Failure("the image opens", opened.error().message());
         }
@@ -106,8 +108,7 @@ void Worker::run(Stage& stage, const std::string& word, bool is_at_once) {
     run.points.push_back(stage.machine.storage().crash_point(stage.world.tick()));
     stage.session.verify_reads();
     stage.session.verify_file("after the workload");
-    // Deferred entries are ahead of the file until they are flushed.
-    if (named_.setup.order != WriteOrder::deferred) stage.session.verify_tables();
+    stage.session.verify_tables();
 
     Recovery recovery(named_.setup, stage.disk, options_.limits, options_.second_limits);
     try {
@@ -136,7 +137,7 @@ void Worker::explore(const std::string& word, std::uint64_t at_once_seed) {
     std::unique_ptr<Stage> stage;
     try {
         stage = std::make_unique<Stage>(named_, image_, mix(options_.seed ^ at_once_seed),
-                                        at_once_seed == 0);
+                                        at_once_seed == 0, options_.narrates);
         run(*stage, word, at_once_seed != 0);
     } catch (const Failure& failure) {
         // Requests may be stuck in the middle: taking the image from under them proves nothing.

@@ -16,6 +16,7 @@ struct CrashOptions {
     CrashLimits second_limits{.exhaustive_bits = 3, .samples = 6};
     std::uint64_t seed = 1;
     unsigned at_once = 1;            ///< random orders in which each workload also runs all at once
+    bool narrates = false;           ///< prints all that happens
     double seconds = 0;              ///< stop after that time; 0: when all is done
     std::size_t most_failures = 10;  ///< stop after so many in each process
     std::uint64_t states = 0;        ///< stop after so many states in each job; 0: when all is done

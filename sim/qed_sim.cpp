@@ -124,6 +124,7 @@ private:
         sub->add_option("--setup", crash_.setup, "only this setup (see list)");
         sub->add_option("--word", crash_.word, "only this workload (see list)");
         sub->add_option("--at-once-seed", crash_.at_once_seed, "only this order, at once");
+        sub->add_flag("--narrate", crash_.narrates, "print everything that happens");
         sub->callback([this] {
             if (!crash_.word.empty()) crash_.jobs = 1;
             show(measure("crash", [this] { return explore_crashes(crash_); }));
@@ -158,6 +159,7 @@ private:
         sub->add_option("--fault", nth_.fault, "only this kind of fault");
         sub->add_option("--nth", nth_.nth, "only this I/O");
         sub->add_option("--at-once-seed", nth_.at_once_seed, "with --nth: in this order, at once");
+        sub->add_flag("--narrate", nth_.narrates, "print everything that happens");
         sub->callback([this] {
             if (nth_.nth != 0) nth_.jobs = 1;
             show(measure("nth", [this] { return explore_nth(nth_); }));

@@ -126,7 +126,7 @@ void Story::end_quietly() {
     outcome_.evictions += machine_.image()->stats().cache.evictions;
     session_.verify_reads();
     session_.verify_file("after the requests");
-    if (setup_.order != WriteOrder::deferred) session_.verify_tables();
+    session_.verify_tables();
     if (lost_a_flush || random_.chance(1, 3)) {
         machine_.cut_power();
         return;

@@ -182,11 +182,19 @@ void Session::excuse(const Failure& failure) {
     ++failed_;
 }
 
+void Session::excuse_retry(std::uint64_t injected_before) {
+    const FaultPlan& faults = machine_.faults();
+    if (faults.injected != injected_before && faults.last_kind == IoKind::read) ++failed_;
+}
+
 void Session::open() {
+    flushes_failed_before_ = machine_.faults().failed_flushes;
+    const std::uint64_t injected = machine_.faults().injected;
     if (const auto opened = machine_.open(); !opened) {
         excuse(Failure("the image opens", opened.error().message()));
         return;
     }
+    excuse_retry(injected);
     // A resize that failed may have reached the header all the same.
     const std::uint64_t now = machine_.world().tick();
     const std::uint64_t bytes = machine_.image()->size();
@@ -216,11 +224,14 @@ void Session::run_quiet(Act act) {
     }
     verify_file("after closing");
     if (act == Act::repair || act == Act::repair_leaks) check(act);
-    open();
+    // What a failed flush should have covered may vanish: only a power cut may follow it.
+    if (machine_.faults().failed_flushes == 0) open();
 }
 
 void Session::check(Act act) {
+    const std::uint64_t injected = machine_.faults().injected;
     const auto report = machine_.check(act == Act::repair ? Repair::all : Repair::leaks);
+    excuse_retry(injected);
     if (!report) {
         excuse(Failure("a check runs", report.error().message()));
         return;
@@ -250,6 +261,10 @@ void Session::verify_file(const char* when) {
 }
 
 void Session::verify_tables() {
+    if (const auto flushed = machine_.world().run(machine_.image()->flush()); !flushed) {
+        if (flushed.error().code() == Errc::write_stopped) return;
+        throw Failure("no error without a cause", flushed.error().message());
+    }
     const ParsedImage parsed = parse_qed(machine_.storage().current());
     Image& image = *machine_.image();
     const std::uint64_t unit = parsed.cluster_bytes;
@@ -279,6 +294,7 @@ void Session::verify_tables() {
 
 void Session::accept_after_cut(std::uint64_t first, std::uint64_t last, bool is_durable) {
     Image& image = *machine_.image();
+    const FaultPlan faults = std::exchange(machine_.faults(), {});  // this look is not the guest's
     if (!disk_.is_size_allowed(image.size(), first, last)) {
         throw Failure("the size is an allowed one", fmt::format("{:#x} bytes", image.size()));
     }
@@ -293,6 +309,7 @@ void Session::accept_after_cut(std::uint64_t first, std::uint64_t last, bool is_
         }
         disk_.settle(offset, buffer, is_durable);
     }
+    machine_.faults() = faults;
 }
 
 }  // namespace qed::sim

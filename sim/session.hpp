@@ -32,8 +32,13 @@ public:
 
     /// Reads every sector that was ever written and throws unless all may be read.
     void verify_reads();
-    /// Throws unless the image reports what the tables in its file say.
+    /// Throws unless the image reports what the tables in its file say, or accepts no more writes
+    /// because it cannot know. Flushes what is deferred.
     void verify_tables();
+    /// Whether a flush has failed since the image was opened.
+    bool has_lost_flush() const {
+        return machine_.faults().failed_flushes != flushes_failed_before_;
+    }
     /// The same for the file alone: no cluster named twice, all inside.
     void verify_file(const char* when);
     /// Reads every sector and throws unless each may have survived a power cut in [first, last];
@@ -53,6 +58,8 @@ private:
     void check(Act act);
     /// Throws `failure` unless an injected fault explains it.
     void excuse(const Failure& failure);
+    /// A check tries a read that has failed once more: when that helps, nobody need know.
+    void excuse_retry(std::uint64_t injected_before);
     bool is_expected(const Operation& operation, const Error& error) const;
 
     Machine& machine_;
@@ -60,7 +67,8 @@ private:
     std::optional<Failure> failure_;
     std::uint64_t requests_ = 0;
     std::uint64_t failed_ = 0;
-    std::uint64_t resizes_ = 0;  // ended so far
+    std::uint64_t flushes_failed_before_ = 0;  // it was opened
+    std::uint64_t resizes_ = 0;                // ended so far
     unsigned resizes_in_flight_ = 0;
 };
 
