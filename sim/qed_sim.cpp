@@ -138,6 +138,8 @@ private:
         sub->add_option("--requests", seeds_.requests, "stop after so many guest requests");
         sub->add_option("--jobs", seeds_.jobs, "processes")->check(CLI::Range(1, 256));
         sub->add_option("--time", seeds_.seconds, "stop after so many seconds");
+        sub->add_option("--repeat-every", seeds_.repeat_every,
+                        "run each so manieth seed twice and compare the traces; 0: none");
         sub->add_flag("--narrate", seeds_.narrates, "print everything that happens");
         sub->callback([this] {
             if (seeds_.seeds == 0 && seeds_.requests == 0 && seeds_.seconds <= 0) {

@@ -20,6 +20,7 @@ void settle_overlap(Change& earlier, const Change& later) {
     const std::uint64_t end =
         std::min(earlier.offset + earlier.length, later.offset + later.length);
     for (std::uint64_t at = begin; at < end; at += kSectorBytes) {
+        if (later.is_settled((at - later.offset) / kSectorBytes)) continue;
         earlier.settle((at - earlier.offset) / kSectorBytes);
     }
 }

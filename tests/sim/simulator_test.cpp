@@ -117,6 +117,24 @@ TEST(StorageTest, AnOlderWriteThatWasOvertakenCannotComeBack) {
     EXPECT_EQ(values, std::set<int>{2});
 }
 
+TEST(StorageTest, AFailedWriteHidesNothingWhereItDidNotArrive) {
+    World world(1);
+    Storage storage(file_of(1024, 0));
+    const auto slow = storage.begin_write(world.tick(), 0, filled(1024, 1));
+    storage.take_effect(slow);
+    const auto torn = storage.begin_write(world.tick(), 0, filled(1024, 2));
+    bool keeps = false;
+    storage.take_partial_effect(torn, [&keeps] { return keeps = !keeps; });  // the first sector
+    storage.complete(torn, world.tick());
+    flush(storage, world);
+    storage.complete(slow, world.tick());
+
+    flush(storage, world);
+
+    EXPECT_EQ(byte_at(storage.durable(), 0), 2);
+    EXPECT_EQ(byte_at(storage.durable(), 512), 1);
+}
+
 TEST(CrashStatesTest, EveryCombinationOfTornSectorsIsFound) {
     World world(1);
     Storage storage(file_of(4096, 0));
