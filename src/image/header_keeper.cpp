@@ -10,12 +10,14 @@ namespace qed {
 
 void HeaderKeeper::start_with(const Header& header) {
     adopt(header);
+    dirty_.store(header.needs_check(), std::memory_order_release);
 }
 
 void HeaderKeeper::adopt(const Header& header) noexcept {
     header_ = header;
     has_backing_.store(header.has_backing(), std::memory_order_relaxed);
-    dirty_.store(header.needs_check(), std::memory_order_release);
+    // That the bit is set is relied on only once set_dirty() has flushed it.
+    if (!header.needs_check()) dirty_.store(false, std::memory_order_release);
 }
 
 Task<Result<void>> HeaderKeeper::replace(Header changed) {
@@ -40,9 +42,9 @@ Task<Result<void>> HeaderKeeper::set_dirty() {
     if (done) done = co_await flushes_.flush();
     if (!done) {
         // On disk it may or may not be set: it is set again before the next entry relies on it.
-        dirty_.store(false, std::memory_order_release);
         co_return std::unexpected(std::move(done.error()).with_context("marking the image dirty"));
     }
+    dirty_.store(true, std::memory_order_release);
     co_return {};
 }
 

@@ -24,6 +24,7 @@ public:
     /// For whoever holds the committer's table lock, or has the image alone.
     const Header& header() const noexcept { return header_; }
     bool has_backing() const noexcept { return has_backing_.load(std::memory_order_relaxed); }
+    /// NEED_CHECK is set, durably: entries may get ahead of what they name.
     bool is_dirty() const noexcept { return dirty_.load(std::memory_order_acquire); }
 
     /// Sets NEED_CHECK and flushes, once: after it, table entries may be written ahead of data.

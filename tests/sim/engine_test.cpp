@@ -2,7 +2,9 @@
 // Bugs that the explorers have found in the engine, each as the shortest story that shows it.
 #include <gmock/gmock.h>
 
+#include "sim/crash_states.hpp"
 #include "sim/machine.hpp"
+#include "sim/qed_parser.hpp"
 #include "sim/reference_disk.hpp"
 #include "sim/session.hpp"
 
@@ -106,6 +108,31 @@ TEST(FailedTableWriteTest, WhatADiscardThatSucceedsMakesZeroIsZeroAfterTheProces
             const bool is_zero = stage.read(0) == 0;
             EXPECT_TRUE(is_zero || !discarded || !flushed) << "seed " << seed << ", I/O " << nth;
         }
+    }
+}
+
+// The flush that makes NEED_CHECK durable fails; a resize under way writes the header once more.
+TEST(FailedFlushTest, NoEntryGetsAheadOfAMarkThatIsNotDurable) {
+    const std::vector<std::byte> data(4096, std::byte{1});
+    for (std::uint64_t seed = 1; seed <= 600; ++seed) {
+        Stage stage(setup_of(WriteOrder::ordered), seed);
+        ASSERT_TRUE(stage.world.run(stage.image().flush()));
+        stage.machine.faults() = {.fail_at = 1 + seed % 3, .kinds = io_bit(IoKind::flush)};
+        for (const std::uint64_t cluster : {0U, 2U, 3U, 5U, 6U}) {
+            stage.world.spawn(stage.image().write(GuestOffset{cluster * 4096}, data),
+                              [] { return "a write"; });
+        }
+        stage.world.spawn(stage.image().resize(16 * 4096), [] { return "growing"; });
+        ASSERT_TRUE(stage.world.run());
+
+        const CrashPoint point = stage.machine.storage().crash_point(stage.world.tick());
+        CrashStates(point, seed).visit({.samples = 20}, [&](const CrashState& state) {
+            const ParsedImage parsed = parse_qed(state.content);
+            if (HasFailure()) return;
+            EXPECT_TRUE(parsed.needs_check || parsed.faults.empty())
+                << "seed " << seed << ": " << parsed.faults.front();
+        });
+        if (HasFailure()) return;
     }
 }
 
