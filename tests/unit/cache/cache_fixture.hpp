@@ -14,7 +14,7 @@
 
 namespace qed::test {
 
-/// Entries that are not a marker, a multiple of 4 KiB or are zero bytes of garbage become bad.
+/// Entries that are neither a marker nor a multiple of 4 KiB are bad.
 class PlainJudge final : public EntryJudge {
 public:
     void decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,

@@ -2,31 +2,400 @@
 // What the table cache promises, one test for each sentence; reads end when the test says so.
 #include "cache/table_cache.hpp"
 
+#include <array>
+#include <optional>
+#include <type_traits>
+#include <vector>
+
 #include <gtest/gtest.h>
 
-#include "cache_fixture.hpp"
+#include "unit/cache/cache_fixture.hpp"
 
 namespace qed::test {
 namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+constexpr std::uint64_t kCluster = 65536;
 
-TEST(TableCacheTest, AMissReadsTheSliceAndTheNextLookupHits) {
-    SharedBudget budget(kMiB);
-    TableImage image(budget);
-    image.put(7, 5 * 65536);
-    EXPECT_EQ(image.find(7).kind, Lookup::Kind::miss);
+class TableCacheTest : public testing::Test {
+protected:
+    static constexpr std::uint64_t kPerSlice = 512;
 
-    auto load = image.start_load(7);
+    /// First cluster of a slice.
+    static std::uint64_t at(std::uint64_t slice) { return slice * kPerSlice; }
+    /// Writes entries to the file and publishes them, as the writer of an image does.
+    void write(const SliceRef& pin, std::uint64_t slice, std::uint32_t first,
+               std::span<const Entry> entries) {
+        for (std::size_t i = 0; i < entries.size(); ++i)
+            image_.put(at(slice) + first + i, entries[i]);
+        EXPECT_TRUE(image_.cache->publish(pin, first, entries));
+    }
+    CacheStats stats() const { return budget_.stats(); }
+
+    SharedBudget budget_{kMiB};
+    TableImage image_{budget_, 4, {.readahead_slices = 1}};
+};
+
+class ReadAheadTest : public TableCacheTest {
+protected:
+    ReadAheadTest() { image_ahead_.put_scattered(1); }
+    /// Starts a read of slices `first` and `first + 1`: the second sequential miss doubles it.
+    Running<Result<Lookup>> start_reading_two(std::uint64_t first) {
+        EXPECT_TRUE(image_ahead_.load(at(first - 1)).has_value());
+        auto load = image_ahead_.start_load(at(first));
+        EXPECT_EQ(image_ahead_.file.held_read(0).length, 8192U);
+        return load;
+    }
+    TableImage image_ahead_{budget_, 4, {.readahead_slices = 8}};
+};
+
+// --- Lookup, miss, new tables -------------------------------------------------------------------
+
+TEST_F(TableCacheTest, AMissReadsTheSliceAndTheNextLookupHits) {
+    image_.put(7, 5 * kCluster);
+    EXPECT_EQ(image_.find(7).kind, Lookup::Kind::miss);
+
+    auto load = image_.start_load(7);
     EXPECT_FALSE(load.done());
-    EXPECT_EQ(image.find(7).kind, Lookup::Kind::miss) << "nobody sees a slice that is being read";
-    image.end_read();
+    EXPECT_EQ(image_.find(7).kind, Lookup::Kind::miss) << "nobody sees a slice that is being read";
+    image_.end_read();
 
     ASSERT_TRUE(load.done());
     EXPECT_EQ(load.result()->kind, Lookup::Kind::data);
-    EXPECT_EQ(load.result()->file_offset, 5U * 65536);
-    EXPECT_EQ(image.find(7).file_offset, 5U * 65536);
-    EXPECT_EQ(image.file.reads(), 1U) << "the hit read nothing";
+    EXPECT_EQ(load.result()->file_offset, 5U * kCluster);
+    EXPECT_EQ(image_.find(7).file_offset, 5U * kCluster);
+    EXPECT_EQ(image_.file.reads(), 1U) << "the hit read nothing";
+}
+
+TEST_F(TableCacheTest, AMissReadsOneSliceNotTheWholeTable) {
+    auto load = image_.start_load(at(3) + 17);
+    EXPECT_EQ(image_.file.held_read(0).offset, image_.table(0) + 3 * 4096);
+    EXPECT_EQ(image_.file.held_read(0).length, 4096U);
+    image_.end_read();
+}
+
+TEST_F(TableCacheTest, LookupsSayWhatTheEntriesSayAndForHowLong) {
+    image_.put(0, 100 * kCluster);
+    image_.put(1, 101 * kCluster);
+    image_.put(2, 200 * kCluster);
+    image_.put(3, kZeroEntry);
+    image_.put(4, kZeroEntry);
+    image_.put(7, 12345);
+    ASSERT_TRUE(image_.load(0).has_value());
+
+    const Lookup data = image_.cache->find({1000}, 10 * kCluster);
+    EXPECT_EQ(data.kind, Lookup::Kind::data);
+    EXPECT_EQ(data.file_offset, 100 * kCluster + 1000);
+    EXPECT_EQ(data.length, 2 * kCluster - 1000);
+    EXPECT_EQ(image_.cache->find({1000}, 10).length, 10U);
+    EXPECT_EQ(image_.find(3, 10).kind, Lookup::Kind::zero);
+    EXPECT_EQ(image_.find(3, 10).length, 2 * kCluster);
+    EXPECT_EQ(image_.find(5, 2).kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(image_.find(5, 9).length, 2 * kCluster);
+    EXPECT_EQ(image_.find(7).kind, Lookup::Kind::bad_l2);
+    EXPECT_EQ(image_.find(8, 10'000).length, (kPerSlice - 8) * kCluster) << "ends with the slice";
+}
+
+TEST_F(TableCacheTest, WithoutATableLookupsNeedNoReadAndSpanTables) {
+    const std::uint64_t per_table = image_.shape.table_entries();
+    image_.cache->set_l1(1, 0);
+    image_.cache->set_l1(2, 0);
+    image_.cache->set_l1(3, kBadEntry);
+    const Lookup found = image_.find(per_table + 5, 10 * per_table);
+    EXPECT_EQ(found.kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(found.length, (2 * per_table - 5) * kCluster);
+    EXPECT_EQ(image_.find(3 * per_table).kind, Lookup::Kind::bad_l1);
+    EXPECT_EQ(image_.load(3 * per_table)->kind, Lookup::Kind::bad_l1);
+    EXPECT_EQ(image_.file.reads(), 0U);
+}
+
+TEST_F(TableCacheTest, ANewTableIsInTheCacheWithoutBeingRead) {
+    image_.cache->set_l1(1, 0);
+    const std::uint64_t cluster = image_.shape.table_entries() + 3;
+    image_.cache->install_table(64, image_.table(1));
+    EXPECT_EQ(image_.cache->l1(1), image_.table(1));
+    EXPECT_EQ(image_.find(cluster).kind, Lookup::Kind::unallocated);
+    const SliceRef pin = image_.cache->try_pin(64);
+    ASSERT_TRUE(pin);
+    write(pin, 64, 3, std::array<Entry, 1>{9 * kCluster});
+    EXPECT_EQ(image_.find(cluster).file_offset, 9 * kCluster);
+    EXPECT_EQ(image_.file.reads(), 0U);
+}
+
+TEST_F(TableCacheTest, AfterAFailedWriteTheNextLookupReadsTheFile) {
+    ASSERT_TRUE(image_.load(0).has_value());
+    const SliceRef pin = image_.pin(0);
+    image_.put(0, 77 * kCluster);  // what the failed write left behind
+    image_.cache->drop(0);
+    EXPECT_EQ(image_.find(0).kind, Lookup::Kind::miss);
+    EXPECT_EQ(image_.load(0)->file_offset, 77 * kCluster);
+    EXPECT_TRUE(pin.is_detached());
+}
+
+// --- References ---------------------------------------------------------------------------------
+
+static_assert(!std::is_copy_constructible_v<SliceRef> && !std::is_copy_assignable_v<SliceRef>);
+
+TEST_F(TableCacheTest, APinStaysValidWhenItsSliceIsDroppedAndIsFreedWithTheLastHolder) {
+    image_.put_scattered(0);
+    SliceRef one = image_.pin(0);
+    SliceRef two = image_.pin(0);
+    image_.cache->drop(0);
+    EXPECT_EQ(stats().slices, 0U);
+    EXPECT_EQ(stats().pinned, 1U);
+    image_.put_scattered(0, 1);
+    ASSERT_TRUE(image_.load(0).has_value());  // the memory is not used for something else
+
+    one.reset();
+    for (std::uint32_t i = 0; i < kPerSlice; ++i)
+        ASSERT_EQ(two.entry(i), image_.scattered(0, i));
+    SliceRef moved = std::move(two);
+    EXPECT_FALSE(two);  // NOLINT(bugprone-use-after-move): that is the point
+    EXPECT_EQ(moved.entry(5), image_.scattered(0, 5));
+    moved.reset();
+    moved.reset();
+    EXPECT_EQ(stats().pinned, 0U);
+    EXPECT_EQ(image_.find(0).file_offset, image_.scattered(0, 0, 1)) << "the newer copy stays";
+}
+
+TEST_F(TableCacheTest, TryPinTakesOnlyWhatIsInMemory) {
+    EXPECT_FALSE(image_.cache->try_pin(0));
+    auto load = image_.start_load(0);
+    EXPECT_FALSE(image_.cache->try_pin(0)) << "nobody sees a slice that is being read";
+    image_.end_read();
+    EXPECT_TRUE(image_.cache->try_pin(0));
+}
+
+TEST_F(TableCacheTest, PinningASliceWithoutATableGivesAnEmptyPin) {
+    image_.cache->set_l1(0, 0);
+    EXPECT_FALSE(image_.pin(0));
+    EXPECT_EQ(image_.file.reads(), 0U);
+}
+
+// --- Two misses at once -------------------------------------------------------------------------
+
+TEST_F(TableCacheTest, MissesOfOneSliceShareOneRead) {
+    image_.put(3, 8 * kCluster);
+    auto one = image_.start_load(3);
+    auto two = image_.start_load(4);
+    auto three = image_.start_pin(0);
+    EXPECT_EQ(image_.file.held(), 1U);
+    EXPECT_EQ(stats().loads_in_flight, 1U);
+    image_.end_read();
+    ASSERT_TRUE(one.done() && two.done() && three.done());
+    EXPECT_EQ(one.result()->file_offset, 8 * kCluster);
+    EXPECT_EQ(two.result()->kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(three.result()->entry(3), 8 * kCluster);
+    EXPECT_EQ(image_.file.reads(), 1U);
+    EXPECT_EQ(stats().misses, 1U);
+    EXPECT_EQ(stats().coalesced, 2U);
+    EXPECT_EQ(stats().loads_in_flight, 0U);
+}
+
+TEST_F(TableCacheTest, HitsAndMissesOfOtherSlicesDoNotWaitForARead) {
+    image_.put(at(1), 8 * kCluster);
+    image_.put(at(2), 9 * kCluster);
+    ASSERT_TRUE(image_.load(at(1)).has_value());
+    auto slow = image_.start_load(0);
+    EXPECT_EQ(image_.find(at(1)).file_offset, 8 * kCluster);
+    auto other = image_.start_load(at(2));
+    ASSERT_EQ(image_.file.held(), 2U);
+    image_.file.end_read_at(1);
+    image_.executor.run();
+    EXPECT_TRUE(other.done());
+    EXPECT_FALSE(slow.done());
+    image_.end_read();
+    EXPECT_TRUE(slow.done());
+}
+
+TEST_F(TableCacheTest, AFailedReadIsReportedToAllWhoWaitAndTheNextLookupTriesAgain) {
+    auto one = image_.start_load(3);
+    auto two = image_.start_load(4);
+    auto three = image_.start_pin(0);
+    image_.end_read(EIO);
+    ASSERT_TRUE(one.done() && two.done() && three.done());
+    for (const Error* error :
+         {&one.result().error(), &two.result().error(), &three.result().error()}) {
+        EXPECT_EQ(error->code(), Errc::io_error);
+        EXPECT_NE(error->message().find("reading the L2 table at 0x100000"), std::string::npos)
+            << error->message();
+    }
+    EXPECT_EQ(stats().slices, 0U);
+    EXPECT_EQ(stats().loads_in_flight, 0U);
+    EXPECT_EQ(image_.load(3)->kind, Lookup::Kind::unallocated);
+}
+
+TEST_F(ReadAheadTest, OfTwoCopiesThatMeetTheOneInTheCacheWins) {
+    auto slow = start_reading_two(1);
+    image_ahead_.put(at(2), 50 * kCluster);  // since the slow read began
+    ASSERT_EQ(image_ahead_.load(at(2))->file_offset, 50 * kCluster);
+    const SliceRef pin = image_ahead_.pin(2);
+    image_ahead_.end_read();
+    ASSERT_TRUE(slow.done());
+    EXPECT_EQ(image_ahead_.find(at(2)).file_offset, 50 * kCluster);
+    EXPECT_EQ(pin.entry(0), 50 * kCluster);
+    EXPECT_EQ(stats().duplicates_dropped, 1U);
+}
+
+TEST_F(ReadAheadTest, SequentialMissesReadTwiceAsMuchEachTimeAndNeverBeyondTheTable) {
+    std::vector<std::uint64_t> lengths;
+    image_ahead_.file.holds = false;
+    for (std::uint64_t slice = 0; slice < 64; ++slice) {
+        if (image_ahead_.find(at(slice)).kind != Lookup::Kind::miss) continue;
+        image_ahead_.file.holds = true;
+        auto load = image_ahead_.start_load(at(slice));
+        lengths.push_back(image_ahead_.file.held_read(0).length / 4096);
+        image_ahead_.end_read();
+    }
+    EXPECT_EQ(lengths, (std::vector<std::uint64_t>{1, 2, 4, 8, 8, 8, 8, 8, 8, 8, 1}));
+}
+
+TEST_F(ReadAheadTest, RandomMissesReadOneSlice) {
+    for (const std::uint64_t slice : {40U, 3U, 30U, 9U, 74U, 50U}) {
+        auto load = image_ahead_.start_load(at(slice));
+        EXPECT_EQ(image_ahead_.file.held_read(0).length, 4096U);
+        image_ahead_.end_read();
+    }
+}
+
+TEST_F(ReadAheadTest, SeveralReadersInOrderAreKeptApart) {
+    std::vector<std::uint64_t> lengths;
+    for (std::uint64_t i = 0; i < 3; ++i) {
+        for (const std::uint64_t reader : {0U, 64U, 128U}) {
+            const std::uint64_t slice = reader + (i == 2 ? 3 : i);
+            auto load = image_ahead_.start_load(at(slice));
+            lengths.push_back(image_ahead_.file.held_read(0).length / 4096);
+            image_ahead_.end_read();
+        }
+    }
+    EXPECT_EQ(lengths, (std::vector<std::uint64_t>{1, 1, 1, 2, 2, 2, 4, 4, 4}));
+}
+
+// --- Updates ------------------------------------------------------------------------------------
+
+TEST_F(TableCacheTest, AnUpdateIsSeenFromPublishOn) {
+    image_.put(3, 8 * kCluster);
+    const SliceRef pin = image_.pin(0);
+    EXPECT_EQ(image_.find(3).file_offset, 8 * kCluster);
+    write(pin, 0, 3, std::array<Entry, 2>{9 * kCluster, 10 * kCluster});
+    EXPECT_EQ(image_.find(3, 2).file_offset, 9 * kCluster);
+    EXPECT_EQ(image_.find(3, 2).length, 2 * kCluster);
+    EXPECT_EQ(pin.entry(4), 10 * kCluster);
+}
+
+TEST_F(TableCacheTest, ALoadThatADropOvertookIsReadAgainForAllWhoWait) {
+    image_.put(0, 8 * kCluster);
+    auto one = image_.start_load(0);
+    auto two = image_.start_load(0);
+    image_.put(0, 9 * kCluster);
+    image_.cache->drop(0);
+    image_.end_read();
+    EXPECT_FALSE(one.done() || two.done());
+    EXPECT_EQ(image_.file.held(), 1U) << "one of them reads again, for both";
+    image_.end_read();
+    ASSERT_TRUE(one.done() && two.done());
+    EXPECT_EQ(one.result()->file_offset, 9 * kCluster);
+    EXPECT_EQ(two.result()->file_offset, 9 * kCluster);
+    EXPECT_EQ(image_.find(0).file_offset, 9 * kCluster);
+    EXPECT_EQ(stats().stale_dropped, 1U);
+}
+
+TEST_F(TableCacheTest, ALoadOfATableThatWasReplacedIsNotCommitted) {
+    image_.put(0, 8 * kCluster);
+    image_.put(image_.shape.table_entries(), 9 * kCluster);  // first entry of the table at table(1)
+    auto load = image_.start_load(0);
+    image_.cache->set_l1(0, image_.table(1));
+    image_.end_read();
+    image_.end_read();
+    ASSERT_TRUE(load.done());
+    EXPECT_EQ(load.result()->file_offset, 9 * kCluster);
+}
+
+TEST_F(TableCacheTest, ATableThatIsUnlinkedLeavesTheCacheAtOnce) {
+    image_.put(0, 8 * kCluster);
+    ASSERT_TRUE(image_.load(0).has_value());
+    auto load = image_.start_load(at(5));
+    image_.cache->set_l1(0, 0);
+    EXPECT_EQ(image_.find(0).kind, Lookup::Kind::unallocated);
+    image_.end_read();
+    ASSERT_TRUE(load.done());
+    EXPECT_EQ(load.result()->kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(stats().slices, 0U);
+}
+
+TEST_F(ReadAheadTest, AReadAheadThatAnUpdateOvertookIsNotCommitted) {
+    auto slow = start_reading_two(1);
+    {
+        const SliceRef pin = image_ahead_.pin(2);
+        image_ahead_.put(at(2), 60 * kCluster);
+        EXPECT_TRUE(image_ahead_.cache->publish(pin, 0, std::array<Entry, 1>{60 * kCluster}));
+    }
+    budget_.trim();  // what the update wrote is in the file only
+    ASSERT_EQ(image_ahead_.find(at(2)).kind, Lookup::Kind::miss);
+    image_ahead_.end_read();
+    ASSERT_TRUE(slow.done());
+    EXPECT_EQ(image_ahead_.load(at(2))->file_offset, 60 * kCluster);
+    EXPECT_GE(stats().stale_dropped, 1U);
+}
+
+TEST_F(ReadAheadTest, AReadAheadOfADroppedSliceIsNotCommitted) {
+    auto slow = start_reading_two(1);
+    image_ahead_.put(at(2), 60 * kCluster);
+    image_ahead_.cache->drop(2);
+    image_ahead_.end_read();
+    ASSERT_TRUE(slow.done());
+    EXPECT_EQ(image_ahead_.load(at(2))->file_offset, 60 * kCluster);
+}
+
+TEST_F(ReadAheadTest, AReadAheadIntoALeafThatWentAndCameBackIsNotCommitted) {
+    auto slow = start_reading_two(1);
+    image_ahead_.cache->drop(1);  // the leaf has only the load that is under way
+    budget_.trim();
+    image_ahead_.put(at(1), 70 * kCluster);
+    image_ahead_.put(at(2), 60 * kCluster);
+    ASSERT_TRUE(image_ahead_.load(at(40)).has_value());
+    image_ahead_.end_read();
+    image_ahead_.end_read();
+    ASSERT_TRUE(slow.done());
+    EXPECT_EQ(slow.result()->file_offset, 70 * kCluster);
+    EXPECT_EQ(image_ahead_.load(at(2))->file_offset, 60 * kCluster);
+}
+
+// --- Events -------------------------------------------------------------------------------------
+
+TEST_F(TableCacheTest, EventsAreCountedForTheImageAndForTheBudget) {
+    TableImage other(budget_, 1, {.readahead_slices = 1});
+    image_.put_scattered(0);
+    ASSERT_TRUE(image_.load(0).has_value());
+    EXPECT_EQ(image_.find(0).kind, Lookup::Kind::data);
+    EXPECT_EQ(image_.find(0, 2).kind, Lookup::Kind::data);
+    ASSERT_TRUE(other.load(0).has_value());
+
+    const CacheStats mine = image_.cache->stats();
+    EXPECT_EQ(mine.hits, 2U);
+    EXPECT_EQ(mine.misses, 1U);
+    EXPECT_EQ(mine.commits, 1U);
+    EXPECT_EQ(mine.read_bytes, 4096U);
+    EXPECT_EQ(mine.slices, 1U);
+    EXPECT_EQ(stats().misses, 2U);
+    EXPECT_EQ(stats().slices, 2U);
+    EXPECT_GT(stats().bytes, 2048U);
+    EXPECT_EQ(stats().limit_bytes, kMiB);
+    budget_.trim();
+    EXPECT_EQ(image_.cache->stats().evictions, 1U);
+    EXPECT_EQ(stats().evictions, 2U);
+    EXPECT_EQ(stats().slices, 0U);
+}
+
+TEST(CacheStatsTest, ABudgetKeepsTheCountsOfCachesThatAreGone) {
+    SharedBudget budget(kMiB);
+    {
+        TableImage image(budget);
+        ASSERT_TRUE(image.load(0).has_value());
+    }
+    EXPECT_EQ(budget.stats().misses, 1U);
+    EXPECT_EQ(budget.stats().slices, 0U);
+    EXPECT_EQ(budget.stats().bytes, 0U);
 }
 
 }  // namespace
