@@ -18,8 +18,8 @@ using test::NaiveReport;
 using test::QedBuilder;
 using test::try_check;
 
-constexpr std::uint64_t kImagesToFail = 12;
-constexpr std::uint64_t kImagesToCut = 40;
+constexpr std::uint64_t kImagesToFail = 8;
+constexpr std::uint64_t kImagesToCut = 24;
 
 std::vector<std::uint64_t> numbers(std::mt19937_64& random, std::size_t most) {
     std::vector<std::uint64_t> out(random() % (most + 1));
