@@ -92,7 +92,7 @@ Task<Result<void>> DeferredTables::write_slice(std::uint64_t slice, const Waitin
                                                std::span<std::byte> buffer) {
     const std::uint64_t at = parts_.cache.l1(parts_.cache.l1_index_of(slice)) +
                              parts_.cache.slice_in_table(slice) * parts_.cache.slice_bytes();
-    const std::uint32_t sectors = parts_.cache.slice_bytes() / kSectorBytes;
+    const auto sectors = static_cast<std::uint32_t>(parts_.cache.slice_bytes() / kSectorBytes);
     for (std::uint32_t begin = 0; begin < sectors;) {
         std::uint32_t end = begin;
         while (end < sectors && waiting.sectors.test(end))

@@ -127,7 +127,8 @@ Task<Result<void>> write_header_block(BlockFile& file, const Plan& plan) {
     std::memset(block->data(), 0, block->size());
     const auto encoded = encode_header(plan.header);
     std::copy(encoded.begin(), encoded.end(), block->data());
-    std::memcpy(block->data() + kHeaderBytes, plan.backing_name.data(), plan.backing_name.size());
+    const auto name = std::as_bytes(std::span(plan.backing_name));
+    std::ranges::copy(name, block->data() + kHeaderBytes);
     co_return co_await file.write(FileOffset{0}, block->span());
 }
 

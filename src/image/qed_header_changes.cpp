@@ -140,7 +140,7 @@ Task<Result<void>> QedLayer::write_name(std::string_view name, Header& header) {
     Result<AlignedBuffer> block = AlignedBuffer::create(kNameBlockBytes, kNameBlockBytes);
     if (!block) co_return pass(block);
     QED_CO_CHECK(co_await file_->read(FileOffset{0}, block->span()));
-    std::memcpy(block->data() + at, name.data(), name.size());
+    std::ranges::copy(std::as_bytes(std::span(name)), block->data() + at);
     QED_CO_CHECK(co_await file_->write(FileOffset{0}, block->span()));
     QED_CO_CHECK(co_await flushes_.flush());
     header.backing_name_offset = static_cast<std::uint32_t>(at);
