@@ -42,7 +42,9 @@ struct Server {
     std::optional<Control> control;
     std::string description;
 };
-Server server;
+/// Never destroyed: nbdkit also ends by exit(), in the process that went to the background and in
+/// the one that did not, when what an Image needs may be gone already.
+Server& server = *new Server;
 
 /// What .open hands out: the two kinds of connections there are.
 struct Connection {

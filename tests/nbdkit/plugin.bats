@@ -18,7 +18,7 @@ serve() { # nbdkit argument...
 }
 
 @test "a relative path survives nbdkit going to the background" {
-    timeout 60 nbdkit -U "$PWD/sock" -P "$PWD/pid" "$QED_NBDKIT_PLUGIN" disk.qed
+    timeout 60 nbdkit -U "$PWD/sock" -P "$PWD/pid" "$QED_NBDKIT_PLUGIN" disk.qed 3>&-
     run nbdinfo --size "nbd+unix:///?socket=$PWD/sock"
     pid="$(cat pid)"
     kill "$pid"
