@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds libqed and runs every test. (clang-tidy: scripts/lint.sh.)
 #
-#   scripts/test.sh                 everything: style, clang-19, ASan+UBSan, TSan, then all tests
+#   scripts/test.sh                 style, a clang-19 build, threads under TSan, then every test
 #   scripts/test.sh --quick         style and the fast tests of the dev preset
+#   scripts/test.sh --sanitizers    fast and stress tests under ASan+UBSan, then under TSan
 #   scripts/test.sh --preset NAME   all tests under one preset (dev release asan tsan clang)
 #
 # The output ends with ctest's own closing line.
@@ -11,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
 usage() {
-    sed -n '4,8s/^# \{0,1\}//p' "$0"
+    sed -n '4,9s/^# \{0,1\}//p' "$0"
 }
 
 mode=full
@@ -19,6 +20,7 @@ preset=dev
 while (($# > 0)); do
     case "$1" in
         --quick) mode=quick ;;
+        --sanitizers) mode=sanitizers ;;
         --preset)
             mode=one
             preset="${2:?--preset needs a name}"
@@ -89,13 +91,18 @@ case "$mode" in
         build dev
         stage "clang: library and programs, with thread-safety analysis"
         build clang qed_cli nbdkit_qed_plugin
-        for sanitizer in asan tsan; do
-            stage "$sanitizer: unit and stress tests"
-            build "$sanitizer" tests_fast tests_stress
-            run_ctest "$sanitizer" -L '^(fast|stress)$'
-        done
+        stage "tsan: threads"
+        build tsan tests_stress
+        run_ctest tsan -L '^stress$'
         stage "dev: all tests"
         run_ctest dev
+        ;;
+    sanitizers)
+        for preset in asan tsan; do
+            stage "$preset: unit and stress tests"
+            build "$preset" tests_fast tests_stress
+            run_ctest "$preset" -L '^(fast|stress)$'
+        done
         ;;
 esac
 
