@@ -25,10 +25,10 @@ STRIDE = 409612288
 SIDES = ("libqed", "QEMU")
 
 
-def run(command, folder, check=True):
+def run(command, folder, check=True, sound=(0,)):
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True,
                           timeout=LIMIT, check=False)
-    if check and done.returncode != 0:
+    if check and done.returncode not in sound:
         sys.exit(f"bench-quick: status {done.returncode}: {command}\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
 
@@ -120,7 +120,8 @@ class Bench:
                 run(before, self.folder)
             self.sync()
             start = time.perf_counter()
-            run(f"{self.programs[side]} {flags}", self.folder)
+            # QEMU's check finds leaks that are none (3) in large images.
+            run(f"{self.programs[side]} {flags}", self.folder, sound=(0, 3))
             return amount / (time.perf_counter() - start)
 
         return Case(name, unit, flags, measure)
