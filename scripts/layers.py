@@ -40,7 +40,10 @@ PUBLIC = {
     "check.hpp": "check",
     "image.hpp": "image",
     "compact.hpp": "ops",
+    "compare.hpp": "ops",
     "convert.hpp": "ops",
+    "measure.hpp": "ops",
+    "rebase.hpp": "ops",
 }
 
 # Rooms outside src/: which of src/ they may include. Tests and benchmarks may include all of it.
@@ -52,6 +55,7 @@ ONLY_IN = {
     r"CLI/.*": ["cli", "bench", "sim"],
     r"nlohmann/.*": ["cli", "bench", "sim"],
     r"nbdkit-.*\.h": ["nbdkit"],
+    r"libnbd\.h": ["cli"],
     r"sys/sdt\.h": ["src/base"],
 }
 

@@ -26,10 +26,16 @@ struct ConvertOptions {
     /// Layers of the source's chain, from the top, whose content is copied; what they do not
     /// allocate is left to the target's backing file, which must read the same. 0: all layers.
     unsigned copied_layers = 0;
+    /// The part of the sources that is copied, to the front of the target.
+    std::uint64_t begin = 0;
+    std::uint64_t length = ~std::uint64_t{0};
     /// Zeroes in place of what the sources cannot read, instead of an error.
     bool salvage = false;
     /// Share blocks between the files where the file system can, instead of copying them.
     bool share_blocks = true;
+    /// Let the system begin to write data to the disk while the copy runs: the flush that follows
+    /// then has less left to do.
+    bool write_early = false;
     /// Called after each piece by one thread at a time; returns false to stop.
     bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
     void* progress_context = nullptr;
@@ -54,6 +60,8 @@ struct ConvertReport {
 /// least as large; what lies behind stays as it is. Nothing is flushed.
 ///
 /// Thread-safety: nobody else may use the target meanwhile; the sources may be read by others.
+/// With `copied_layers` this is a commit: only those layers are read, and the target keeps
+/// everything else. Layers below need not be open then (Image::open_file without backing).
 /// \errors invalid_argument (the target is smaller), cancelled, those of reading and writing
 /// \cost   one read and at most one write of each byte of data; holes cost their map entries
 Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,

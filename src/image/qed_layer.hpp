@@ -117,11 +117,12 @@ private:
     TableUpdate update_for(GuestOffset at, std::uint64_t clusters, Entry base);
 
     // Zeroes and discard (qed_zero.cpp).
-    Task<Result<void>> zero_range(GuestOffset at, std::uint64_t end, bool may_write);
+    Task<Result<void>> zero_range(GuestOffset at, std::uint64_t end, WriteFlags flags);
     Task<Result<void>> zero_edge(GuestOffset at, std::uint64_t length, bool may_write);
     std::uint64_t end_of_whole_clusters(std::uint64_t end) const noexcept;
-    Task<Result<std::uint64_t>> mark_clusters(GuestOffset at, std::uint64_t end, Entry marker);
-    Task<Result<bool>> needs_marking(GuestOffset at, std::uint64_t end, Entry marker);
+    Task<Result<std::uint64_t>> mark_clusters(GuestOffset at, std::uint64_t end, Entry marker,
+                                              bool always = false);
+    Task<Result<bool>> needs_marking(GuestOffset at, std::uint64_t end, Entry marker, bool always);
     Task<Result<void>> punch_free_space();
 
     // Header and size (qed_header_changes.cpp).

@@ -20,19 +20,20 @@ constexpr std::uint64_t kZeroChunkBytes = 1U << 20;
 Task<Result<void>> QedLayer::write_zeroes(GuestOffset at, std::uint64_t length, WriteFlags flags) {
     QED_CO_CHECK(check_write(at, length));
     counters_.add(ImageCounter::zeroes);
-    QED_CO_CHECK(co_await zero_range(at, at.value + length, !has(flags, WriteFlags::no_fallback)));
+    QED_CO_CHECK(co_await zero_range(at, at.value + length, flags));
     if (has(flags, WriteFlags::fua)) co_return co_await flush();
     co_return {};
 }
 
-Task<Result<void>> QedLayer::zero_range(GuestOffset at, std::uint64_t end, bool may_write) {
+Task<Result<void>> QedLayer::zero_range(GuestOffset at, std::uint64_t end, WriteFlags flags) {
+    const bool may_write = !has(flags, WriteFlags::no_fallback);
     const RequestGate::Pass pass = gate_.enter();
     const std::uint64_t whole_end = end_of_whole_clusters(end);
     const std::uint64_t whole_begin = geometry_.round_up_cluster(at.value);
     if (whole_begin >= whole_end) co_return co_await zero_edge(at, end - at.value, may_write);
     QED_CO_CHECK(co_await zero_edge(at, whole_begin - at.value, may_write));
-    const Result<std::uint64_t> marked =
-        co_await mark_clusters(GuestOffset{whole_begin}, whole_end, kZeroEntry);
+    const Result<std::uint64_t> marked = co_await mark_clusters(
+        GuestOffset{whole_begin}, whole_end, kZeroEntry, has(flags, WriteFlags::explicit_zero));
     if (!marked) co_return std::unexpected(marked.error().clone());
     if (*marked >= end) co_return {};
     co_return co_await zero_edge(GuestOffset{*marked}, end - *marked, may_write);
@@ -87,9 +88,10 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
 
 // Whole clusters from `at` to `end`: their entries become `marker`, what they named is freed. When
 // `end` lies within a cluster, this one is marked if the image still ends there: the turn of the
-// cluster keeps it from growing. Returns the end of what is marked.
-Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end,
-                                                    Entry marker) {
+// cluster keeps it from growing. Entries that make no difference now are left alone unless
+// `always`. Returns the end of what is marked.
+Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end, Entry marker,
+                                                    bool always) {
     const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
     while (at.value < end) {
         std::uint64_t slice_end = std::min(end, round_down(at.value, slice_span) + slice_span);
@@ -102,7 +104,7 @@ Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_
             slice_end = end;
             if (at.value == end) break;
         }
-        const Result<bool> needed = co_await needs_marking(at, slice_end, marker);
+        const Result<bool> needed = co_await needs_marking(at, slice_end, marker, always);
         if (!needed) co_return std::unexpected(needed.error().clone());
         if (*needed) {
             const std::uint64_t clusters = (slice_end - at.value) >> geometry_.cluster_bits();
@@ -114,13 +116,14 @@ Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_
     co_return end;
 }
 
-Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, Entry marker) {
+Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, Entry marker,
+                                           bool always) {
     while (at.value < end) {
         const Result<Lookup> found = co_await look_up(at, end - at.value);
         if (!found) co_return std::unexpected(found.error().clone());
         if (found->kind == Lookup::Kind::data) co_return true;
         const bool shows_backing =
-            found->kind == Lookup::Kind::unallocated && header_.has_backing();
+            found->kind == Lookup::Kind::unallocated && (always || header_.has_backing());
         if (shows_backing && marker == kZeroEntry) co_return true;
         at += found->length;
     }

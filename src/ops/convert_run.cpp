@@ -4,8 +4,6 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
@@ -13,6 +11,7 @@
 #include "ops/convert_source.hpp"
 #include "ops/convert_target.hpp"
 #include "ops/share_blocks.hpp"
+#include "ops/threads.hpp"
 #include "ops/zero_scan.hpp"
 
 namespace qed {
@@ -22,6 +21,8 @@ namespace {
 constexpr std::uint64_t kPieceBytes = 256U << 10U;
 /// Shared blocks cost the same however many there are; this only paces the progress.
 constexpr std::uint64_t kSharedPieceBytes = 1U << 30U;
+/// Often enough to keep a disk busy, seldom enough not to be felt.
+constexpr std::uint64_t kEarlyBytes = 32U << 20U;
 constexpr std::uint64_t kMemoryBytes = 256U << 20U;
 constexpr unsigned kMostCopies = 16;
 constexpr std::size_t kReportedRanges = 1000;
@@ -29,7 +30,7 @@ constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kSalvageBytes = 4096;
 constexpr std::size_t kBufferAlignment = 4096;
 
-using Kind = ConvertSource::Kind;
+using Kind = DiskPiece::Kind;
 
 /// A piece of the disk that one thread takes from the source to the target.
 struct Item {
@@ -55,7 +56,7 @@ private:
     void work();
     Result<void> work_through(std::span<std::byte> buffer);
     Result<std::optional<Item>> next_item();
-    Result<ConvertSource::Piece> whole_grains(std::uint64_t at);
+    Result<DiskPiece> whole_grains(std::uint64_t at);
     Result<void> do_item(const Item& item, std::span<std::byte> buffer);
     Result<void> copy_item(const Item& item, std::span<std::byte> buffer);
     bool can_share(const Item& item);
@@ -92,9 +93,10 @@ private:
     bool stopped_ = false;
     std::optional<Error> error_;
 
-    std::mutex report_mutex_;  // guards report_, done_
+    std::mutex report_mutex_;  // guards report_, done_, written_early_
     ConvertReport report_;
     std::uint64_t done_ = 0;
+    std::uint64_t written_early_ = 0;
 };
 
 std::uint64_t piece_size(const ConvertTarget& target, const ConvertOptions& options) {
@@ -117,19 +119,11 @@ Copier::Copier(const ConvertSource& source, ConvertTarget& target, const Convert
                    : Sharing::off) {}
 
 Result<ConvertReport> Copier::run() {
-    unsigned copies = options_.copies;
-    if (copies == 0) copies = std::max(2U, std::thread::hardware_concurrency());
+    const unsigned copies_wanted = options_.copies != 0 ? options_.copies : usual_threads();
     const std::uint64_t memory_copies = std::max<std::uint64_t>(1, kMemoryBytes / piece_bytes_);
-    copies = static_cast<unsigned>(std::min<std::uint64_t>({copies, kMostCopies, memory_copies}));
-    {
-        std::vector<std::jthread> helpers;
-        try {
-            for (unsigned i = 1; i < copies; ++i)
-                helpers.emplace_back([this] { work(); });
-        } catch (const std::system_error&) {  // fewer threads than wished: slower, not wrong
-        }
-        work();
-    }
+    const std::uint64_t copies =
+        std::min<std::uint64_t>({copies_wanted, kMostCopies, memory_copies});
+    run_on_threads(static_cast<unsigned>(copies), [this] { work(); });
     if (error_) return std::unexpected(std::move(*error_));
     return std::move(report_);
 }
@@ -155,12 +149,12 @@ Result<void> Copier::work_through(std::span<std::byte> buffer) {
 
 /// The longest run of whole grains from `at` on that is stored in one way; a grain that holds more
 /// than one kind counts as data.
-Result<ConvertSource::Piece> Copier::whole_grains(std::uint64_t at) {
+Result<DiskPiece> Copier::whole_grains(std::uint64_t at) {
     const std::uint64_t rest = source_.size() - at;
     auto piece = source_.piece_at(at, rest, options_.copied_layers);
     if (!piece) {
         if (!options_.salvage) return piece;
-        return ConvertSource::Piece{.kind = Kind::data, .length = std::min(grain_, rest)};
+        return DiskPiece{.kind = Kind::data, .length = std::min(grain_, rest)};
     }
     // Neighbours of one kind: a chain gives them piece by piece.
     while (piece->length < rest && piece->length < grain_) {
@@ -172,7 +166,7 @@ Result<ConvertSource::Piece> Copier::whole_grains(std::uint64_t at) {
     }
     if (piece->length == rest) return piece;
     if (piece->length < grain_) {
-        return ConvertSource::Piece{.kind = Kind::data, .length = std::min(grain_, rest)};
+        return DiskPiece{.kind = Kind::data, .length = std::min(grain_, rest)};
     }
     piece->length -= piece->length % grain_;
     return piece;
@@ -347,6 +341,10 @@ void Copier::end_turn() {
 Result<void> Copier::advance(std::uint64_t bytes) {
     const std::lock_guard lock(report_mutex_);
     done_ += bytes;
+    if (options_.write_early && report_.data_bytes - written_early_ >= kEarlyBytes) {
+        written_early_ = report_.data_bytes;
+        target_.write_early();
+    }
     if (options_.progress == nullptr ||
         options_.progress(options_.progress_context, done_, source_.size())) {
         return {};

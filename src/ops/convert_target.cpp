@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/convert_target.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -58,6 +60,7 @@ public:
     }
     Result<void> skip(std::uint64_t, std::uint64_t) override { return {}; }
     BlockFile* shared_file() noexcept override { return &file_; }
+    void write_early() noexcept override { begin_writeback(file_); }
     Result<void> finish() override {
         auto size = file_.size();
         if (!size) return pass(size);
@@ -73,13 +76,21 @@ private:
     std::uint64_t unit_;
 };
 
+/// Whole clusters are written fastest. But what only some layers of the source hold must be taken
+/// at its own size: the rest of a cluster is not theirs, and the target fills it up.
+std::uint64_t grain_for(const Image& image, const ConvertOptions& options) {
+    if (image.is_raw()) return kBlockBytes;
+    const bool can_fill = !image.header().has_backing() || image.backing() != nullptr;
+    return options.copied_layers > 0 && can_fill ? kBlockBytes : image.geometry().cluster_bytes();
+}
+
 class ImageTarget final : public ConvertTarget {
 public:
     ImageTarget(Image& image, const ConvertOptions& options)
         : image_(image),
           allocate_(options.sparse_bytes == 0),
           is_zero_(options.target_is_zero),
-          grain_(image.is_raw() ? kBlockBytes : image.geometry().cluster_bytes()) {}
+          grain_(grain_for(image, options)) {}
 
     std::uint64_t grain() const noexcept override { return grain_; }
     std::uint64_t zero_unit() const noexcept override { return std::min(grain_, kUnitBytes); }
@@ -110,6 +121,11 @@ private:
 };
 
 }  // namespace
+
+void begin_writeback(BlockFile& file) noexcept {
+    // Fails on what is no file of this machine; it is only a hint.
+    if (file.descriptor() >= 0) sync_file_range(file.descriptor(), 0, 0, SYNC_FILE_RANGE_WRITE);
+}
 
 std::unique_ptr<ConvertTarget> make_raw_target(BlockFile& file, std::uint64_t bytes,
                                                const ConvertOptions& options) {

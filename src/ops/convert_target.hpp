@@ -42,10 +42,15 @@ public:
     virtual BlockFile* shared_file() noexcept { return nullptr; }
     /// Where in it one block may be put to see whether sharing works, for data at `guest`.
     virtual std::uint64_t scratch_offset(std::uint64_t guest) const noexcept { return guest; }
+    /// A hint: what has been stored may go to the disk now. Does not wait.
+    virtual void write_early() noexcept {}
     virtual Result<void> finish() = 0;
 };
 
-/// A raw file or device. With `allocate`, zeroes take space too.
+/// The hint of write_early(), for a file.
+void begin_writeback(BlockFile& file) noexcept;
+
+/// A raw file or device of at least `bytes` afterwards.
 std::unique_ptr<ConvertTarget> make_raw_target(BlockFile& file, std::uint64_t bytes,
                                                const ConvertOptions& options);
 /// An image that exists.

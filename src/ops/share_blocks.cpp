@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -20,7 +21,8 @@ Result<bool> share_blocks(const BlockRange& from, BlockFile& to, FileOffset at) 
     range.src_length = from.length;
     range.dest_offset = at.value;
     if (ioctl(target, FICLONERANGE, &range) == 0) return true;
-    switch (errno) {
+    const int error = errno;
+    switch (error) {
         case EOPNOTSUPP:
         case ENOTTY:
         case EXDEV:
@@ -32,8 +34,9 @@ Result<bool> share_blocks(const BlockRange& from, BlockFile& to, FileOffset at) 
             return false;
         default:
             return std::unexpected(Error::from_errno(
-                errno, fmt::format("sharing {} bytes at {:#x} of {} with {}", from.length,
-                                   from.offset.value, from.file->name(), to.name())));
+                error, fmt::format("sharing {} bytes at {:#x} of {} with {}: {}", from.length,
+                                   from.offset.value, from.file->name(), to.name(),
+                                   strerrordesc_np(error))));
     }
 }
 

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace qed {
+
+/// Runs `work` on `count` threads at once, the caller's among them, until all have ended. Where the
+/// system gives fewer threads it is slower, not wrong: `work` takes its share itself.
+template <class Work>
+void run_on_threads(unsigned count, const Work& work) {
+    std::vector<std::jthread> helpers;
+    try {
+        for (unsigned i = 1; i < count; ++i)
+            helpers.emplace_back(work);
+    } catch (const std::system_error&) {
+    }
+    work();
+}
+
+/// Threads that pay for work that waits for storage: one for each processor, at least two.
+inline unsigned usual_threads() {
+    return std::max(2U, std::thread::hardware_concurrency());
+}
+
+}  // namespace qed
