@@ -4,7 +4,9 @@
 
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
+#include "cli/map_picture.hpp"
 #include "cli/map_text.hpp"
+#include "cli/output_file.hpp"
 #include "cli/sizes.hpp"
 
 namespace qed::cli {
@@ -15,6 +17,8 @@ struct MapArgs {
     std::string format;
     std::string start;
     std::string length;
+    std::string html;
+    std::string svg;
     bool shared = false;
     OutputArgs output;
     BackingArgs backing;
@@ -66,6 +70,27 @@ Result<void> walk(Image& image, Range range, MapText& text) {
     return {};
 }
 
+/// Writes a whole file, or standard output for `-`.
+Result<void> write_text(const std::string& path, const std::string& text, Console& console) {
+    if (path == "-") {
+        console.write(text);
+        return {};
+    }
+    auto output = OutputFile::create(path, CacheMode{});
+    if (!output) return pass(output);
+    BlockFile& file = (*output)->file();
+    QED_CHECK(file.write(FileOffset{0}, std::as_bytes(std::span(text))).run_blocking());
+    return (*output)->commit(false);
+}
+
+Result<void> write_pictures(const MapArgs& args, Image& image, Console& console) {
+    auto picture = draw_map(image);
+    if (!picture) return pass(picture);
+    if (!args.html.empty()) QED_CHECK(write_text(args.html, map_html(*picture), console));
+    if (!args.svg.empty()) QED_CHECK(write_text(args.svg, map_svg(*picture), console));
+    return {};
+}
+
 int run_map(const MapArgs& args, Console& console) {
     std::string storage;
     auto policy = make_backing_policy(args.backing, storage);
@@ -76,6 +101,10 @@ int run_map(const MapArgs& args, Console& console) {
     open.backing = *policy;
     auto disk = open_disk(args.file, open);
     if (!disk) return console.fail(disk.error());
+    if (!args.html.empty() || !args.svg.empty()) {
+        auto done = write_pictures(args, *disk->image, console);
+        return done ? kExitOk : console.fail(done.error());
+    }
     auto range = range_of(args, disk->image->size());
     if (!range) return console.fail(range.error());
 
@@ -93,7 +122,8 @@ int run_map(const MapArgs& args, Console& console) {
 void add_map(CLI::App& app, Console& console) {
     auto args = std::make_shared<MapArgs>();
     CLI::App& command = add_command(app, "map", "Show where the data of a disk is",
-                                    "  qed map --output=json clone.qed");
+                                    "  qed map --output=json clone.qed\n"
+                                    "  qed map --html report.html clone.qed");
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command
         .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
@@ -102,6 +132,10 @@ void add_map(CLI::App& app, Console& console) {
         ->type_name("SIZE");
     command.add_option("-l,--max-length", args->length, "How much to show")->type_name("SIZE");
     add_output_option(command, args->output);
+    command.add_option("--html", args->html, "Write a page with pictures instead; - to print it")
+        ->type_name("FILE");
+    command.add_option("--svg", args->svg, "Write a picture of the disk instead")
+        ->type_name("FILE");
     command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
     add_backing_options(command, args->backing);
     refuse_objects(command);

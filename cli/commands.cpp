@@ -40,7 +40,16 @@ void add_commands(CLI::App& app, Console& console) {
     add_map(app, console);
     add_check(app, console);
     add_convert(app, console);
+    add_compare(app, console);
+    add_resize(app, console);
+    add_clone(app, console);
+    add_snapshot(app, console);
+    add_commit(app, console);
+    add_rebase(app, console);
+    add_measure(app, console);
+    add_dd(app, console);
     add_compact(app, console);
+    add_dump(app, console);
     add_bench(app, console);
     add_serve(app, console);
     add_refused(app, console);

@@ -4,48 +4,17 @@
 #include <sys/stat.h>
 
 #include <memory>
-#include <thread>
 
 #include "cli/disk.hpp"
+#include "cli/nbd_file.hpp"
 #include "cli/new_disk.hpp"
 #include "cli/output_file.hpp"
+#include "cli/pace.hpp"
 #include "cli/sizes.hpp"
 #include "qed/convert.hpp"
 
 namespace qed::cli {
 namespace {
-
-/// Progress, and the brake of -r: both hang on the same callback.
-class Pace {
-public:
-    Pace(Progress& progress, std::uint64_t bytes_per_second)
-        : progress_(progress), rate_(bytes_per_second), begin_(Clock::now()) {}
-
-    static bool callback(void* context, std::uint64_t done, std::uint64_t total) {
-        auto& self = *static_cast<Pace*>(context);
-        if (self.rate_ > 0) self.brake(done);
-        return self.progress_.update(done, total);
-    }
-
-private:
-    using Clock = std::chrono::steady_clock;
-
-    void brake(std::uint64_t done) const {
-        const std::chrono::duration<double> due(static_cast<double>(done) /
-                                                static_cast<double>(rate_));
-        const auto until = begin_ + std::chrono::duration_cast<Clock::duration>(due);
-        // In short naps, so that Ctrl-C is heard.
-        while (Clock::now() < until && !Interrupts::requested()) {
-            const auto rest = until - Clock::now();
-            std::this_thread::sleep_for(std::min<Clock::duration>(rest, kNap));
-        }
-    }
-
-    static constexpr std::chrono::milliseconds kNap{50};
-    Progress& progress_;
-    std::uint64_t rate_;
-    Clock::time_point begin_;
-};
 
 /// One conversion, with everything parsed and the sources open.
 struct Plan {
@@ -55,6 +24,7 @@ struct Plan {
     std::string target_path;
     std::string format;
     NewDisk new_disk;
+    std::vector<std::string> foreign_options;  ///< -o of a format that QEMU writes for us
     CacheMode cache;
     std::uint64_t rate = 0;
     ConvertOptions options;
@@ -116,6 +86,7 @@ Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
     DiskArgs open;
     open.format = args.source_format;
     open.shared = args.shared;
+    open.foreign = true;
     auto policy = make_backing_policy(args.source_backing, plan.policy_storage);
     if (!policy) return pass(policy);
     open.backing = *policy;
@@ -129,6 +100,11 @@ Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
         plan.sources.push_back(disk->image.get());
         plan.disks.push_back(std::move(*disk));
     }
+    plan.options.begin = args.begin;
+    plan.options.length = args.length;
+    const std::uint64_t behind =
+        plan.source_bytes > args.begin ? plan.source_bytes - args.begin : 0;
+    plan.source_bytes = std::min(behind, args.length);
     return {};
 }
 
@@ -148,11 +124,28 @@ unsigned layers_above(Image& top, const std::string& backing_path) {
     return 1;
 }
 
+Result<void> plan_foreign(const ConvertArgs& args, Plan& plan) {
+    QED_CHECK(check_combination(args, plan));
+    if (!args.backing.empty() || !args.backing_format.empty()) {
+        return fail(Errc::unsupported,
+                    fmt::format("-B: a {} image is written without a backing file; use -O qed",
+                                plan.format));
+    }
+    for (const std::string& list : args.options) {
+        if (list.find("subformat") != std::string::npos) {
+            return fail(Errc::unsupported, "-o subformat: only the usual one, in a single file");
+        }
+    }
+    plan.foreign_options = args.options;
+    return {};
+}
+
 Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
     auto path = plain_path(args.files.back());
     if (!path) return pass(path);
     plan.target_path = *path;
     plan.format = args.target_format.empty() ? default_output_format(*path) : args.target_format;
+    if (is_foreign_format(plan.format)) return plan_foreign(args, plan);
     if (auto known = known_format(plan.format, "-O"); !known) return pass(known);
     auto disk = parse_new_disk(plan.format, args.options);
     if (!disk) return pass(disk);
@@ -163,6 +156,9 @@ Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
     if (!args.backing_format.empty()) target.backing_format = args.backing_format;
     target.bytes = plan.source_bytes;
     if (args.no_create) return {};
+    if (is_nbd_uri(*path)) {
+        return fail(Errc::invalid_argument, "an NBD export is there already; add -n to fill it");
+    }
     QED_CHECK(resolve_new_disk(*path, target));
     if (!target.backing_name.empty()) {
         plan.options.copied_layers =
@@ -177,6 +173,18 @@ Result<ConvertReport> copy_into_image(const Plan& plan, Image& image) {
     QED_CHECK(image.flush_blocking());
     QED_CHECK(image.close());
     return report;
+}
+
+Result<std::unique_ptr<BlockFile>> open_foreign_target(const Plan& plan, const ConvertArgs& args,
+                                                       std::unique_ptr<ForeignImage>& foreign) {
+    ForeignOptions options;
+    options.writable = true;
+    options.any_backing = args.source_backing.rule == "any";
+    options.cache = cache_mode_name(plan.cache);
+    auto image = ForeignImage::open(plan.target_path, plan.format, options);
+    if (!image) return pass(image);
+    foreign = std::move(*image);
+    return foreign->take_file();
 }
 
 Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) {
@@ -194,7 +202,9 @@ Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) 
         into.options = options;
         return copy_into_image(into, *disk->image);
     }
-    auto file = open_locked(plan.target_path, open);
+    std::unique_ptr<ForeignImage> foreign;
+    auto file = is_foreign_format(plan.format) ? open_foreign_target(plan, args, foreign)
+                                               : open_locked(plan.target_path, open);
     if (!file) return pass(file);
     auto size = (*file)->size();
     if (!size) return pass(size);
@@ -206,6 +216,8 @@ Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) 
     auto report = convert_to_raw(plan.sources, **file, options);
     if (!report) return report;
     QED_CHECK((*file)->flush().run_blocking());
+    file->reset();
+    if (foreign != nullptr) QED_CHECK(foreign->close());
     return report;
 }
 
@@ -225,11 +237,34 @@ Result<ConvertReport> fill_image(Plan& plan, OutputFile& output) {
     return copy_into_image(plan, **image);
 }
 
+/// QEMU's programs make the file and write it; we say what.
+Result<ConvertReport> write_foreign(Plan& plan) {
+    auto output = OutputFile::create_named(plan.target_path);
+    if (!output) return pass(output);
+    const std::string& name = (*output)->working_name();
+    QED_CHECK(ForeignImage::create(name, plan.format, plan.foreign_options, plan.source_bytes));
+    ForeignOptions options;
+    options.writable = true;
+    options.cache = "unsafe";  // commit() makes the whole file durable
+    auto image = ForeignImage::open(name, plan.format, options);
+    if (!image) return pass(image);
+    plan.options.target_is_zero = true;
+    auto file = (*image)->take_file();
+    auto report = convert_to_raw(plan.sources, *file, plan.options);
+    if (!report) return report;
+    file.reset();
+    QED_CHECK((*image)->close());
+    QED_CHECK((*output)->commit(!plan.cache.ignore_flush));
+    return report;
+}
+
 Result<ConvertReport> write_new(Plan& plan) {
+    if (is_foreign_format(plan.format)) return write_foreign(plan);
     auto output = OutputFile::create(plan.target_path, plan.cache);
     if (!output) return pass(output);
     BlockFile& file = (*output)->file();
     plan.options.target_is_zero = (*output)->is_new();
+    plan.options.write_early = !plan.cache.ignore_flush && !plan.cache.direct;
     const bool preallocates = create_options(plan.new_disk).preallocation != Preallocation::off;
     Result<ConvertReport> report{};
     if (plan.format == "raw") {

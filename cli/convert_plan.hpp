@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct ConvertArgs {
     std::string rate;
     std::string target_cache = "writeback";
     std::string source_cache = "writeback";
+    std::uint64_t begin = 0;  ///< the part of the sources that is copied
+    std::uint64_t length = ~std::uint64_t{0};
     bool no_create = false;
     bool target_is_zero = false;
     bool out_of_order = false;

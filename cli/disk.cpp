@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "cli/nbd_file.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
@@ -83,6 +84,7 @@ Result<std::string> plain_path(std::string_view name) {
         name.remove_prefix(5);
         return std::string(name);
     }
+    if (is_nbd_uri(name)) return std::string(name);
     if (name.starts_with("json:")) {
         return fail(Errc::unsupported,
                     fmt::format("'{}': QEMU's json: names are not supported; give the file's name "
@@ -93,14 +95,15 @@ Result<std::string> plain_path(std::string_view name) {
     const std::size_t colon = name.find(':');
     if (colon != std::string_view::npos && colon < name.find('/')) {
         return fail(Errc::unsupported,
-                    fmt::format("'{}': protocol '{}' is not supported; write ./{} if this is a "
-                                "file's name",
+                    fmt::format("'{}': protocol '{}' is not supported, NBD URIs are; write "
+                                "./{} if this is a file's name",
                                 name, name.substr(0, colon), name));
     }
     return std::string(name);
 }
 
 Result<std::string> probe_format(const std::string& path) {
+    if (is_nbd_uri(path)) return std::string("raw");
     auto file = open_file(path, FileOptions{});
     if (!file) return cannot_open(path, std::move(file.error()));
     std::array<std::byte, 512> start{};
@@ -119,10 +122,19 @@ Result<std::string> known_format(std::string_view format, std::string_view optio
 }
 
 std::string default_output_format(std::string_view path) {
-    return path.ends_with(".qed") ? "qed" : "raw";
+    return path.ends_with(".qed") && !is_nbd_uri(path) ? "qed" : "raw";
 }
 
 Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const DiskArgs& args) {
+    if (is_nbd_uri(path)) {
+        if (args.cache.direct) {
+            return fail(Errc::unsupported,
+                        fmt::format("'{}': caching is the server's, not ours to avoid", path));
+        }
+        NbdOptions options;
+        options.writable = args.writable;
+        return open_nbd(path, options);
+    }
     auto file = open_file(path, file_options(args));
     if (!file) return cannot_open(path, std::move(file.error()));
     if (auto locked = FileLock::acquire((*file)->descriptor(), lock_role(args), path); !locked) {
@@ -130,6 +142,50 @@ Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const Di
     }
     return file;
 }
+
+namespace {
+
+Result<std::unique_ptr<Image>> open_qed(const std::string& path, const DiskArgs& args) {
+    if (!is_nbd_uri(path)) return Image::open(path, image_options(args));
+    auto file = open_locked(path, args);
+    if (!file) return pass(file);
+    auto image = sync_wait(Image::open_file(std::move(*file), nullptr, image_options(args)));
+    if (image && args.open_backing && (*image)->header().has_backing()) {
+        return fail(Errc::backing_refused,
+                    fmt::format("'{}': a QED image behind NBD cannot have a backing file", path));
+    }
+    return image;
+}
+
+/// The content of an image that qemu-nbd serves to us.
+Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const DiskArgs& args,
+                                                Disk& disk) {
+    if (!is_foreign_format(disk.format)) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}': there is no format '{}'", path, disk.format));
+    }
+    if (!args.foreign || is_nbd_uri(path)) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}' has format {}: qed convert and qed compare read it, this "
+                                "command works on raw and qed only",
+                                path, disk.format));
+    }
+    ForeignOptions options;
+    options.writable = args.writable;
+    options.any_backing = args.backing.rule == BackingRule::any;
+    options.cache = cache_mode_name(args.cache);
+    if (args.shared) {
+        return fail(Errc::unsupported,
+                    fmt::format("-U: '{}' has format {}; only raw and qed are read beside a writer",
+                                path, disk.format));
+    }
+    auto opened = ForeignImage::open(path, disk.format, options);
+    if (!opened) return pass(opened);
+    disk.foreign = std::move(*opened);
+    return disk.foreign->take_file();
+}
+
+}  // namespace
 
 Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
     auto path = plain_path(name);
@@ -139,19 +195,14 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
     disk.probed = args.format.empty();
     auto format = disk.probed ? probe_format(*path) : Result<std::string>(args.format);
     if (!format) return pass(format);
-    if (*format != "raw" && *format != "qed") {
-        if (auto known = known_format(*format, fmt::format("'{}'", *path)); !known) {
-            return pass(known);
-        }
-    }
     disk.format = *format;
-    if (disk.format == "qed") {
-        auto image = Image::open(*path, image_options(args));
+    if (*format == "qed") {
+        auto image = open_qed(*path, args);
         if (!image) return cannot_open(*path, std::move(image.error()));
         disk.image = std::move(*image);
         return disk;
     }
-    auto file = open_locked(*path, args);
+    auto file = *format == "raw" ? open_locked(*path, args) : open_foreign(*path, args, disk);
     if (!file) return pass(file);
     auto image = Image::open_raw(std::move(*file));
     if (!image) return cannot_open(*path, std::move(image.error()));
@@ -161,8 +212,11 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
 
 Result<std::uint64_t> allocated_bytes(BlockFile& file) {
     struct stat status{};
+    if (file.descriptor() < 0) return 0;
     if (fstat(file.descriptor(), &status) != 0) {
-        return std::unexpected(Error::from_errno(errno, fmt::format("stat of {}", file.name())));
+        const int error = errno;
+        return std::unexpected(Error::from_errno(
+            error, fmt::format("{}: cannot get its state: {}", file.name(), std::strerror(error))));
     }
     return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }

@@ -2,6 +2,7 @@
 #include "cli/new_disk.hpp"
 
 #include <bit>
+#include <filesystem>
 
 #include "cli/disk.hpp"
 #include "cli/sizes.hpp"
@@ -263,6 +264,14 @@ std::string resolve_backing_name(const std::string& image_path, const std::strin
     const std::size_t slash = image_path.rfind('/');
     if (name.starts_with('/') || slash == std::string::npos) return name;
     return image_path.substr(0, slash + 1) + name;
+}
+
+std::string backing_name_from(const std::string& image_path, const std::string& base) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    const fs::path folder = fs::absolute(image_path, error).parent_path();
+    const fs::path relative = fs::absolute(base, error).lexically_relative(folder);
+    return error || relative.empty() ? base : relative.string();
 }
 
 }  // namespace qed::cli

@@ -48,4 +48,8 @@ Result<void> preallocate_raw(BlockFile& file, const NewDisk& disk);
 /// `name` as it stands in a header, seen from the folder of `image_path`.
 std::string resolve_backing_name(const std::string& image_path, const std::string& name);
 
+/// The reverse: how `base` is to be called in the header of `image_path`, so that both can be moved
+/// together.
+std::string backing_name_from(const std::string& image_path, const std::string& base);
+
 }  // namespace qed::cli

@@ -17,6 +17,12 @@ Result<CacheMode> parse_cache_mode(std::string_view text, std::string_view optio
                             option, text));
 }
 
+std::string_view cache_mode_name(CacheMode mode) {
+    if (mode.ignore_flush) return "unsafe";
+    if (mode.direct) return mode.sync ? "directsync" : "none";
+    return mode.sync ? "writethrough" : "writeback";
+}
+
 Result<KeyValues> parse_key_values(const std::vector<std::string>& lists) {
     KeyValues pairs;
     for (const std::string& list : lists) {

@@ -21,6 +21,7 @@ struct CacheMode {
 };
 /// none, writeback, writethrough, directsync or unsafe.
 Result<CacheMode> parse_cache_mode(std::string_view text, std::string_view option);
+std::string_view cache_mode_name(CacheMode mode);
 
 /// The `name=value` pairs of one or more `-o` lists; `,,` is a comma inside a value.
 /// \errors invalid_argument

@@ -7,19 +7,29 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <random>
 
 #include "qed/file_lock.hpp"
-#include "qed/files.hpp"
 
 namespace qed::cli {
 namespace {
 
 constexpr mode_t kNewMode = 0666;  // less the umask, as for every new file
 
-std::unexpected<Error> failed(int error, std::string message) {
-    return std::unexpected(Error::from_errno(error, std::move(message)));
+std::unexpected<Error> failed(int error, const std::string& message) {
+    return std::unexpected(
+        Error::from_errno(error, fmt::format("{}: {}", message, std::strerror(error))));
+}
+
+FileOptions file_options(CacheMode cache) {
+    FileOptions options;
+    options.writable = true;
+    options.direct = cache.direct;
+    options.sync = cache.sync;
+    options.ignore_flush = cache.ignore_flush;
+    return options;
 }
 
 /// Where the name leads in the end, whether or not a file is there.
@@ -47,58 +57,80 @@ std::string temporary_name(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, CacheMode cache) {
-    std::unique_ptr<OutputFile> output(new OutputFile(resolve_links(path)));
-    output->directory_ = directory_of(output->path_);
-    FileOptions options;
-    options.writable = true;
-    options.direct = cache.direct;
-    options.sync = cache.sync;
-    options.ignore_flush = cache.ignore_flush;
+OutputFile::OutputFile(const std::string& path)
+    : path_(resolve_links(path)), directory_(directory_of(path_)) {}
+
+Result<bool> OutputFile::hold_old(const FileOptions& options) {
     struct stat status{};
-    const bool exists = stat(output->path_.c_str(), &status) == 0;
-    if (exists && S_ISBLK(status.st_mode)) {
-        auto device = open_file(output->path_, options);
-        if (!device) return pass(device);
-        QED_CHECK(FileLock::acquire((*device)->descriptor(), LockRole::writer, path));
-        output->file_ = std::move(*device);
+    if (stat(path_.c_str(), &status) != 0) return false;
+    const bool is_device = S_ISBLK(status.st_mode);
+    FileOptions plain = options;
+    plain.direct = is_device && options.direct;
+    auto old = open_file(path_, plain);
+    if (!old) return pass(old);
+    const LockRole role = is_device ? LockRole::writer : LockRole::creator;
+    QED_CHECK(FileLock::acquire((*old)->descriptor(), role, path_));
+    old_ = std::move(*old);
+    return is_device;
+}
+
+Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, CacheMode cache) {
+    std::unique_ptr<OutputFile> output(new OutputFile(path));
+    auto is_device = output->hold_old(file_options(cache));
+    if (!is_device) return pass(is_device);
+    if (*is_device) {
+        output->file_ = std::move(output->old_);
         output->descriptor_ = dup(output->file_->descriptor());
         return output;
     }
-    if (exists) {
-        options.direct = false;
-        auto old = open_file(output->path_, options);
-        if (!old) return pass(old);
-        QED_CHECK(FileLock::acquire((*old)->descriptor(), LockRole::creator, path));
-        output->old_ = std::move(*old);
-    }
-    QED_CHECK(output->open_unnamed(cache));
-    if (exists) QED_CHECK(output->adopt_mode_of_old());
+    QED_CHECK(output->open_new(cache, false));
+    if (output->old_ != nullptr) QED_CHECK(output->adopt_mode_of_old());
     return output;
 }
 
-Result<void> OutputFile::open_unnamed(CacheMode cache) {
-    // A file without a name gets one through /proc.
-    const bool can_name = access("/proc/self/fd", X_OK) == 0;
+Result<std::unique_ptr<OutputFile>> OutputFile::create_named(const std::string& path) {
+    std::unique_ptr<OutputFile> output(new OutputFile(path));
+    auto is_device = output->hold_old(file_options(CacheMode{}));
+    if (!is_device) return pass(is_device);
+    if (*is_device) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}' is a device; only raw and qed are written to devices", path));
+    }
+    QED_CHECK(output->open_new(CacheMode{}, true));
+    if (output->old_ != nullptr) QED_CHECK(output->adopt_mode_of_old());
+    return output;
+}
+
+Result<std::unique_ptr<OutputFile>> OutputFile::replace(const std::string& path, CacheMode cache,
+                                                        std::unique_ptr<BlockFile> locked) {
+    std::unique_ptr<OutputFile> output(new OutputFile(path));
+    output->old_ = std::move(locked);
+    QED_CHECK(output->open_new(cache, false));
+    QED_CHECK(output->adopt_mode_of_old());
+    return output;
+}
+
+Result<void> OutputFile::open_new(CacheMode cache, bool named) {
     const int flags =
         O_RDWR | O_CLOEXEC | (cache.direct ? O_DIRECT : 0) | (cache.sync ? O_DSYNC : 0);
     int descriptor = -1;
-    if (can_name) descriptor = open(directory_.c_str(), O_TMPFILE | flags, kNewMode);
-    if (!can_name ||
-        (descriptor < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOSYS))) {
+    // A file without a name gets one through /proc.
+    bool needs_name = named || access("/proc/self/fd", X_OK) != 0;
+    if (!needs_name) {
+        descriptor = open(directory_.c_str(), O_TMPFILE | flags, kNewMode);
+        needs_name = descriptor < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOSYS);
+    }
+    if (needs_name) {
         temporary_ = temporary_name(path_);
         descriptor = open(temporary_.c_str(), O_CREAT | O_EXCL | flags, kNewMode);
     }
     if (descriptor < 0) {
-        return failed(errno, fmt::format("making '{}' in '{}'", path_, directory_));
+        const int error = errno;
+        temporary_.clear();
+        return failed(error, fmt::format("making '{}' in '{}'", path_, directory_));
     }
-    FileOptions options;
-    options.writable = true;
-    options.direct = cache.direct;
-    options.sync = cache.sync;
-    options.ignore_flush = cache.ignore_flush;
     descriptor_ = dup(descriptor);
-    auto file = adopt_descriptor(descriptor, path_, options);
+    auto file = adopt_descriptor(descriptor, path_, file_options(cache));
     if (!file) return pass(file);
     file_ = std::move(*file);
     is_new_ = true;

@@ -155,3 +155,34 @@ PY
     expect 1 bash -c '"$QED_BIN" info a.qed >/dev/full'
     [[ $errors == *"standard output"* ]]
 }
+
+@test "map draws a page and a picture that need nothing else" {
+    make_images
+    expect 0 qed map --html report.html --svg map.svg o2.qed
+    python3 - <<'PY'
+import html.parser, xml.dom.minidom
+
+class Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.cells = [], 0
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            assert name not in ("src", "href"), (tag, name, value)
+            if name == "data-cells":
+                self.cells += value.count("],[") + 1
+
+page = Page()
+page.feed(open("report.html", encoding="utf-8").read())
+assert page.tags.count("figure") == 2 and page.tags.count("h1") == 1, page.tags
+assert page.cells > 100
+picture = xml.dom.minidom.parse("map.svg").documentElement
+assert picture.getAttribute("role") == "img"
+assert "A disk of 200 MiB" in picture.getAttribute("aria-label")
+PY
+    expect 0 qed map --html - o2.qed
+    [[ $output == "<!doctype html>"* && $output == *"a.qed"* ]]
+    expect 1 qed map --svg x.svg base.raw
+    [[ ! -e x.svg ]]
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qed/block_file.hpp"
+#include "qed/error.hpp"
+
+namespace qed::cli {
+
+/// Formats that QEMU's programs read and write for us: qcow2, vmdk, vdi, vhdx, vpc and the like.
+bool is_foreign_format(std::string_view format);
+
+struct ForeignOptions {
+    bool writable = false;
+    bool any_backing = false;              ///< the image may lead QEMU to other files
+    std::string_view cache = "writeback";  ///< QEMU's name of the mode
+};
+
+/// An image of a foreign format, served by a qemu-nbd of our own on a private socket.
+class ForeignImage {
+public:
+    /// \errors unsupported (qemu-utils is not installed), backing_refused, and what QEMU says
+    static Result<std::unique_ptr<ForeignImage>> open(const std::string& path,
+                                                      const std::string& format,
+                                                      const ForeignOptions& options);
+    /// Makes one with `qemu-img create`. \param options  as for its -o
+    static Result<void> create(const std::string& path, const std::string& format,
+                               const std::vector<std::string>& options, std::uint64_t bytes);
+    ~ForeignImage();
+    ForeignImage(const ForeignImage&) = delete;
+    ForeignImage& operator=(const ForeignImage&) = delete;
+
+    /// Its content. Must be gone before close().
+    std::unique_ptr<BlockFile> take_file() { return std::move(file_); }
+    /// Stops the server and waits until it has closed the image.
+    /// \errors io_error  it did not end well
+    Result<void> close();
+
+private:
+    ForeignImage() = default;
+    pid_t server_ = -1;
+    std::string directory_;  ///< of the socket
+    std::unique_ptr<BlockFile> file_;
+};
+
+}  // namespace qed::cli

@@ -1,0 +1,225 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Commands that change images and chains: resize, rebase, commit, snapshot, clone.
+load common
+
+# base.qed <- mid.qed <- top.qed, each with content of its own; want.raw is what top shows.
+make_chain() {
+    qemu-img create -q -f qed base.qed 4M
+    qemu-io -f qed -c "write -P 1 0 1M" -c "write -P 2 2M 256k" base.qed
+    qemu-img create -q -f qed -b base.qed -F qed mid.qed
+    qemu-io -f qed -c "write -P 3 512k 256k" -c "write -z 2M 64k" mid.qed
+    qemu-img create -q -f qed -b mid.qed -F qed top.qed 6M
+    qemu-io -f qed -c "write -P 4 64k 64k" -c "write -P 5 5M 4k" -c "write -z 576k 64k" top.qed
+    qemu-img convert -O raw top.qed want.raw
+} >/dev/null
+
+same() { # file: the guest sees what it saw, and QEMU finds the image sound
+    qemu-img compare -q -F raw "$1" want.raw
+    qemu-img check -q -f qed "$1"
+    expect 0 qed check "$1"
+}
+
+@test "resize grows and shrinks, and says what qemu-img says where that works" {
+    qemu-img create -q -f qed a.qed 100M
+    qemu-io -f qed -c "write -P 1 0 100M" a.qed >/dev/null
+    cp a.qed b.qed
+    same_as_qemu resize a.qed 200M
+    same_as_qemu resize -f qed a.qed +1M
+    same_as_qemu resize -q a.qed +512
+    same_as_qemu resize a.qed 300000001
+    same_as_qemu resize a.qed 3x
+    same_as_qemu resize a.qed
+    same_as_qemu resize a.qed -1M
+    expect 0 qed resize b.qed 200M
+    qemu-io -r -f qed -c "read -P 1 0 100M" -c "read -P 0 100M 100M" b.qed
+    expect 1 qed resize b.qed -150M
+    [[ $errors == *--shrink* ]]
+    expect 0 qed resize --shrink b.qed -150M
+    [[ $(qemu-img info --output=json b.qed | jq '."virtual-size"') == 52428800 ]]
+    qemu-img check -q -f qed b.qed
+    expect 0 qed resize b.qed 100M
+    [[ $(qemu-io -r -f qed -c "read -P 1 0 50M" -c "read -P 0 50M 50M" b.qed) != *failed* ]]
+    expect 1 qed resize --shrink b.qed -1G
+    expect 1 qed resize --preallocation=falloc b.qed +1M
+}
+
+@test "resize works on raw disks, too" {
+    truncate -s 1M a.raw
+    same_as_qemu resize -f raw a.raw 2M
+    expect 0 qed resize a.raw +1M
+    [[ $errors == *"-f raw"* ]]
+    expect 0 qed resize -f raw --preallocation=falloc a.raw +1M
+    (($(stat -c '%s' a.raw) == 4194304 && $(stat -c '%b' a.raw) * 512 >= 1048576))
+    expect 1 qed resize -f raw a.raw 1M
+    expect 0 qed resize -f raw --shrink a.raw 1M
+}
+
+@test "rebase keeps what the guest sees, whatever the new backing file holds" {
+    make_chain
+    make_raw foreign.raw 3145728
+    qemu-img convert -O qed base.qed copy.qed
+    for base in "base.qed -F qed" "copy.qed -F qed" "foreign.raw -F raw" "mid.qed -F qed"; do
+        # shellcheck disable=SC2086
+        expect 0 qed rebase -b $base top.qed
+        [[ $(qemu-img info --output=json top.qed | jq -r '."backing-filename"') == "${base%% *}" ]]
+        same top.qed
+    done
+    expect 0 qed rebase -b '' top.qed
+    [[ $(qemu-img info --output=json top.qed | jq 'has("backing-filename")') == false ]]
+    same top.qed
+    expect 0 qed rebase -b copy.qed -F qed top.qed
+    same top.qed
+    expect 0 qed rebase -b '' top.qed
+    rm base.qed mid.qed copy.qed
+    same top.qed
+}
+
+@test "rebase copies only what differs" {
+    make_chain
+    before="$(stat -c %s top.qed)"
+    expect 0 qed rebase -b base.qed -F qed top.qed
+    same top.qed
+    # mid holds 256k of data and a zero cluster, 64k of it hidden by top.
+    (($(stat -c %s top.qed) <= before + 4 * 65536))
+}
+
+@test "rebase -u changes the name and nothing else" {
+    make_chain
+    mkdir moved
+    mv mid.qed base.qed moved/
+    expect 1 qed rebase -b moved/mid.qed -F qed top.qed
+    expect 0 qed rebase -u -b moved/mid.qed -F qed top.qed
+    same top.qed
+}
+
+@test "rebase refuses what would destroy, and leaves the image as it was" {
+    make_chain
+    before="$(sha256sum top.qed)"
+    for words in "top.qed" "-b base.qed top.qed" "-b gone.qed -F qed top.qed" \
+        "-b top.qed -F qed top.qed" "-b base.qed -F qcow2 top.qed" "-U -b base.qed -F qed top.qed" \
+        "-b base.qed -F qed want.raw"; do
+        # shellcheck disable=SC2086
+        expect 1 qed rebase $words
+        [[ $errors == qed:* ]]
+    done
+    [[ $before == "$(sha256sum top.qed)" ]]
+}
+
+@test "rebase looks for the new backing file from the image's folder, as QEMU does" {
+    make_chain
+    mkdir sub
+    expect 0 qed create -q -f qed -b ../mid.qed -F qed sub/o.qed
+    qemu-img convert -O raw mid.qed want.raw
+    expect 1 qed rebase -b base.qed -F qed sub/o.qed
+    QED_BACKING=any expect 0 qed rebase -b ../base.qed -F qed sub/o.qed
+    qemu-img compare -q -F raw sub/o.qed want.raw
+}
+
+@test "commit moves the content down, empties the overlay and grows the base" {
+    make_chain
+    same_as_qemu commit -q mid.qed
+    expect 0 qed commit top.qed
+    [[ $output == "Image committed." ]]
+    same top.qed
+    [[ $(qemu-img info --output=json mid.qed | jq '."virtual-size"') == 6291456 ]]
+    [[ $(qed map --output=json top.qed | jq 'all(.[]; .depth > 0 or .present == false)') == true ]]
+    qemu-img compare -q -F raw mid.qed want.raw
+}
+
+@test "commit -d keeps the overlay, -b reaches a lower layer" {
+    make_chain
+    before="$(sha256sum top.qed)"
+    expect 0 qed commit -d top.qed
+    [[ $before == "$(sha256sum top.qed)" ]]
+    same top.qed
+    expect 0 qed commit -b base.qed top.qed
+    [[ $errors == *mid.qed* ]]
+    same top.qed
+    qemu-img compare -q -F raw base.qed want.raw
+    expect 1 qed commit -b want.raw top.qed
+    expect 1 qed commit base.qed
+}
+
+@test "commit writes into a raw base" {
+    make_raw base.raw 4194304
+    expect 0 qed create -q -f qed -b base.raw -F raw top.qed 6M
+    qemu-io -f qed -c "write -P 7 100k 100k" -c "write -z 1M 64k" -c "write -P 8 5M 512" top.qed
+    qemu-img convert -O raw top.qed want.raw
+    expect 0 qed commit -p top.qed
+    cmp base.raw want.raw
+    same top.qed
+}
+
+@test "commit works from small clusters into large ones" {
+    qemu-img create -q -f qed -o cluster_size=1M base.qed 16M
+    qemu-io -f qed -c "write -P 1 0 16M" base.qed >/dev/null
+    qemu-img create -q -f qed -o cluster_size=4k -b base.qed -F qed top.qed
+    for at in 0 4096 1044480 1048576 3000320 8388608; do
+        qemu-io -f qed -c "write -P 2 $at 512" -c "write -z $((at + 65536)) 8192" top.qed >/dev/null
+    done
+    qemu-img convert -O raw top.qed want.raw
+    expect 0 qed commit top.qed
+    same top.qed
+    qemu-img compare -q -F raw base.qed want.raw
+}
+
+@test "snapshot freezes an image; revert drops what came after, commit keeps it" {
+    make_chain
+    expect 0 qed snapshot top.qed monday.qed
+    same top.qed
+    same monday.qed
+    [[ $(qemu-img info --output=json top.qed | jq -r '."backing-filename"') == monday.qed ]]
+    qemu-io -f qed -c "write -P 9 0 64k" top.qed >/dev/null
+    same monday.qed
+    expect 0 qed snapshot --revert top.qed
+    same top.qed
+    qemu-io -f qed -c "write -P 9 0 64k" top.qed >/dev/null
+    qemu-img convert -O raw top.qed want.raw
+    expect 0 qed commit top.qed
+    same top.qed
+    same monday.qed
+}
+
+@test "snapshot never overwrites, and needs the image for itself" {
+    make_chain
+    expect 1 qed snapshot top.qed base.qed
+    same top.qed
+    expect 1 qed snapshot top.qed
+    expect 1 qed snapshot --revert base.qed
+    expect 1 qed snapshot want.raw frozen.raw
+    for words in "-l top.qed" "-c name top.qed" "-a name top.qed" "-d name top.qed"; do
+        # shellcheck disable=SC2086
+        expect 1 qed snapshot $words
+        [[ $errors == *"qed snapshot IMAGE BASE"* ]]
+    done
+    mkdir sub
+    expect 1 qed snapshot top.qed sub/frozen.qed
+    [[ ! -e sub/frozen.qed ]]
+    coproc qemu-io -f qed top.qed
+    echo "read 0 512" >&"${COPROC[1]}"
+    read -r _ <&"${COPROC[0]}"
+    expect 1 qed snapshot top.qed frozen.qed
+    [[ ! -e frozen.qed ]]
+    exec {COPROC[1]}>&-
+    wait "$COPROC_PID" || true
+    expect 0 qed snapshot -f raw want.raw frozen.raw
+    qemu-img compare -q -f qed -F raw want.raw frozen.raw
+}
+
+@test "clone makes named and numbered overlays of one base" {
+    make_chain
+    expect 0 qed clone base.qed a.qed b.qed
+    qemu-img compare -q a.qed base.qed
+    mkdir vms
+    expect 0 qed clone -n 12 base.qed vms/vm-%%.qed
+    [[ $(ls vms) == $(printf 'vm-%02d.qed\n' {1..12}) ]]
+    [[ $(qemu-img info --output=json vms/vm-07.qed | jq -r '."backing-filename"') == ../base.qed ]]
+    qemu-img compare -q vms/vm-12.qed base.qed
+    expect 1 qed clone base.qed a.qed
+    expect 0 qed clone --force base.qed a.qed
+    expect 1 qed clone -n 2 base.qed same.qed
+    expect 1 qed clone want.raw c.qed
+    expect 0 qed clone -f raw want.raw c.qed
+    qemu-img compare -q -F raw c.qed want.raw
+}
