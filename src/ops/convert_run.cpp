@@ -82,8 +82,9 @@ private:
 
     enum class Sharing : std::uint8_t { untried, works, off };
 
-    std::mutex plan_mutex_;  // guards next_, turns_given_, sharing_
+    std::mutex plan_mutex_;  // guards next_, ahead_, turns_given_, sharing_
     std::uint64_t next_ = 0;
+    DiskPiece ahead_;  ///< what is known of the source from next_ on; length 0: nothing
     std::uint64_t turns_given_ = 0;
     Sharing sharing_;
 
@@ -175,20 +176,25 @@ Result<DiskPiece> Copier::whole_grains(std::uint64_t at) {
 Result<std::optional<Item>> Copier::next_item() {
     const std::lock_guard lock(plan_mutex_);
     if (next_ >= source_.size()) return std::nullopt;
-    auto piece = whole_grains(next_);
-    if (!piece) return pass(piece);
+    if (ahead_.length == 0) {
+        auto piece = whole_grains(next_);
+        if (!piece) return pass(piece);
+        ahead_ = *piece;
+    }
     Item item{.turn = turns_given_++,
               .begin = next_,
-              .length = piece->length,
-              .kind = piece->kind,
-              .file = piece->file,
-              .file_offset = piece->file_offset};
+              .length = ahead_.length,
+              .kind = ahead_.kind,
+              .file = ahead_.file,
+              .file_offset = ahead_.file_offset};
     if (item.file != nullptr && !can_share(item)) item.file = nullptr;
     if (item.kind == Kind::data) {
         item.length =
             std::min(item.length, item.file != nullptr ? kSharedPieceBytes : piece_bytes_);
     }
     next_ += item.length;
+    ahead_.length -= item.length;
+    ahead_.file_offset += item.length;
     return item;
 }
 

@@ -139,6 +139,24 @@ TEST(ConvertTest, StoresNoZeroesAndReadsNoHoles) {
     EXPECT_LE(raw.bytes_read, 2U << 20U);
 }
 
+TEST(ConvertTest, LooksUpALongRunOnceAndNotForEachPieceOfIt) {
+    constexpr std::uint64_t kTables = 16;
+    constexpr std::uint64_t kPieces = 128;  // of 256 KiB
+    MemoryFile raw(kTables * 512 * 4096);
+    raw.fill(0, raw.bytes(), std::byte{1});
+    MemoryFile file;
+    ASSERT_TRUE(to_qed(*test::open_raw_disk(raw), file, geometry_of(4096, 1)));
+    const auto image = test::open_image(file);
+
+    MemoryFile back;
+    const auto report = to_raw(*image, back);
+
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->data_bytes, raw.bytes());
+    const CacheStats lookups = image->stats().cache;
+    EXPECT_LE(lookups.hits + lookups.misses, 2 * (kTables + kPieces));
+}
+
 TEST(ConvertTest, LeavesToTheBackingFileWhatTheTopLayersDoNotHold) {
     MemoryFile base_file(1U << 20U);
     base_file.fill(0, 1U << 20U, std::byte{1});
