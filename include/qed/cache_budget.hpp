@@ -49,6 +49,10 @@ public:
     virtual void set_limit(std::uint64_t limit_bytes) = 0;
     /// Evicts all that nobody holds and gives the memory back to the system.
     virtual void trim() = 0;
+    /// Evicts what was not used between the last four calls, of all images, and gives the memory
+    /// back to the system: for a timer, so that idle images let go of theirs. When an image counts
+    /// as idle is the caller's policy; the engine reads no clock.
+    virtual void release_unused() = 0;
     virtual CacheStats stats() const = 0;
 
 private:

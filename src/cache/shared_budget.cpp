@@ -64,11 +64,35 @@ void SharedBudget::trim() {
         // In steps, so that misses do not wait until everything is gone.
         constexpr std::uint64_t kStep = 1U << 20;
         const std::scoped_lock lock(mutex_);
-        const std::uint64_t before = entry_bytes_;
+        const std::uint64_t before = used();
+        is_evicting_ = true;
         evict_to(before - std::min(before, kStep));
-        is_more = entry_bytes_ < before && entry_bytes_ != 0;
+        is_evicting_ = false;
+        note_growth();
+        is_more = used() < before && used() != 0;
         if (!is_more) give_memory_back();
     }
+}
+
+// The lock is given back after each step; caches may come and go meanwhile.
+void SharedBudget::release_unused() {
+    std::uint64_t id = 0;
+    std::uint64_t place = 0;
+    for (;;) {
+        const std::scoped_lock lock(mutex_);
+        TableCache* cache = cache_from(id);
+        if (cache == nullptr) return give_memory_back();
+        if (cache->id_ != id) place = 0;
+        place = cache->release_unused(place);
+        id = place != 0 ? cache->id_ : cache->id_ + 1;
+    }
+}
+
+TableCache* SharedBudget::cache_from(std::uint64_t id) noexcept {
+    TableCache* first = nullptr;  // with the least id that is not less
+    for (TableCache* cache = caches_; cache != nullptr && cache->id_ >= id; cache = cache->next_)
+        first = cache;
+    return first;
 }
 
 void SharedBudget::give_memory_back() noexcept {
@@ -97,6 +121,7 @@ void SharedBudget::add_state(CacheStats& stats) const noexcept {
 }
 
 void SharedBudget::add_cache(TableCache& cache) noexcept {
+    cache.id_ = next_id_++;
     cache.next_ = caches_;
     if (caches_ != nullptr) caches_->previous_ = &cache;
     caches_ = &cache;
@@ -144,40 +169,29 @@ void SharedBudget::resize(CacheShare& share, Evictable& entry, std::uint32_t byt
     enforce_limit(share);
 }
 
-void SharedBudget::charge_fixed(std::int64_t bytes) noexcept {
-    fixed_bytes_ += static_cast<std::uint64_t>(bytes);
+void SharedBudget::charge_directory(std::int64_t bytes) noexcept {
+    directory_bytes_ += static_cast<std::uint64_t>(bytes);
     enforce_limit(common_);
 }
 
-// However large the directories are, a quarter of the budget is for entries: without any, every
-// lookup would read from the file.
-std::uint64_t SharedBudget::room_for_entries() const noexcept {
-    return std::max(limit_ / 4, limit_ - std::min(limit_, fixed_bytes_));
-}
-
 void SharedBudget::enforce_limit(CacheShare& share) noexcept {
+    if (is_evicting_)
+        return;  // an eviction frees more than its entry; it goes on as long as needed
+    is_evicting_ = true;
     if (is_over(share)) {
         CachedEntries entries;
         share.queue.shrink_to(share.limit, entries);
     }
-    if (entry_bytes_ > room_for_entries()) evict_to(room_for_entries());
+    if (used() > limit_) evict_to(limit_);
+    is_evicting_ = false;
     note_growth();
-}
-
-void SharedBudget::evict_to(std::uint64_t entry_bytes) noexcept {
-    if (common_.next != &common_) {
-        evict_in_turns(entry_bytes);
-    } else {
-        CachedEntries entries;
-        common_.queue.shrink_to(entry_bytes, entries);
-    }
 }
 
 // Each share gives way in proportion to what it holds: turns are longer in longer queues. What is
 // in use is kept in all of them, so it is the idle ones that shrink.
-void SharedBudget::evict_in_turns(std::uint64_t entry_bytes) noexcept {
+void SharedBudget::evict_to(std::uint64_t bytes) noexcept {
     CachedEntries entries;
-    for (unsigned idle_turns = 0; entry_bytes_ > entry_bytes;) {
+    for (unsigned idle_turns = 0; used() > bytes;) {
         if (turn_->queue.waiting() == 0 || looked_bytes_ > turn_->queue.bytes() / 16) {
             // Every use count reaches 0 within 6 rounds of 16 turns.
             if (turn_ == &common_ && ++idle_turns > 100) return;
@@ -185,14 +199,14 @@ void SharedBudget::evict_in_turns(std::uint64_t entry_bytes) noexcept {
             looked_bytes_ = 0;
             continue;
         }
-        const std::uint64_t before = entry_bytes_;
+        const std::uint64_t before = used();
         looked_bytes_ += turn_->queue.look(entries);
-        if (entry_bytes_ < before) idle_turns = 0;
+        if (used() < before) idle_turns = 0;
     }
 }
 
 void SharedBudget::note_growth() noexcept {
-    const bool is_over_now = entry_bytes_ > room_for_entries();
+    const bool is_over_now = used() > limit_;
     if (is_over_now && !is_over_limit_) {
         ++grows_;
         QED_TRACE(cache_grow, used(), limit_);

@@ -48,6 +48,7 @@ public:
 
     void set_limit(std::uint64_t limit_bytes) override;
     void trim() override;
+    void release_unused() override;
     CacheStats stats() const override;
 
 private:
@@ -63,25 +64,24 @@ private:
     void shrink_back(CacheShare& share) noexcept {
         if (is_over_limit_ || is_over(share)) enforce_limit(share);
     }
-    /// Bytes that no eviction can free: directories of open images.
-    void charge_fixed(std::int64_t bytes) noexcept;
+    /// Bytes beside those of entries: pages of directories, which go when their leaves have gone.
+    void charge_directory(std::int64_t bytes) noexcept;
     /// Memory of what was evicted goes back to the system at once.
     void give_memory_back() noexcept;
     void add_cache(TableCache& cache) noexcept;
     void remove_cache(TableCache& cache) noexcept;
+    TableCache* cache_from(std::uint64_t id) noexcept;
     void add_share(CacheShare& share, std::uint64_t limit_bytes) noexcept;
     void remove_share(CacheShare& share) noexcept;
     void set_capacities() noexcept;
     void enforce_limit(CacheShare& share) noexcept;
-    void evict_to(std::uint64_t entry_bytes) noexcept;
-    void evict_in_turns(std::uint64_t entry_bytes) noexcept;
+    void evict_to(std::uint64_t bytes) noexcept;
     void note_growth() noexcept;
     void add_state(CacheStats& stats) const noexcept;
     static bool is_over(const CacheShare& share) noexcept {
         return share.limit != 0 && share.queue.bytes() > share.limit;
     }
-    std::uint64_t room_for_entries() const noexcept;
-    std::uint64_t used() const noexcept { return entry_bytes_ + fixed_bytes_; }
+    std::uint64_t used() const noexcept { return entry_bytes_ + directory_bytes_; }
     SliceArena& leaves_of(unsigned leaf_bits) noexcept { return leaves_[leaf_bits - kMinLeafBits]; }
 
     mutable std::mutex mutex_;  // guards everything below and the records of all caches
@@ -95,12 +95,14 @@ private:
     CacheShare* turn_ = &common_;     // whose queue is looked at next when all must give way
     std::uint64_t looked_bytes_ = 0;  // in this turn
     std::uint64_t limit_;
-    std::uint64_t fixed_bytes_ = 0;
+    std::uint64_t directory_bytes_ = 0;
     std::uint64_t peak_bytes_ = 0;
     std::uint64_t grows_ = 0;
     std::uint64_t shrinks_ = 0;
     bool is_over_limit_ = false;
-    TableCache* caches_ = nullptr;
+    bool is_evicting_ = false;
+    TableCache* caches_ = nullptr;  // the latest first
+    std::uint64_t next_id_ = 0;
     CacheStats closed_;  // what caches that are gone have counted
 };
 

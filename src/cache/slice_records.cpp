@@ -15,6 +15,14 @@ namespace {
 const auto kRecordBytes = static_cast<std::uint32_t>(SliceArena::block_bytes(sizeof(SliceRecord)));
 constexpr std::memory_order kRelease = std::memory_order_release;
 
+// Takes one use away and returns how many there were. Readers may add some meanwhile: it is only
+// a hint.
+unsigned take_use(std::atomic<std::uint8_t>& uses) {
+    const std::uint8_t value = uses.load(std::memory_order_relaxed);
+    if (value != 0) uses.store(static_cast<std::uint8_t>(value - 1), std::memory_order_relaxed);
+    return value;
+}
+
 }  // namespace
 
 // --- Leaves and records -------------------------------------------------------------------------
@@ -43,6 +51,33 @@ void TableCache::free_leaf(Leaf& leaf) noexcept {
     budget_.leaves_of(addressing_.leaf_bits()).free(&leaf);
 }
 
+Leaf* TableCache::leaf_from(std::uint64_t place) const noexcept {
+    while (place < leaf_limit_) {
+        if (leaves_in_page_[place / kPlacesInPage] == 0) {
+            place = (place / kPlacesInPage + 1) * kPlacesInPage;
+        } else if (Leaf* leaf = places_[place++].leaf.load(std::memory_order_relaxed)) {
+            return leaf;
+        }
+    }
+    return nullptr;
+}
+
+void TableCache::free_with_slices(Leaf& leaf) noexcept {
+    ++leaf.records;  // evictions that are due when one of its records has gone must not take it
+    for (std::uint32_t slot = 0; slot < leaf.slots; ++slot) {
+        SliceRecord* record = leaf.record(slot);
+        if (record == nullptr) continue;
+        QED_ASSERT(record->pins == 0 && !record->is_loading);
+        leaf.record(slot) = nullptr;
+        --leaf.records;
+        budget_.remove(*share_, *record);
+        delete_record(*record);
+    }
+    budget_.remove(*share_, leaf);
+    leave_place(leaf.index);
+    free_leaf(leaf);
+}
+
 // A leaf that has no record may be evicted by whatever happens next.
 Leaf* TableCache::leaf_for(std::uint64_t slice) noexcept {
     if (Leaf* leaf = find_leaf(slice)) return leaf;
@@ -63,7 +98,7 @@ void TableCache::advance(Place& place) noexcept {
 }
 
 void TableCache::enter_place(Leaf& leaf) noexcept {
-    if (leaves_in_page_[leaf.index / kPlacesInPage]++ == 0) budget_.charge_fixed(kPageBytes);
+    if (leaves_in_page_[leaf.index / kPlacesInPage]++ == 0) budget_.charge_directory(kPageBytes);
     Place& place = places_[leaf.index];
     advance(place);
     place.leaf.store(&leaf, kRelease);
@@ -77,7 +112,7 @@ void TableCache::leave_place(std::uint64_t index) noexcept {
     const std::uint64_t page = index / kPlacesInPage;
     if (--leaves_in_page_[page] != 0) return;
     places_.forget(page * kPlacesInPage, kPlacesInPage);
-    budget_.charge_fixed(-static_cast<std::int64_t>(kPageBytes));
+    budget_.charge_directory(-static_cast<std::int64_t>(kPageBytes));
 }
 
 SliceRecord* TableCache::record_for(Leaf& leaf, std::uint32_t slot) noexcept {
@@ -297,21 +332,14 @@ bool TableCache::may_evict(Evictable& entry) noexcept {
 }
 
 unsigned TableCache::age(Evictable& entry) noexcept {
-    const auto take_one = [](std::atomic<std::uint8_t>& uses) {
-        const std::uint8_t value = uses.load(std::memory_order_relaxed);
-        if (value != 0) {
-            uses.store(static_cast<std::uint8_t>(value - 1), std::memory_order_relaxed);
-        }
-        return unsigned{value};
-    };
     if (!entry.is_leaf) {
         const auto& record = static_cast<SliceRecord&>(entry);
-        return take_one(record.leaf->use_count(record.slot));
+        return take_use(record.leaf->use_count(record.slot));
     }
     auto& leaf = static_cast<Leaf&>(entry);
     unsigned most = 0;
     for (std::uint32_t slot = 0; slot < leaf.slots; ++slot)
-        most = std::max(most, take_one(leaf.use_count(slot)));
+        most = std::max(most, take_use(leaf.use_count(slot)));
     return most;
 }
 
@@ -362,34 +390,30 @@ void TableCache::evict_leaf(Leaf& leaf) noexcept {
     free_leaf(leaf);
 }
 
-void TableCache::release_unused() noexcept {
-    std::uint64_t limit = 0;
-    {
-        const std::scoped_lock lock(budget_.mutex_);
-        limit = leaf_limit_;
+std::uint64_t TableCache::release_unused(std::uint64_t place) noexcept {
+    constexpr int kLeavesAtOnce = 16;  // others wait meanwhile
+    for (int i = 0; i < kLeavesAtOnce; ++i) {
+        Leaf* leaf = leaf_from(place);
+        if (leaf == nullptr) return 0;
+        place = leaf->index + 1;
+        release_unused(*leaf);
     }
-    for (std::uint64_t i = 0; i < limit; ++i) {
-        // Leaf by leaf, so that others do not wait for long.
-        if (places_[i].leaf.load(std::memory_order_relaxed) == nullptr) continue;
-        const std::scoped_lock lock(budget_.mutex_);
-        if (Leaf* leaf = places_[i].leaf.load(std::memory_order_relaxed)) release_unused(*leaf);
-    }
-    const std::scoped_lock lock(budget_.mutex_);
-    budget_.give_memory_back();
+    return place;
 }
 
 void TableCache::release_unused(Leaf& leaf) noexcept {
-    const std::uint32_t slots = leaf.slots;
-    Place& place = places_[leaf.index];
-    for (std::uint32_t slot = 0; slot < slots; ++slot) {
+    const Place& place = places_[leaf.index];
+    bool is_used = false;
+    for (std::uint32_t slot = 0; slot < leaf.slots; ++slot) {
         SliceRecord* record = leaf.record(slot);
-        if (record == nullptr || record->is_loading || !may_evict(*record)) continue;
-        if (age(*record) > 0) continue;
+        const bool was_used = take_use(leaf.use_count(slot)) != 0;
+        is_used = is_used || was_used;
+        if (record == nullptr || record->is_loading || was_used || !may_evict(*record)) continue;
         budget_.remove(*share_, *record);
         evict_record(*record);
         if (place.leaf.load(std::memory_order_relaxed) != &leaf) return;  // it was the last
     }
-    if (!may_evict(leaf) || age(leaf) > 0) return;
+    if (is_used || !may_evict(leaf)) return;
     budget_.remove(*share_, leaf);
     evict_leaf(leaf);
 }

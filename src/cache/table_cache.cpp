@@ -80,22 +80,13 @@ TableCache::TableCache(BlockFile& file, SharedBudget& budget, const Geometry& ge
 }
 
 TableCache::~TableCache() {
-    for (std::uint64_t i = 0; i < leaf_limit_; ++i) {
-        // The lock is not kept for long: other images go on meanwhile.
+    for (std::uint64_t place = 0;;) {
+        // The lock is given back for each leaf: other images go on meanwhile.
         const std::scoped_lock lock(budget_.mutex_);
-        Leaf* leaf = places_[i].leaf.load(std::memory_order_relaxed);
-        if (leaf == nullptr) continue;
-        for (std::uint32_t slot = 0; leaf->records != 0 && slot < leaf->slots; ++slot) {
-            SliceRecord* record = leaf->record(slot);
-            if (record == nullptr) continue;
-            QED_ASSERT(record->pins == 0 && !record->is_loading);
-            budget_.remove(*share_, *record);
-            --leaf->records;
-            delete_record(*record);
-        }
-        budget_.remove(*share_, *leaf);
-        leave_place(leaf->index);
-        free_leaf(*leaf);
+        Leaf* leaf = leaf_from(place);
+        if (leaf == nullptr) break;
+        place = leaf->index + 1;
+        free_with_slices(*leaf);
     }
     const std::scoped_lock lock(budget_.mutex_);
     slices_ = 0;

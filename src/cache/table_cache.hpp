@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "base/aligned_buffer.hpp"
 #include "base/zeroed_array.hpp"
 #include "cache/entry.hpp"
 #include "cache/shared_budget.hpp"
@@ -147,10 +148,6 @@ public:
     /// and its neighbours are in the cache without being read.
     void install_table(std::uint64_t slice, std::uint64_t table) noexcept;
 
-    /// Lets go of slices that were not used since the last calls: what nobody looks up is gone
-    /// after at most kMaxUses + 1 of them, and its memory goes back to the system. When an image
-    /// counts as idle is for the caller's clock to say.
-    void release_unused() noexcept;
     static constexpr std::uint8_t kMaxUses = 3;
 
     /// This cache's part; limit and bytes are the budget's.
@@ -167,9 +164,18 @@ private:
     friend class SliceRef;
     friend class SharedBudget;
     struct PinAwaiter;
-    struct ReadPlan {
+    /// A read of a slice, and perhaps of some that follow it.
+    struct SliceRead {
+        FileOffset at;
         std::uint32_t slices = 1;
         std::uint64_t version = 0;  ///< of the place, when the read started
+        AlignedBuffer raw;
+        AlignedBuffer decoded;
+
+        Result<void> check_memory() const noexcept {
+            if (raw.data() != nullptr && decoded.data() != nullptr) return {};
+            return std::unexpected(Error::out_of_memory());
+        }
     };
     TableCache(BlockFile& file, SharedBudget& budget, const Geometry& geometry,
                const EntryJudge& judge, const SliceAddressing& addressing,
@@ -213,8 +219,9 @@ private:
 
     // The miss path (table_loader.cpp).
     bool pin_or_join(std::uint64_t slice, PinRequest& request, PendingLoad& load) noexcept;
-    ReadPlan plan_read(std::uint64_t slice) noexcept;
-    Task<Result<bool>> read_slices(std::uint64_t slice, SliceRecord* record, PendingLoad* load);
+    SliceRead prepare_read(std::uint64_t slice, Entry table) noexcept;
+    Result<bool> commit_read(std::uint64_t slice, SliceRecord& record, PendingLoad& load,
+                             SliceRead& read) noexcept;
     Result<bool> commit_load(SliceRecord& record, PendingLoad& load,
                              const EncodedSlice& encoded) noexcept;
     void fail_load(SliceRecord& record, PendingLoad& load, const Error& error) noexcept;
@@ -227,8 +234,11 @@ private:
     bool is_detached(const SliceRecord& record) const noexcept;
     // From here on with the budget's lock held.
     Leaf* leaf_for(std::uint64_t slice) noexcept;
+    /// The first leaf at or behind this place, or null.
+    Leaf* leaf_from(std::uint64_t place) const noexcept;
     Leaf* make_leaf() noexcept;
     void free_leaf(Leaf& leaf) noexcept;
+    void free_with_slices(Leaf& leaf) noexcept;
     Leaf* find_leaf(std::uint64_t slice) const noexcept {
         return place_of(slice).leaf.load(std::memory_order_relaxed);
     }
@@ -245,6 +255,8 @@ private:
     void detach(SliceRecord& record) noexcept;
     void evict_record(SliceRecord& record) noexcept;
     void evict_leaf(Leaf& leaf) noexcept;
+    /// Ages some leaves from this place on. Returns where to go on; 0: that was all.
+    std::uint64_t release_unused(std::uint64_t place) noexcept;
     void release_unused(Leaf& leaf) noexcept;
     void enter_place(Leaf& leaf) noexcept;
     void leave_place(std::uint64_t index) noexcept;
@@ -281,6 +293,7 @@ private:
     std::uint64_t slices_ = 0;
     std::uint64_t pinned_ = 0;
     std::uint64_t loads_ = 0;
+    std::uint64_t id_ = 0;        // ascending in the order in which caches were made
     TableCache* next_ = nullptr;  // in the budget's list
     TableCache* previous_ = nullptr;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <coroutine>
+#include <new>
 
 #include <fmt/format.h>
 
@@ -24,6 +25,17 @@ struct PinRequest : Waiter {
     SliceRecord* record = nullptr;
     std::optional<Error> error;  ///< none: out of memory
 };
+
+namespace {
+
+Error in_table(Error error, Entry table) noexcept try {
+    if (error.code() == Errc::out_of_memory) return error;
+    return std::move(error).with_context(fmt::format("reading the L2 table at {:#x}", table));
+} catch (const std::bad_alloc&) {
+    return Error::out_of_memory();
+}
+
+}  // namespace
 
 /// Suspends only when somebody else is reading the slice.
 struct TableCache::PinAwaiter {
@@ -56,6 +68,7 @@ Task<Result<Lookup>> TableCache::load(GuestOffset at, std::uint64_t length) {
     }
 }
 
+// All in one frame: whatever fails after join has made this the reader must end the load.
 Task<Result<SliceRef>> TableCache::pin(std::uint64_t slice) {
     for (;;) {
         PendingLoad load;
@@ -75,7 +88,15 @@ Task<Result<SliceRef>> TableCache::pin(std::uint64_t slice) {
             case PinRequest::Outcome::leads:
                 break;
         }
-        Result<bool> is_pinned = co_await read_slices(slice, request.record, &load);
+        SliceRead read = prepare_read(slice, load.table);
+        Result<void> done = read.check_memory();
+        if (done) done = co_await file_.read(read.at, read.raw.span());
+        if (!done) {
+            Error error = in_table(std::move(done.error()), load.table);
+            fail_load(*request.record, load, error);
+            co_return std::unexpected(std::move(error));
+        }
+        Result<bool> is_pinned = commit_read(slice, *request.record, load, read);
         if (!is_pinned) co_return pass(is_pinned);
         if (*is_pinned) co_return SliceRef(this, request.record);
     }
@@ -113,58 +134,49 @@ bool TableCache::pin_or_join(std::uint64_t slice, PinRequest& request, PendingLo
     return false;
 }
 
-TableCache::ReadPlan TableCache::plan_read(std::uint64_t slice) noexcept {
-    const std::scoped_lock lock(budget_.mutex_);
-    auto stream = std::ranges::find(streams_, slice, &Stream::next);
-    if (stream != streams_.end()) {
-        stream->slices = std::min(stream->slices * 2, readahead_);
-    } else {
-        stream = streams_.begin() + static_cast<std::ptrdiff_t>(oldest_stream_);
-        oldest_stream_ = (oldest_stream_ + 1) % streams_.size();
-        stream->slices = 1;
+// One slice, and more ahead of time where the misses come in order.
+TableCache::SliceRead TableCache::prepare_read(std::uint64_t slice, Entry table) noexcept {
+    SliceRead read;
+    read.at = FileOffset{table + slice_in_table(slice) * slice_bytes()};
+    {
+        const std::scoped_lock lock(budget_.mutex_);
+        auto stream = std::ranges::find(streams_, slice, &Stream::next);
+        if (stream != streams_.end()) {
+            stream->slices = std::min(stream->slices * 2, readahead_);
+        } else {
+            stream = streams_.begin() + static_cast<std::ptrdiff_t>(oldest_stream_);
+            oldest_stream_ = (oldest_stream_ + 1) % streams_.size();
+            stream->slices = 1;
+        }
+        const std::uint64_t table_left = addressing_.slices_in_table() - slice_in_table(slice);
+        const std::uint64_t leaf_left = addressing_.slots_in_leaf() - slot_of(slice);
+        read.slices = static_cast<std::uint32_t>(
+            std::min({std::uint64_t{stream->slices}, table_left, leaf_left}));
+        read.version = place_of(slice).version.load(std::memory_order_relaxed);
+        stream->next = slice + read.slices;
     }
-    const std::uint64_t table_left = addressing_.slices_in_table() - slice_in_table(slice);
-    const std::uint64_t leaf_left = addressing_.slots_in_leaf() - slot_of(slice);
-    ReadPlan plan;
-    plan.slices = static_cast<std::uint32_t>(
-        std::min({std::uint64_t{stream->slices}, table_left, leaf_left}));
-    plan.version = place_of(slice).version.load(std::memory_order_relaxed);
-    stream->next = slice + plan.slices;
-    return plan;
+    const std::size_t bytes = std::size_t{read.slices} * slice_bytes();
+    if (auto raw = AlignedBuffer::create(bytes, 4096)) read.raw = std::move(*raw);
+    if (auto decoded = AlignedBuffer::create(bytes, 64)) read.decoded = std::move(*decoded);
+    return read;
 }
 
-// Reads `slice` for all who wait for it, and perhaps its neighbours ahead of time. True: the
-// record is pinned for the caller. False: a change has overtaken the read.
-Task<Result<bool>> TableCache::read_slices(std::uint64_t slice, SliceRecord* record,
-                                           PendingLoad* load) {
-    const ReadPlan plan = plan_read(slice);
-    const std::size_t bytes = std::size_t{plan.slices} * slice_bytes();
-    const FileOffset at{load->table + slice_in_table(slice) * slice_bytes()};
-    Result<AlignedBuffer> raw = AlignedBuffer::create(bytes, 4096);
-    Result<AlignedBuffer> decoded = AlignedBuffer::create(bytes, 4096);
-    if (!raw || !decoded) {
-        fail_load(*record, *load, Error::out_of_memory());
-        co_return std::unexpected(Error::out_of_memory());
-    }
-    Result<void> done = co_await file_.read(at, raw->span());
-    if (!done) {
-        Error error = std::move(done.error())
-                          .with_context(fmt::format("reading the L2 table at {:#x}", load->table));
-        fail_load(*record, *load, error);
-        co_return std::unexpected(std::move(error));
-    }
-    counters_.add(CacheCounter::read_bytes, bytes);
-    const std::span entries(reinterpret_cast<Entry*>(decoded->data()), bytes / sizeof(Entry));
-    judge_.decode(load->table, slice_in_table(slice) * shape_.entries(), raw->span(), entries);
+// True: the record is pinned for the caller. False: a change has overtaken the read.
+Result<bool> TableCache::commit_read(std::uint64_t slice, SliceRecord& record, PendingLoad& load,
+                                     SliceRead& read) noexcept {
+    counters_.add(CacheCounter::read_bytes, read.raw.size());
+    const std::span entries(reinterpret_cast<Entry*>(read.decoded.data()),
+                            read.decoded.size() / sizeof(Entry));
+    judge_.decode(load.table, slice_in_table(slice) * shape_.entries(), read.raw.span(), entries);
     // Encoded where the raw slice was.
-    const std::span words(reinterpret_cast<std::uint64_t*>(raw->data()), shape_.entries());
+    const std::span words(reinterpret_cast<std::uint64_t*>(read.raw.data()), shape_.entries());
     Result<bool> committed =
-        commit_load(*record, *load, encode_slice(entries.first(shape_.entries()), shape_, words));
-    for (std::size_t i = 1; committed && i < plan.slices; ++i) {
+        commit_load(record, load, encode_slice(entries.first(shape_.entries()), shape_, words));
+    for (std::size_t i = 1; committed && i < read.slices; ++i) {
         const auto neighbour = entries.subspan(i * shape_.entries(), shape_.entries());
-        commit_ahead(slice + i, encode_slice(neighbour, shape_, words), plan.version);
+        commit_ahead(slice + i, encode_slice(neighbour, shape_, words), read.version);
     }
-    co_return committed;
+    return committed;
 }
 
 Result<bool> TableCache::commit_load(SliceRecord& record, PendingLoad& load,
