@@ -94,6 +94,9 @@ case "$mode" in
         stage "tsan: threads"
         build tsan tests_stress
         run_ctest tsan -L '^stress$'
+        stage "release: instructions of a request"
+        build release request_driver
+        run_ctest release -V -L '^instructions$'
         stage "dev: all tests"
         run_ctest dev
         ;;
