@@ -7,6 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
 #include "cli/progress.hpp"
+#include "cli/sandbox_option.hpp"
 #include "qed/check.hpp"
 
 namespace qed::cli {
@@ -23,6 +24,7 @@ struct CheckArgs {
     bool shared = false;
     OutputArgs output;
     ProgressArgs progress;
+    SandboxArgs sandbox;
 };
 
 Result<DiskArgs> disk_args_of(const CheckArgs& args) {
@@ -39,11 +41,12 @@ Result<DiskArgs> disk_args_of(const CheckArgs& args) {
     return open;
 }
 
-Result<CheckReport> check(BlockFile& file, const CheckArgs& args, Console& console, Repair repair) {
+Result<CheckReport> check(BlockFile& file, const CheckArgs& args, Console& console, Repair repair,
+                          unsigned threads) {
     Progress progress(console, args.progress);
     CheckOptions options;
     options.repair = repair;
-    options.threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads);
+    options.threads = threads;
     options.progress = Progress::callback;
     options.progress_context = &progress;
     auto report = sync_wait(check_file(file, options));
@@ -64,18 +67,21 @@ int run_check(const CheckArgs& args, Console& console) {
         console.fail(fmt::format("'{}' has format {}, which has no checks", *path, *format));
         return kExitNoCheck;
     }
+    // Asked before the sandbox closes: the answer is in a file.
+    const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads);
+    if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());
 
     Repair repair = Repair::none;
     if (args.repair == "leaks") repair = Repair::leaks;
     if (args.repair == "entries") repair = Repair::entries;
     if (args.repair == "all") repair = Repair::all;
-    auto report = check(**file, args, console, repair);
+    auto report = check(**file, args, console, repair, threads);
     if (!report) return console.fail(report.error());
     const CheckReport first = *report;
     const bool changed = first.corruptions_fixed + first.leaks_fixed > 0;
     if (changed) {
         // What was repaired has to hold up to a second look.
-        report = check(**file, args, console, Repair::none);
+        report = check(**file, args, console, Repair::none, threads);
         if (!report) return console.fail(report.error());
     }
     if (args.output.json()) {
@@ -106,6 +112,7 @@ void add_check(CLI::App& app, Console& console) {
     add_output_option(command, args->output);
     command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
     add_progress_options(command, args->progress);
+    add_sandbox_option(command, args->sandbox);
     refuse_objects(command);
     refuse_image_opts(command);
     on_run(command, console, args, run_check);

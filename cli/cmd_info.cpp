@@ -6,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
 #include "cli/new_disk.hpp"
+#include "cli/sandbox_option.hpp"
 #include "cli/sizes.hpp"
 
 namespace qed::cli {
@@ -20,6 +21,7 @@ struct InfoArgs {
     bool shared = false;
     OutputArgs output;
     BackingArgs backing;
+    SandboxArgs sandbox;
 };
 
 std::vector<std::string> feature_names(const Header& header) {
@@ -122,6 +124,7 @@ int run_info(const InfoArgs& args, Console& console) {
     open.backing = *policy;
     auto disk = open_disk(args.file, open);
     if (!disk) return console.fail(disk.error());
+    if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());
 
     std::vector<LayerFacts> layers;
     for (Image* layer = disk->image.get(); layer != nullptr; layer = layer->backing()) {
@@ -157,6 +160,7 @@ void add_info(CLI::App& app, Console& console) {
     command.add_flag("--backing-chain", args->whole_chain, "Show the backing files too");
     command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
     add_backing_options(command, args->backing);
+    add_sandbox_option(command, args->sandbox);
     refuse_objects(command);
     refuse_image_opts(command);
     on_run(command, console, args, run_info);

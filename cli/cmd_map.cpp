@@ -7,6 +7,7 @@
 #include "cli/map_picture.hpp"
 #include "cli/map_text.hpp"
 #include "cli/output_file.hpp"
+#include "cli/sandbox_option.hpp"
 #include "cli/sizes.hpp"
 
 namespace qed::cli {
@@ -22,6 +23,7 @@ struct MapArgs {
     bool shared = false;
     OutputArgs output;
     BackingArgs backing;
+    SandboxArgs sandbox;
 };
 
 struct Range {
@@ -70,24 +72,42 @@ Result<void> walk(Image& image, Range range, MapText& text) {
     return {};
 }
 
-/// Writes a whole file, or standard output for `-`.
-Result<void> write_text(const std::string& path, const std::string& text, Console& console) {
-    if (path == "-") {
-        console.write(text);
+/// A picture's file, or standard output for `-`; open before the sandbox closes.
+struct PictureFile {
+    const std::string& path;
+    std::unique_ptr<OutputFile> output = nullptr;
+
+    bool is_wanted() const { return !path.empty(); }
+    Result<void> open(std::vector<std::string>& folders) {
+        if (!is_wanted() || path == "-") return {};
+        auto created = OutputFile::create(path, CacheMode{});
+        if (!created) return pass(created);
+        output = std::move(*created);
+        folders.push_back(output->directory());
         return {};
     }
-    auto output = OutputFile::create(path, CacheMode{});
-    if (!output) return pass(output);
-    BlockFile& file = (*output)->file();
-    QED_CHECK(file.write(FileOffset{0}, std::as_bytes(std::span(text))).run_blocking());
-    return (*output)->commit(false);
-}
+    Result<void> write(const std::string& text, Console& console) {
+        if (output == nullptr) {
+            console.write(text);
+            return {};
+        }
+        BlockFile& file = output->file();
+        QED_CHECK(file.write(FileOffset{0}, std::as_bytes(std::span(text))).run_blocking());
+        return output->commit(false);
+    }
+};
 
 Result<void> write_pictures(const MapArgs& args, Image& image, Console& console) {
+    PictureFile html{args.html};
+    PictureFile svg{args.svg};
+    std::vector<std::string> folders;
+    QED_CHECK(html.open(folders));
+    QED_CHECK(svg.open(folders));
+    QED_CHECK(enter_sandbox(args.sandbox, std::move(folders)));
     auto picture = draw_map(image);
     if (!picture) return pass(picture);
-    if (!args.html.empty()) QED_CHECK(write_text(args.html, map_html(*picture), console));
-    if (!args.svg.empty()) QED_CHECK(write_text(args.svg, map_svg(*picture), console));
+    if (html.is_wanted()) QED_CHECK(html.write(map_html(*picture), console));
+    if (svg.is_wanted()) QED_CHECK(svg.write(map_svg(*picture), console));
     return {};
 }
 
@@ -105,6 +125,7 @@ int run_map(const MapArgs& args, Console& console) {
         auto done = write_pictures(args, *disk->image, console);
         return done ? kExitOk : console.fail(done.error());
     }
+    if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());
     auto range = range_of(args, disk->image->size());
     if (!range) return console.fail(range.error());
 
@@ -138,6 +159,7 @@ void add_map(CLI::App& app, Console& console) {
         ->type_name("FILE");
     command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
     add_backing_options(command, args->backing);
+    add_sandbox_option(command, args->sandbox);
     refuse_objects(command);
     refuse_image_opts(command);
     on_run(command, console, args, run_map);

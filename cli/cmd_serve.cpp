@@ -20,6 +20,7 @@
 #include "cli/commands.hpp"
 #include "cli/listener.hpp"
 #include "cli/nbdkit_run.hpp"
+#include "cli/sandbox_option.hpp"
 #include "qed/image.hpp"
 
 namespace qed::cli {
@@ -48,6 +49,7 @@ struct ServeArgs {
     std::string cache_size;
     BackingArgs backing;
     std::optional<unsigned> settle_after;
+    SandboxArgs sandbox;
 };
 
 /// nbdkit in PATH, or in the folders that only the PATH of root has.
@@ -159,6 +161,9 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     if (args.force_share) add("lock", "force-shared");
     if (args.direct) add("direct", "true");
     if (args.stats) add("stats", "true");
+    add("sandbox", args.sandbox.mode);
+    // GnuTLS reads the file of keys again for each client.
+    if (!args.tls.empty() && !fs::is_directory(args.tls)) add("sandbox-read", args.tls);
 }
 
 Result<void> serve(const ServeArgs& args, Console& console) {
@@ -223,6 +228,7 @@ void add_image_options(CLI::App& sub, ServeArgs& args) {
     add_backing_options(sub, args.backing);
     sub.add_option("--settle-after", args.settle_after,
                    "Milliseconds without a write until the image is settled; 0: at the end");
+    add_sandbox_option(sub, args.sandbox);
     sub.add_flag("--stats", args.stats, "Print counters to standard error at the end");
 }
 

@@ -31,6 +31,8 @@ public:
     BlockFile& file() { return *file_; }
     /// Gives the file away, to be opened as an image; commit() works on all the same.
     std::unique_ptr<BlockFile> take_file() { return std::move(file_); }
+    /// The folder that commit() needs.
+    const std::string& directory() const { return directory_; }
     const std::string& working_name() const { return temporary_; }
     /// Empty and ours; false for a device.
     bool is_new() const { return is_new_; }

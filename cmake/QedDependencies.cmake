@@ -43,6 +43,11 @@ if(NOT NBDKIT_FOUND)
     qed_missing("nbdkit 1.32 or newer (plugin headers)" nbdkit-plugin-dev)
 endif()
 
+pkg_check_modules(SECCOMP QUIET IMPORTED_TARGET libseccomp>=2.5)
+if(NOT SECCOMP_FOUND)
+    qed_missing("libseccomp 2.5 or newer" libseccomp-dev)
+endif()
+
 pkg_check_modules(NBD QUIET IMPORTED_TARGET libnbd)
 if(NOT NBD_FOUND)
     qed_missing("libnbd" libnbd-dev)

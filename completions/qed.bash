@@ -52,6 +52,10 @@ _qed() {
             mapfile -t COMPREPLY < <(compgen -W "raw qed" -- "$word")
             return
             ;;
+        --sandbox)
+            mapfile -t COMPREPLY < <(compgen -W "auto on off" -- "$word")
+            return
+            ;;
         --order)
             mapfile -t COMPREPLY < <(compgen -W "automatic strict ordered deferred" -- "$word")
             return

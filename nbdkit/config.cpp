@@ -38,6 +38,11 @@ constexpr std::array kBackingRules{
     Choice{"any", BackingRule::any},
 };
 constexpr std::string_view kBelow = "dir:";
+constexpr std::array kSandboxModes{
+    Choice{"off", sandbox::Mode::off},
+    Choice{"auto", sandbox::Mode::automatic},
+    Choice{"on", sandbox::Mode::on},
+};
 constexpr std::array kBackingFormats{
     Choice{"raw", BackingFormat::raw},
     Choice{"qed", BackingFormat::qed},
@@ -104,6 +109,10 @@ const char* const kConfigHelp =
     "settle-after=MILLISECONDS  Clear the image's need-check bit after so long without a write;\n"
     "                           default 2000, 0: only at the end\n"
     "stats=true                 Print counters to standard error at the end\n"
+    "sandbox=MODE               Once everything is open, give up all other rights of the process:\n"
+    "                           off (default), auto (as far as the kernel can) or on (or fail).\n"
+    "                           nbdkit's filters and logging to syslog may not work in it.\n"
+    "sandbox-read=FILE          A file to be opened from inside the sandbox: nbdkit's --tls-psk\n"
     "control-fd=NUMBER          For supervisors: a stream socket on which the plugin says 'ready'\n"
     "                           and, after a clean end, 'closed'; when the other end is closed,\n"
     "                           clients are disconnected";
@@ -131,6 +140,8 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "direct") return parse_flag(value, options.direct);
     if (key == "settle-after") return parse_milliseconds(key_text, value, settle_after);
     if (key == "stats") return parse_flag(value, stats);
+    if (key == "sandbox") return choose(key_text, value, kSandboxModes, sandbox);
+    if (key == "sandbox-read") return parse_path(value, sandbox_needs.reread.emplace_back());
     if (key == "control-fd") return nbdkit_parse_int(key_text, value, &control_descriptor);
     nbdkit_error("unknown parameter '%s'; nbdkit --help lists the known ones", key_text);
     return -1;
@@ -154,6 +165,7 @@ int Config::complete() {
         return -1;
     }
     options.writable = !read_only;
+    sandbox_needs.accepts_clients = true;
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "qed/image.hpp"
+#include "sandbox/sandbox.hpp"
 
 namespace qed::nbdkit {
 
@@ -19,6 +20,8 @@ struct Config {
     int control_descriptor = -1;  ///< the line to a supervisor (Control); -1: there is none
     bool read_only = false;
     bool stats = false;
+    sandbox::Mode sandbox = sandbox::Mode::off;
+    sandbox::Needs sandbox_needs;
     OpenOptions options;
 
     /// Takes one parameter. On failure nbdkit has been told, and -1 is returned, as nbdkit wants

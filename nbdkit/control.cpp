@@ -8,25 +8,12 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
-#include <string>
 
 namespace qed::nbdkit {
 namespace {
 
 /// How often to look for clients that connected while the others were sent away.
 constexpr std::chrono::milliseconds kAgain{50};
-
-template <class Visit>
-void for_each_descriptor(Visit visit) {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
-        const std::string name = entry.path().filename().string();
-        int number = -1;
-        std::from_chars(name.data(), name.data() + name.size(), number);
-        visit(number);
-    }
-}
 
 bool is_listening(int descriptor) {
     int answer = 0;
@@ -56,7 +43,13 @@ bool belongs_to(const sockaddr_storage& local, socklen_t length, const sockaddr_
 }  // namespace
 
 Control::Control(int descriptor)
-    : descriptor_(descriptor), listening_(listening_addresses()), thread_([this] { run(); }) {}
+    : descriptor_(descriptor),
+      descriptors_(::opendir("/proc/self/fd"), &::closedir),
+      listening_(listening_addresses()) {}
+
+void Control::start() {
+    thread_ = std::thread([this] { run(); });
+}
 
 Control::~Control() {
     {
@@ -65,7 +58,7 @@ Control::~Control() {
     }
     wake_.notify_one();
     ::shutdown(descriptor_, SHUT_RD);
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     ::close(descriptor_);
 }
 
@@ -75,7 +68,19 @@ void Control::report(std::string_view line) noexcept {
         ::send(descriptor_, line.data(), line.size(), MSG_NOSIGNAL);
 }
 
-std::vector<Control::Address> Control::listening_addresses() {
+template <class Visit>
+void Control::for_each_descriptor(Visit visit) const {
+    if (descriptors_ == nullptr) return;
+    ::rewinddir(descriptors_.get());
+    while (const dirent* entry = ::readdir(descriptors_.get())) {
+        const std::string_view name(entry->d_name);
+        int number = -1;
+        std::from_chars(name.data(), name.data() + name.size(), number);
+        visit(number);
+    }
+}
+
+std::vector<Control::Address> Control::listening_addresses() const {
     std::vector<Address> found;
     for_each_descriptor([&found](int descriptor) {
         Address address;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <dirent.h>
 #include <sys/socket.h>
 
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <string_view>
 #include <thread>
@@ -16,13 +18,15 @@ namespace qed::nbdkit {
 /// each idle client to leave by itself.
 class Control {
 public:
+    /// Opens what it needs later: in the sandbox nothing can be opened.
     /// \param descriptor  owned from here on
-    /// \throws std::system_error when there can be no thread
     explicit Control(int descriptor);
     ~Control();
     Control(const Control&) = delete;
     Control& operator=(const Control&) = delete;
 
+    /// \throws std::system_error when there can be no thread
+    void start();
     void report(std::string_view line) noexcept;
 
 private:
@@ -32,16 +36,20 @@ private:
         socklen_t length = 0;
     };
 
-    static std::vector<Address> listening_addresses();
+    template <class Visit>
+    void for_each_descriptor(Visit visit) const;
+    std::vector<Address> listening_addresses() const;
     void run();
     void disconnect_clients() const;
 
     const int descriptor_;
+    /// /proc/self/fd; of one thread at a time.
+    const std::unique_ptr<DIR, int (*)(DIR*)> descriptors_;
     const std::vector<Address> listening_;
     std::mutex mutex_;  // guards stopping_
     std::condition_variable wake_;
     bool stopping_ = false;
-    std::thread thread_;  // last: everything else exists when it starts
+    std::thread thread_;
 };
 
 }  // namespace qed::nbdkit

@@ -20,6 +20,7 @@
 #include "qed/cache_budget.hpp"
 #include "qed/image.hpp"
 #include "qed/version.hpp"
+#include "sandbox/sandbox.hpp"
 #include "stats_report.hpp"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -131,14 +132,28 @@ int on_get_ready() {
     return 0;
 }
 
+/// After it nothing can be opened: the image, its backing files and the sockets are.
+int close_sandbox() {
+    const auto missing = sandbox::enter(server.config.sandbox, server.config.sandbox_needs);
+    if (!missing) {
+        nbdkit_error("%s", missing.error().message().c_str());
+        return -1;
+    }
+    if (!missing->empty()) print_warning(*missing);
+    return 0;
+}
+
 int on_after_fork() {
     const auto idle = server.config.settle_after;
     const int control = server.config.control_descriptor;
+    if (control >= 0) server.control.emplace(control);
+    // Before there are threads: Landlock binds one thread and those that it starts.
+    if (close_sandbox() != 0) return -1;
     try {
         if (server.image->is_writable() && idle.count() != 0) {
             server.maintenance.emplace(*server.image, idle);
         }
-        if (control >= 0) server.control.emplace(control);
+        if (server.control) server.control->start();
     } catch (const std::system_error& error) {
         nbdkit_error("starting a thread: %s", error.what());
         return -1;

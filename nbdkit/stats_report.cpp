@@ -51,6 +51,10 @@ void print_stats(const Stats& stats) {
     fmt::print(stderr, "{}", text);
 }
 
+void print_warning(std::string_view text) {
+    fmt::print(stderr, "nbdkit: qed: warning: {}\n", text);
+}
+
 void print_plugin_facts() {
     fmt::print(
         "qed_version={}\nqed_min_cluster_size={}\nqed_max_cluster_size={}\n"

@@ -47,7 +47,7 @@ PUBLIC = {
 }
 
 # Rooms outside src/: which of src/ they may include. Tests and benchmarks may include all of it.
-EDGES = {"capi": [], "cli": [], "nbdkit": [], "sim": ["base", "coro", "io"]}
+EDGES = {"capi": [], "cli": [], "nbdkit": [], "sandbox": [], "sim": ["base", "coro", "io"]}
 
 # Headers of the outside world that belong to one place (folders, matched by prefix).
 ONLY_IN = {
@@ -56,6 +56,7 @@ ONLY_IN = {
     r"nlohmann/.*": ["cli", "bench", "sim"],
     r"nbdkit-.*\.h": ["nbdkit"],
     r"libnbd\.h": ["cli"],
+    r"seccomp\.h|linux/landlock\.h": ["sandbox"],
     r"sys/sdt\.h": ["src/base"],
 }
 

@@ -191,6 +191,31 @@ class EndTest(ServeTest):
         self.assertFalse(os.path.exists(server.socket))
 
 
+class SandboxTest(ServeTest):
+    """What is forbidden is tried in tests/unit/sandbox; here the real process is looked at."""
+
+    def filters(self, server):
+        status = pathlib.Path(f"/proc/{child_of(server.process)}/status").read_text()
+        return {line.split()[0]: line.split()[1] for line in status.splitlines()
+                if line.startswith(("Seccomp:", "NoNewPrivs:"))}
+
+    def test_the_server_is_in_its_sandbox_before_clients_come(self):
+        self.skip_without_sandbox(self.image)
+        with Server(self.image) as server:
+            self.assertEqual(self.filters(server), {"NoNewPrivs:": "1", "Seccomp:": "2"})
+            client = connect(server.uri)
+            client.pwrite(b"x" * 512, 65536)
+            client.zero(65536, 1 << 20)
+            client.trim(65536, 2 << 20)
+            client.flush()
+            self.assertEqual(client.pread(512, 65536), b"x" * 512)
+        self.assert_sound(self.image)
+
+    def test_it_can_be_switched_off(self):
+        with Server("--sandbox", "off", self.image) as server:
+            self.assertEqual(self.filters(server)["Seccomp:"], "0")
+
+
 class RefusalTest(ServeTest):
     def test_a_missing_image(self):
         err = self.refused(self.path("none.qed"))

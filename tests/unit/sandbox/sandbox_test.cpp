@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sandbox/sandbox.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "support/temp_dir.hpp"
+
+namespace qed::sandbox {
+namespace {
+
+/// What a child process answers: the errno of what it tried, or one of these.
+constexpr int kWorked = 0;
+constexpr int kNoSandbox = 200;
+
+int tried(bool worked) {
+    return worked ? kWorked : errno;
+}
+
+/// Each test tries one thing in a child process: there is no way out of a sandbox.
+class SandboxTest : public ::testing::Test {
+protected:
+    void SetUp() override {
+        ASSERT_EQ(inside({}, [] { return kWorked; }), kWorked);
+        const bool has_filter = missing_.empty() || missing_ == "this kernel has no Landlock";
+        if (!has_filter) GTEST_SKIP() << "no seccomp filter here: " << missing_;
+    }
+
+    /// What `attempt` gives in the sandbox.
+    int inside(const Needs& needs, const std::function<int()>& attempt) {
+        int ends[2];
+        if (::pipe(ends) != 0) return kNoSandbox;
+        const pid_t child = ::fork();
+        if (child == 0) {
+            const auto entered = enter(Mode::automatic, needs);
+            if (!entered) ::_exit(kNoSandbox);
+            [[maybe_unused]] const ssize_t told =
+                ::write(ends[1], entered->data(), entered->size());
+            ::_exit(attempt());
+        }
+        ::close(ends[1]);
+        std::array<char, 512> text{};
+        const ssize_t length = ::read(ends[0], text.data(), text.size());
+        missing_.assign(text.data(), static_cast<std::size_t>(std::max(length, ssize_t{0})));
+        ::close(ends[0]);
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+
+    std::string file(const std::string& name) { return folder_.file(name); }
+    /// A file with "text" in it; its descriptor, open for both.
+    int make(const std::string& name) {
+        const int made = ::open(file(name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        [[maybe_unused]] const ssize_t written = ::write(made, "text", 4);
+        return made;
+    }
+
+    test::TempDir folder_;
+    std::string missing_;
+};
+
+int open_and_close(const std::string& path, int flags) {
+    const int opened = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+    return tried(opened >= 0);
+}
+
+TEST_F(SandboxTest, OpensNoFile) {
+    make("secret");
+    for (const std::string& path : {file("secret"), std::string("/etc/passwd"), std::string("/")}) {
+        EXPECT_EQ(inside({}, [&] { return open_and_close(path, O_RDONLY); }), EPERM) << path;
+    }
+    EXPECT_EQ(inside({}, [&] { return open_and_close(file("new"), O_WRONLY | O_CREAT); }), EPERM);
+    EXPECT_NE(::access(file("new").c_str(), F_OK), 0);
+}
+
+TEST_F(SandboxTest, RemovesAndRenamesNothing) {
+    make("kept");
+    EXPECT_EQ(inside({}, [&] { return tried(::unlink(file("kept").c_str()) == 0); }), EPERM);
+    EXPECT_EQ(inside({}, [&] { return tried(::truncate(file("kept").c_str(), 0) == 0); }), EPERM);
+    EXPECT_EQ(inside({}, [&] { return tried(::chmod(file("kept").c_str(), 0777) == 0); }), EPERM);
+    EXPECT_EQ(::access(file("kept").c_str(), F_OK), 0);
+}
+
+TEST_F(SandboxTest, MakesNoConnection) {
+    EXPECT_EQ(inside({}, [] { return tried(::socket(AF_INET, SOCK_STREAM, 0) >= 0); }), EPERM);
+    EXPECT_EQ(inside({}, [] { return tried(::socket(AF_UNIX, SOCK_STREAM, 0) >= 0); }), EPERM);
+    // Nor with a socket that was made before.
+    const int listening = ::socket(AF_INET, SOCK_STREAM, 0);
+    const int client = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    auto* const at = reinterpret_cast<sockaddr*>(&address);
+    ASSERT_EQ(::bind(listening, at, length), 0);
+    ASSERT_EQ(::listen(listening, 1), 0);
+    ASSERT_EQ(::getsockname(listening, at, &length), 0);
+    for (const bool accepts : {false, true}) {
+        Needs needs;
+        needs.accepts_clients = accepts;
+        EXPECT_EQ(inside(needs, [&] { return tried(::connect(client, at, length) == 0); }), EPERM);
+    }
+    ::close(client);
+    ::close(listening);
+}
+
+TEST_F(SandboxTest, StartsNoProgramAndNoProcess) {
+    const auto execute = [] {
+        ::execl("/bin/true", "true", nullptr);
+        return errno;
+    };
+    EXPECT_EQ(inside({}, execute), EPERM);
+    const auto start_process = [] {
+        const pid_t child = ::fork();
+        if (child == 0) ::_exit(0);
+        return tried(child > 0);
+    };
+    EXPECT_EQ(inside({}, start_process), EPERM);
+}
+
+TEST_F(SandboxTest, TouchesNoOtherProcess) {
+    const pid_t parent = ::getpid();
+    EXPECT_EQ(inside({}, [&] { return tried(::kill(parent, 0) == 0); }), EPERM);
+    EXPECT_EQ(inside({}, [&] { return tried(::syscall(SYS_tgkill, parent, parent, 0) == 0); }),
+              EPERM);
+}
+
+TEST_F(SandboxTest, HasNoUringAndNoNewExecutableMemory) {
+    std::array<unsigned char, 256> zeroes{};
+    EXPECT_EQ(
+        inside({}, [&] { return tried(::syscall(SYS_io_uring_setup, 8, zeroes.data()) >= 0); }),
+        EPERM);
+    const auto map_code = [] {
+        return tried(::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                            0) != MAP_FAILED);
+    };
+    EXPECT_EQ(inside({}, map_code), EPERM);
+}
+
+TEST_F(SandboxTest, CannotBeLeftByAnotherFilter) {
+    EXPECT_EQ(inside({}, [] { return tried(::syscall(SYS_seccomp, 1, 0, nullptr) == 0); }), EPERM);
+}
+
+TEST_F(SandboxTest, AcceptsClientsOnlyWhereThatWasAskedFor) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, file("sock").c_str(), sizeof address.sun_path - 1);
+    auto* const at = reinterpret_cast<sockaddr*>(&address);
+    const int listening = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    const int client = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    ASSERT_EQ(::bind(listening, at, sizeof address), 0);
+    ASSERT_EQ(::listen(listening, 4), 0);
+    ASSERT_EQ(::connect(client, at, sizeof address), 0);
+    const auto accept_one = [&] { return tried(::accept(listening, nullptr, nullptr) >= 0); };
+    EXPECT_EQ(inside({}, accept_one), EPERM);
+    Needs needs;
+    needs.accepts_clients = true;
+    EXPECT_EQ(inside(needs, accept_one), kWorked);
+    ::close(client);
+    ::close(listening);
+}
+
+TEST_F(SandboxTest, OpenFilesAndThreadsGoOnWorking) {
+    const int image = make("image");
+    const auto use_them = [&] {
+        int answer = kWorked;
+        std::thread([&] {
+            char byte = 0;
+            const bool works = ::pread(image, &byte, 1, 0) == 1 && byte == 't' &&
+                               ::pwrite(image, "x", 1, 4096) == 1 && ::fdatasync(image) == 0 &&
+                               ::ftruncate(image, 8192) == 0 && ::lseek(image, 0, SEEK_DATA) == 0;
+            answer = tried(works);
+        }).join();
+        return answer;
+    };
+    EXPECT_EQ(inside({}, use_them), kWorked);
+    ::close(image);
+}
+
+TEST_F(SandboxTest, AbortStillEndsTheProcess) {
+    EXPECT_EQ(inside({}, [] { return ::raise(SIGTERM); }), 128 + SIGTERM);
+}
+
+TEST_F(SandboxTest, OnlyTheNamedFileIsReadAgain) {
+    if (!missing_.empty()) GTEST_SKIP() << missing_;
+    make("keys");
+    make("secret");
+    Needs needs;
+    needs.reread.push_back(file("keys"));
+    EXPECT_EQ(inside(needs, [&] { return open_and_close(file("keys"), O_RDONLY); }), kWorked);
+    EXPECT_EQ(inside(needs, [&] { return open_and_close(file("keys"), O_RDWR); }), EPERM);
+    EXPECT_EQ(inside(needs, [&] { return open_and_close(file("secret"), O_RDONLY); }), EACCES);
+    EXPECT_EQ(inside(needs, [&] { return open_and_close("/etc/passwd", O_RDONLY); }), EACCES);
+}
+
+TEST_F(SandboxTest, AFileGetsItsNameInTheNamedFolderOnly) {
+    if (!missing_.empty()) GTEST_SKIP() << missing_;
+    make("unfinished");
+    Needs needs;
+    needs.naming_folders.push_back(folder_.path());
+    const test::TempDir other;
+    const auto rename_to = [&](const std::string& target) {
+        return inside(needs, [&] {
+            return tried(std::rename(file("unfinished").c_str(), target.c_str()) == 0);
+        });
+    };
+    EXPECT_EQ(rename_to(other.file("name")), EACCES);
+    EXPECT_EQ(rename_to(file("name")), kWorked);
+    EXPECT_EQ(::access(file("name").c_str(), F_OK), 0);
+}
+
+TEST_F(SandboxTest, AFileToBeReadAgainThatIsNotThereIsAnErrorAndNoHalfOpenSandbox) {
+    if (!missing_.empty()) GTEST_SKIP() << missing_;
+    Needs needs;
+    needs.reread.push_back(file("not-there"));
+    EXPECT_EQ(inside(needs, [] { return kWorked; }), kNoSandbox);
+}
+
+TEST_F(SandboxTest, OffForbidsNothing) {
+    make("file");
+    ASSERT_TRUE(enter(Mode::off, {}));
+    EXPECT_EQ(open_and_close(file("file"), O_RDONLY), kWorked);
+}
+
+TEST(SandboxModeTest, KnowsItsNames) {
+    EXPECT_EQ(parse_mode("auto").value(), Mode::automatic);
+    EXPECT_EQ(parse_mode("on").value(), Mode::on);
+    EXPECT_EQ(parse_mode("off").value(), Mode::off);
+    EXPECT_EQ(parse_mode("yes").error().code(), Errc::invalid_argument);
+}
+
+}  // namespace
+}  // namespace qed::sandbox
