@@ -22,7 +22,6 @@ enum class Mutant : std::uint8_t {
     commit_stale_load,              ///< a load from before an update or eviction is committed
     allocate_named_past_eof,        ///< the end of the file is taken for the end of what is named
     reuse_before_unlink_durable,    ///< a freed cluster is handed out at once
-    punch_before_unlink_durable,    ///< a freed cluster is punched at once
     lost_head_fill,                 ///< bytes before a partial write are not copied
     lost_tail_fill,                 ///< bytes after a partial write are not copied
     zero_cluster_shows_backing,     ///< a partial write to a zero cluster brings the base back

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/aligned_buffer.hpp"
+#include "base/mutants.hpp"
 #include "base/trace.hpp"
 #include "cache/table_cache.hpp"
 
@@ -184,7 +185,7 @@ Result<bool> TableCache::commit_load(SliceRecord& record, PendingLoad& load,
     std::unique_lock lock(budget_.mutex_);
     end_load(record, load);
     auto outcome = PinRequest::Outcome::again;
-    if (load.overtaken) {
+    if (load.overtaken && !detail::mutant(detail::Mutant::commit_stale_load)) {
         counters_.add(CacheCounter::stale_dropped);
         QED_TRACE(cache_stale, this, &record);
     } else {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/assert.hpp"
+#include "base/mutants.hpp"
 
 namespace qed {
 namespace {
@@ -134,7 +135,9 @@ void ClusterAllocator::give_back(const ClusterRun& run) noexcept {
 
 void ClusterAllocator::unlinked(FileOffset offset, std::uint64_t clusters) noexcept {
     const std::scoped_lock lock(mutex_);
-    unlinked_.add(offset.value, clusters << geometry_.cluster_bits());
+    RunSet& to =
+        detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? unpunched_ : unlinked_;
+    to.add(offset.value, clusters << geometry_.cluster_bits());
 }
 
 void ClusterAllocator::flush_begins() noexcept {

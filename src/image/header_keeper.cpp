@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/aligned_buffer.hpp"
+#include "base/mutants.hpp"
 #include "base/trace.hpp"
 
 namespace qed {
@@ -34,12 +35,13 @@ Task<Result<void>> HeaderKeeper::replace(Header changed) {
 }
 
 Task<Result<void>> HeaderKeeper::set_dirty() {
-    if (is_dirty()) co_return {};
+    if (is_dirty() || detail::mutant(detail::Mutant::need_check_never_set)) co_return {};
     Header changed = header_;
     changed.features |= feature::kNeedCheck;
     QED_TRACE(need_check_set);
     Result<void> done = co_await replace(changed);
-    if (done) done = co_await flushes_.flush();
+    if (done && !detail::mutant(detail::Mutant::no_flush_after_need_check))
+        done = co_await flushes_.flush();
     if (!done) {
         // On disk it may or may not be set: it is set again before the next entry relies on it.
         co_return std::unexpected(std::move(done.error()).with_context("marking the image dirty"));
@@ -50,7 +52,11 @@ Task<Result<void>> HeaderKeeper::set_dirty() {
 
 Task<Result<void>> HeaderKeeper::clear_dirty() {
     if (!is_dirty()) co_return {};
-    QED_CO_CHECK(co_await flushes_.flush());
+    if (!detail::mutant(detail::Mutant::clear_need_check_before_flush)) {
+        Result<void> flushed = co_await flushes_.flush();
+        if (!flushed && !detail::mutant(detail::Mutant::clear_need_check_after_failed_flush))
+            co_return flushed;
+    }
     Header changed = header_;
     changed.features &= ~feature::kNeedCheck;
     Result<void> done = co_await replace(changed);

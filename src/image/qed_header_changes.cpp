@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/math.hpp"
+#include "base/mutants.hpp"
 #include "image/qed_layer.hpp"
 
 // What changes the header of an open image: size, backing name, NEED_CHECK at quiet moments.
@@ -50,7 +51,10 @@ Task<Result<void>> QedLayer::grow(std::uint64_t bytes) {
         backing_ == nullptr
             ? cluster_end
             : std::clamp(geometry_.round_up_cluster(backing_->size()), cluster_end, end);
-    QED_CO_CHECK(co_await mark_clusters(GuestOffset{cluster_end}, backing_end, kZeroEntry));
+    if (!detail::mutant(detail::Mutant::grow_shows_backing)) {
+        QED_CO_CHECK(co_await mark_clusters(GuestOffset{cluster_end}, backing_end, kZeroEntry));
+    }
+    if (detail::mutant(detail::Mutant::shrink_keeps_entries)) co_return co_await write_size(bytes);
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{backing_end}, end, kUnallocatedEntry));
     QED_CO_CHECK(co_await flush());
     // Whoever takes the cluster that the image ends in for a whole one is done with it, or will
@@ -81,6 +85,7 @@ Task<Result<void>> QedLayer::shrink(std::uint64_t bytes, bool allow_data_loss) {
     // First nobody can see the end any more, then it is given back: a power cut in between leaves
     // entries that no guest offset reaches.
     QED_CO_CHECK(co_await write_size(bytes));
+    if (detail::mutant(detail::Mutant::shrink_keeps_entries)) co_return {};
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{kept_end}, end, kUnallocatedEntry));
     co_return {};
 }

@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/math.hpp"
+#include "base/mutants.hpp"
 #include "base/trace.hpp"
 #include "image/qed_layer.hpp"
 
@@ -66,7 +67,9 @@ Task<Result<void>> QedLayer::write(GuestOffset at, std::span<const std::byte> da
     counters_.add(ImageCounter::writes);
     counters_.add(ImageCounter::write_bytes, data.size());
     QED_CO_CHECK(co_await write_range(at, data));
-    if (has(flags, WriteFlags::fua)) co_return co_await flush();
+    if (has(flags, WriteFlags::fua) && !detail::mutant(detail::Mutant::fua_without_flush)) {
+        co_return co_await flush();
+    }
     co_return {};
 }
 
@@ -126,18 +129,22 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     data = data.first(std::min<std::uint64_t>(data.size(), in_slice));
     ClusterTurns::Turn turn(turns_, geometry_.cluster_index(at),
                             geometry_.cluster_index(at + (data.size() - 1)));
-    if (co_await turn) counters_.add(ImageCounter::turn_waits);
+    const bool has_waited = co_await turn;
+    if (has_waited) counters_.add(ImageCounter::turn_waits);
     // Another request may have allocated them in the meantime.
     const Result<Lookup> found = co_await look_up(at, data.size());
     if (!found) co_return std::unexpected(found.error().clone());
     data = data.first(found->length);
-    if (found->kind == Lookup::Kind::data) {
+    if (found->kind == Lookup::Kind::data &&
+        !(has_waited && detail::mutant(detail::Mutant::no_second_lookup))) {
         QED_CO_CHECK(co_await file_->write(FileOffset{found->file_offset}, data));
         co_return data.size();
     }
 
     Piece piece{.at = at, .data = data, .run = {}, .head = geometry_.in_cluster(at)};
-    piece.from_backing = found->kind == Lookup::Kind::unallocated && header_.has_backing();
+    const bool shows_backing = found->kind == Lookup::Kind::unallocated ||
+                               detail::mutant(detail::Mutant::zero_cluster_shows_backing);
+    piece.from_backing = shows_backing && header_.has_backing();
     const Result<ClusterRun> run =
         allocator_.reserve(geometry_.clusters_for(piece.head + data.size()));
     if (!run) co_return std::unexpected(run.error().clone());
@@ -179,8 +186,12 @@ Task<Result<void>> QedLayer::write_joined(Piece& piece) {
     if (!around) co_return pass(around);
     const auto head = around->span().first(piece.head);
     const auto tail = around->span().subspan(piece.head);
-    QED_CO_CHECK(co_await fill(geometry_.cluster_start(piece.at), head, piece.from_backing));
-    QED_CO_CHECK(co_await fill(piece.at + piece.data.size(), tail, piece.from_backing));
+    QED_CO_CHECK(
+        co_await fill(geometry_.cluster_start(piece.at), head,
+                      piece.from_backing && !detail::mutant(detail::Mutant::lost_head_fill)));
+    QED_CO_CHECK(
+        co_await fill(piece.at + piece.data.size(), tail,
+                      piece.from_backing && !detail::mutant(detail::Mutant::lost_tail_fill)));
     iovec parts[] = {to_iovec(head), to_iovec(piece.data), to_iovec(tail)};
     co_return co_await file_->writev(piece.run.offset, parts);
 }
@@ -227,6 +238,7 @@ Task<Result<void>> QedLayer::flush() {
     if (!options_.writable) co_return {};
     QED_CO_CHECK(check_not_stopped());
     counters_.add(ImageCounter::flushes);
+    if (detail::mutant(detail::Mutant::flush_does_nothing)) co_return {};
     if (committer_->has_deferred()) {
         AsyncMutex::Guard tables = co_await committer_->table_lock().lock();
         QED_CO_CHECK(co_await committer_->write_deferred());

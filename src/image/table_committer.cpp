@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "base/mutants.hpp"
 #include "base/trace.hpp"
 #include "image/deferred_tables.hpp"
 #include "image/table_group.hpp"
@@ -80,6 +81,7 @@ Task<Result<void>> TableCommitter::lead_group(TableUpdate& self) {
     while (Waiter* waiter = joined.pop()) {
         auto* update = static_cast<TableUpdate*>(waiter);
         if (!done && !update->error) update->error.emplace(done.error().clone());
+        if (detail::mutant(detail::Mutant::group_error_dropped)) update->error.reset();
         update->wake();
     }
     pass_on_lead();
@@ -103,7 +105,13 @@ Task<Result<void>> TableCommitter::write_group(std::span<TableUpdate*> members) 
     if (group.needs_dirty()) QED_CO_CHECK(co_await parts_.header.set_dirty());
     QED_CO_CHECK(group.plan());
     QED_CO_CHECK(co_await group.write_new_tables());
-    if (group.needs_flush()) QED_CO_CHECK(co_await parts_.flushes.flush());
+    if (group.needs_flush() && !detail::mutant(detail::Mutant::no_flush_before_entries)) {
+        QED_CO_CHECK(co_await parts_.flushes.flush());
+    }
+    if (detail::mutant(detail::Mutant::publish_before_write)) {
+        group.publish();
+        co_return co_await group.write_entries();
+    }
     QED_CO_CHECK(co_await group.write_entries());
     group.publish();
     writes_.fetch_add(group.write_count(), std::memory_order_relaxed);

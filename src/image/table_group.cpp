@@ -9,6 +9,7 @@
 #include "base/assert.hpp"
 #include "base/endian.hpp"
 #include "base/math.hpp"
+#include "base/mutants.hpp"
 #include "image/deferred_tables.hpp"
 
 namespace qed {
@@ -240,6 +241,7 @@ Task<Result<void>> TableGroup::write_new_tables() {
                    parts_.cache.l1_index_of(update->slice) == table.l1_index;
         });
     }
+    if (detail::mutant(detail::Mutant::l1_before_l2)) co_return co_await write_entries();
     co_return {};
 }
 
@@ -351,10 +353,14 @@ void TableGroup::publish() noexcept {
         }
     }
     for (TableUpdate* update : members_) {
-        if (!update->error) publish_update(*update);
+        if (!update->error || detail::mutant(detail::Mutant::keep_table_after_failed_write)) {
+            publish_update(*update);
+        }
     }
     for (const SectorRun& run : entry_runs_) {
-        if (run.failed) parts_.cache.drop(run.slice);
+        if (run.failed && !detail::mutant(detail::Mutant::keep_table_after_failed_write)) {
+            parts_.cache.drop(run.slice);
+        }
     }
 }
 
