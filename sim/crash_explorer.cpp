@@ -188,7 +188,7 @@ public:
         };
         std::uint64_t turn = 0;
         for (const NamedSetup& named : crash_setups()) {
-            if (!options_.setup.empty() && options_.setup != named.name) continue;
+            if (!named.name.starts_with(options_.setup)) continue;
             // Three operations on a fresh image are two on a used one, but for the details.
             const unsigned longest =
                 named.is_used ? options_.longest : std::min(options_.longest, 2U);

@@ -21,7 +21,7 @@ struct CrashOptions {
     std::size_t most_failures = 10;  ///< stop after so many in each process
     std::uint64_t states = 0;        ///< stop after so many states in each job; 0: when all is done
     // One workload alone, to replay a failure:
-    std::string setup;
+    std::string setup;  ///< how the names of the setups to run on start
     std::string word;
     std::uint64_t at_once_seed = 0;  ///< 0: one operation after the other
 };

@@ -46,6 +46,8 @@ public:
     /// The process dies. No request may be in flight.
     void kill() noexcept { image_.reset(); }
     Result<CheckReport> check(Repair repair);
+    /// Evicts every table that no request holds.
+    void trim_cache() { budget_->trim(); }
 
     /// The power goes when the `io`th I/O from now on starts.
     void cut_power_at(std::uint64_t io) noexcept { power_.cut_at = power_.started + io; }

@@ -2,6 +2,8 @@
 #include "sim/mutant_hunt.hpp"
 
 #include <array>
+#include <chrono>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -16,38 +18,69 @@ namespace {
 
 using detail::Mutant;
 
-constexpr auto kNames = std::to_array<const char*>({"none",
-                                                    "publish_before_write",
-                                                    "keep_table_after_failed_write",
-                                                    "no_flush_after_need_check",
-                                                    "need_check_never_set",
-                                                    "clear_need_check_after_failed_flush",
-                                                    "clear_need_check_before_flush",
-                                                    "failed_flush_is_forgotten",
-                                                    "no_flush_before_entries",
-                                                    "l1_before_l2",
-                                                    "commit_stale_load",
-                                                    "allocate_named_past_eof",
-                                                    "reuse_before_unlink_durable",
-                                                    "lost_head_fill",
-                                                    "lost_tail_fill",
-                                                    "zero_cluster_shows_backing",
-                                                    "group_error_dropped",
-                                                    "no_second_lookup",
-                                                    "flush_does_nothing",
-                                                    "fua_without_flush",
-                                                    "grow_shows_backing",
-                                                    "shrink_keeps_entries"});
-static_assert(kNames.size() == static_cast<std::size_t>(Mutant::count_));
+enum class Explorer : std::uint8_t { crash, nth, seeds, tables };
+constexpr std::array kExplorerNames{"crash", "nth", "seeds", "seeds"};
 
-struct Hunter {
-    const char* name;
-    Tally (*hunt)(const MutantOptions&);
+/// Where to look: on the setups whose names start like `setup`, at one workload or at all.
+struct Place {
+    Explorer explorer = Explorer::crash;
+    const char* setup = "";
+    const char* word = "";
 };
 
-Tally hunt_by_crash(const MutantOptions& options) {
+struct Trap {
+    const char* name;
+    Place place;
+};
+
+constexpr const char* kOrdered = "4096x1-ordered-base-none-used";
+constexpr const char* kStrict = "4096x1-strict-base-none-used";
+constexpr const char* kOverlay = "4096x1-strict-base-long-used";
+
+/// In the order of Mutant. The first stands for the sound engine.
+constexpr auto kTraps = std::to_array<Trap>({
+    {"none", {}},
+    {"publish_before_write", {Explorer::nth, kStrict, "acdehiob"}},
+    {"keep_table_after_failed_write", {Explorer::nth, kStrict, "acdehiob"}},
+    {"no_flush_after_need_check", {Explorer::crash, kOrdered, "a"}},
+    {"need_check_never_set", {Explorer::crash, kOrdered, "a"}},
+    {"clear_need_check_after_failed_flush", {Explorer::nth, kOrdered, "epqdoahr"}},
+    {"clear_need_check_before_flush", {Explorer::crash, kOrdered, "dar"}},
+    {"failed_flush_is_forgotten", {Explorer::nth, kStrict, "acdehiob"}},
+    {"no_flush_before_entries", {Explorer::crash, kOverlay, "a"}},
+    {"l1_before_l2", {Explorer::crash, "4096x1-strict-base-none-fresh", "a"}},
+    {"commit_stale_load", {Explorer::tables}},
+    {"allocate_named_past_eof", {Explorer::crash, kOrdered, "a"}},
+    {"reuse_before_unlink_durable", {Explorer::crash, kOrdered, "ma"}},
+    {"lost_head_fill", {Explorer::crash, kOverlay, "a"}},
+    {"lost_tail_fill", {Explorer::crash, kOverlay, "a"}},
+    {"zero_cluster_shows_backing", {Explorer::crash, kOverlay, "f"}},
+    {"group_error_dropped", {Explorer::nth, kStrict, "acdehiob"}},
+    {"no_second_lookup", {Explorer::seeds}},
+    {"flush_does_nothing", {Explorer::crash, kStrict, "bo"}},
+    {"fua_without_flush", {Explorer::crash, kStrict, "i"}},
+    {"grow_shows_backing", {Explorer::crash, kOverlay, "q"}},
+    {"shrink_keeps_entries", {Explorer::crash, kStrict, "pq"}},
+});
+static_assert(kTraps.size() == static_cast<std::size_t>(Mutant::count_));
+
+/// The setups without a base come first: they alone have the ordered order.
+constexpr std::array kEverywhere{
+    Place{Explorer::crash, "4096x1-ordered"},
+    Place{Explorer::crash, "4096x1-strict"},
+    Place{Explorer::nth, "4096x1-ordered"},
+    Place{Explorer::nth, "4096x1-strict"},
+    Place{Explorer::seeds},
+    Place{Explorer::tables},
+    Place{Explorer::crash},
+    Place{Explorer::nth},
+};
+
+Tally look_for_crashes(const Place& place, const MutantOptions& options) {
     CrashOptions crash;
-    crash.jobs = options.jobs;
+    crash.setup = place.setup;
+    crash.word = place.word;
+    crash.jobs = crash.word.empty() ? options.jobs : 1;
     crash.longest = 2;
     crash.seconds = options.seconds;
     crash.limits = {.exhaustive_bits = 8, .samples = 24};
@@ -55,16 +88,19 @@ Tally hunt_by_crash(const MutantOptions& options) {
     return explore_crashes(crash);
 }
 
-Tally hunt_by_nth(const MutantOptions& options) {
+Tally look_for_lost_errors(const Place& place, const MutantOptions& options) {
     NthOptions nth;
+    nth.setup = place.setup;
+    nth.word = place.word;
     nth.jobs = options.jobs;
     nth.seconds = options.seconds;
     nth.most_failures = 1;
     return explore_nth(nth);
 }
 
-Tally hunt_by_seeds(const MutantOptions& options) {
+Tally look_at_seeds(const Place& place, const MutantOptions& options) {
     SeedOptions seeds;
+    seeds.chases_tables = place.explorer == Explorer::tables;
     seeds.jobs = options.jobs;
     seeds.seconds = options.seconds;
     seeds.repeat_every = 0;
@@ -72,34 +108,79 @@ Tally hunt_by_seeds(const MutantOptions& options) {
     return explore_seeds(seeds);
 }
 
-constexpr std::array kHunters{Hunter{"crash", hunt_by_crash}, Hunter{"nth", hunt_by_nth},
-                              Hunter{"seeds", hunt_by_seeds}};
+/// Who found what, or nothing. Failures start with the check that failed.
+struct Finding {
+    std::string who;
+    std::string what;
+    bool is_none() const { return what.empty(); }
+    std::string check() const { return what.substr(0, what.find(": ")); }
+};
+
+Finding look(const Place& place, const MutantOptions& options) {
+    Tally found;
+    switch (place.explorer) {
+        case Explorer::crash:
+            found = look_for_crashes(place, options);
+            break;
+        case Explorer::nth:
+            found = look_for_lost_errors(place, options);
+            break;
+        case Explorer::seeds:
+        case Explorer::tables:
+            found = look_at_seeds(place, options);
+            break;
+    }
+    if (found.failures.empty()) return {};
+    return {.who = kExplorerNames.at(static_cast<std::size_t>(place.explorer)),
+            .what = found.failures.front()};
+}
+
+Finding hunt(const Trap& trap, const MutantOptions& options) {
+    Finding finding = look(trap.place, options);
+    for (const Place& place : kEverywhere) {
+        if (!finding.is_none()) break;
+        finding = look(place, options);
+    }
+    return finding;
+}
+
+/// Whether the traps are empty while no bug is planted.
+Finding look_without_mutants(const MutantOptions& options) {
+    MutantOptions brief = options;
+    brief.seconds = std::min(options.seconds, 5.0);
+    for (const Trap& trap : kTraps) {
+        if (Finding finding = look(trap.place, brief); !finding.is_none()) return finding;
+    }
+    return {};
+}
+
+void judge(const Trap& trap, const Finding& finding, Tally& tally) {
+    const bool is_sound_engine = &trap == kTraps.data();
+    if (finding.is_none() == is_sound_engine) {
+        ++tally.counts[is_sound_engine ? "sound engine, nothing found" : "mutants caught"];
+    } else if (is_sound_engine) {
+        tally.failures.push_back("without a mutant: " + finding.what);
+    } else {
+        tally.failures.push_back(fmt::format("{} was not caught", trap.name));
+    }
+}
 
 }  // namespace
 
 Tally hunt_mutants(const MutantOptions& options) {
     Tally tally;
-    for (std::size_t number = 0; number < kNames.size(); ++number) {
-        if (!options.only.empty() && options.only != kNames[number]) continue;
+    for (std::size_t number = 0; number < kTraps.size(); ++number) {
+        const Trap& trap = kTraps[number];
+        if (!options.only.empty() && options.only != trap.name) continue;
         detail::living_mutant = static_cast<Mutant>(number);
-        std::string finding;
-        for (const Hunter& hunter : kHunters) {
-            const Tally found = hunter.hunt(options);
-            if (found.failures.empty()) continue;
-            finding = fmt::format("{}: {}", hunter.name, found.failures.front());
-            break;
-        }
+        const auto begun = std::chrono::steady_clock::now();
+        const Finding finding = number == 0 ? look_without_mutants(options) : hunt(trap, options);
+        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun;
         detail::living_mutant = Mutant::none;
-        fmt::print("{}\n    {}\n", kNames[number], finding.empty() ? "nothing found" : finding);
+        fmt::print("{:36} {:5.1f} s  {:5}  {}\n", trap.name, spent.count(), finding.who,
+                   finding.is_none() ? "nothing found" : finding.check());
         std::fflush(stdout);
-        const bool is_sound_engine = number == 0;
-        if (finding.empty() == is_sound_engine) {
-            ++tally.counts[is_sound_engine ? "sound engines that passed" : "mutants caught"];
-        } else {
-            tally.failures.push_back(is_sound_engine
-                                         ? fmt::format("without a mutant: {}", finding)
-                                         : fmt::format("{} was not caught", kNames[number]));
-        }
+        judge(trap, finding, tally);
     }
     return tally;
 }

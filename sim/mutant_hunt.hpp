@@ -9,12 +9,13 @@ namespace qed::sim {
 
 struct MutantOptions {
     unsigned jobs = 2;
-    double seconds = 40;  ///< for each mutant and explorer
+    double seconds = 20;  ///< for each mutant and place where it is looked for
     std::string only;     ///< the mutant of this name
 };
 
-/// Brings each mutant of base/mutants.hpp to life and runs the explorers until one of them finds
-/// it. A mutant that nobody finds is a failure. Prints who found what.
+/// Brings each mutant of base/mutants.hpp to life and runs the explorer that should find it, then
+/// all of them until one does. A mutant that nobody finds is a failure, and so is anything that is
+/// found without a mutant. Prints who found what.
 Tally hunt_mutants(const MutantOptions& options);
 
 }  // namespace qed::sim

@@ -192,7 +192,7 @@ public:
         for (const NamedSetup& named : crash_setups()) {
             const bool is_wanted = options_.setup.empty()
                                        ? named.is_used && named.setup.table_clusters == 1
-                                       : options_.setup == named.name;
+                                       : named.is_used && named.name.starts_with(options_.setup);
             if (!is_wanted) continue;
             const PreparedImage image(named);
             for (const char* script : kScripts) {

@@ -140,6 +140,8 @@ private:
         sub->add_option("--time", seeds_.seconds, "stop after so many seconds");
         sub->add_option("--repeat-every", seeds_.repeat_every,
                         "run each so manieth seed twice and compare the traces; 0: none");
+        sub->add_flag("--tables", seeds_.chases_tables,
+                      "only guests that load and change tables all the time");
         sub->add_flag("--narrate", seeds_.narrates, "print everything that happens");
         sub->callback([this] {
             if (seeds_.seeds == 0 && seeds_.requests == 0 && seeds_.seconds <= 0) {
@@ -177,7 +179,7 @@ private:
         CLI::App* sub = add("mutants", "plant known bugs and show which check finds each");
         sub->add_option("--only", mutants_.only, "only the mutant of this name");
         sub->add_option("--jobs", mutants_.jobs, "processes")->check(CLI::Range(1, 256));
-        sub->add_option("--time", mutants_.seconds, "seconds for each mutant and explorer");
+        sub->add_option("--time", mutants_.seconds, "seconds for each mutant and place to look");
         sub->callback(
             [this] { show(measure("mutants", [this] { return hunt_mutants(mutants_); })); });
     }

@@ -34,7 +34,7 @@ void add_base(ImageSetup& setup, Random& random) {
 
 }  // namespace
 
-ImageSetup random_setup(Random& random) {
+ImageSetup random_setup(Random& random, bool chases_tables) {
     ImageSetup setup{
         .cluster_bytes = pick(random, std::array<std::uint32_t, 4>{4096, 4096, 8192, 16384}),
         .table_clusters = pick(random, std::array<std::uint32_t, 4>{1, 1, 2, 16}),
@@ -48,6 +48,10 @@ ImageSetup random_setup(Random& random) {
     setup.cache_limit = pick(random, std::array<std::uint64_t, 4>{0, 1024, 2048, 16384});
     setup.readahead_slices = pick(random, std::array<std::uint32_t, 3>{1, 4, 8});
     setup.deferred_limit = pick(random, std::array<std::uint64_t, 3>{512, 4096, 1U << 20});
+    if (chases_tables) {
+        setup.image_bytes = std::max(setup.image_bytes, 2 * setup.table_span());
+        setup.readahead_slices = 8;
+    }
     if (random.chance(1, 2)) {
         add_base(setup, random);
         setup.order = pick(random, std::array{WriteOrder::strict, WriteOrder::deferred});
@@ -58,9 +62,10 @@ ImageSetup random_setup(Random& random) {
     return setup;
 }
 
-RandomGuest::RandomGuest(const ImageSetup& setup, Random& random)
+RandomGuest::RandomGuest(const ImageSetup& setup, Random& random, bool chases_tables)
     : setup_(setup),
       random_(random),
+      chases_tables_(chases_tables),
       read_weight_(random.between(5, 40)),
       write_weight_(random.between(20, 60)),
       unmap_weight_(random.between(0, 20)),
@@ -77,7 +82,7 @@ RandomGuest::RandomGuest(const ImageSetup& setup, Random& random)
 
 std::uint64_t RandomGuest::pick_offset(std::uint64_t bytes) {
     const std::uint64_t unit = setup_.cluster_bytes;
-    const bool is_hot = random_.chance(5, 8);
+    const bool is_hot = !chases_tables_ && random_.chance(5, 8);
     const std::uint64_t cluster =
         is_hot ? hot_[random_.below(hot_.size())] : random_.below(bytes / unit + 1);
     const std::uint64_t sector = random_.chance(1, 3) ? 0 : random_.below(unit / kSectorBytes);
@@ -112,7 +117,7 @@ Act RandomGuest::pick_act() {
                                         {Act::flush, flush_weight_},
                                         {Act::write_fua, flush_weight_ / 3},
                                         {Act::settle, flush_weight_ / 6},
-                                        {Act::prefetch, 2}}};
+                                        {Act::prefetch, chases_tables_ ? 60U : 4U}}};
     std::uint64_t total = 0;
     for (const Weighted& weighted : acts)
         total += weighted.weight;
@@ -132,7 +137,11 @@ Operation RandomGuest::next(std::uint64_t bytes, bool may_resize) {
     Operation operation{.act = pick_act()};
     if (!has_range(operation.act)) return operation;
     operation.offset = pick_offset(bytes);
-    operation.length = std::min(pick_length(), bytes - operation.offset);
+    // Only a long run of tables is read ahead.
+    const bool is_long = operation.act == Act::prefetch && random_.chance(3, 4);
+    if (is_long) operation.offset -= operation.offset % setup_.table_span();
+    const std::uint64_t length = is_long ? setup_.table_span() : pick_length();
+    operation.length = std::min(length, bytes - operation.offset);
     return operation;
 }
 

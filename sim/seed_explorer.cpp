@@ -20,14 +20,15 @@ constexpr std::uint64_t kEventLimit = 3'000'000;
 /// One seed's machine, from its first life to its last.
 class Story {
 public:
-    Story(std::uint64_t seed, bool narrates)
+    Story(std::uint64_t seed, bool narrates, bool chases_tables)
         : random_(mix(seed) ^ 0x51),
+          chases_tables_(chases_tables || random_.chance(1, 4)),
           world_(seed),
-          setup_(random_setup(random_)),
+          setup_(random_setup(random_, chases_tables_)),
           machine_(world_, setup_, FileContent{}, false),
           disk_(world_, setup_.image_bytes, setup_.base),
           session_(machine_, disk_),
-          guest_(setup_, random_) {
+          guest_(setup_, random_, chases_tables_) {
         disk_.forget_the_past();
         if (narrates) world_.narrate();
     }
@@ -43,6 +44,7 @@ private:
     void throw_if_stuck();
 
     Random random_;
+    bool chases_tables_;
     World world_;
     ImageSetup setup_;
     Machine machine_;
@@ -52,6 +54,7 @@ private:
     std::vector<Operation> doing_;
     std::uint64_t left_ = 0;
     bool is_resizing_ = false;
+    std::uint64_t trims_of_64_ = 0;  // how often the cache is emptied under the requests
     SeedOutcome outcome_;
 };
 
@@ -78,6 +81,7 @@ void Story::arm() {
 Task<Result<void>> Story::use(unsigned number) {
     while (left_ > 0 && machine_.has_power()) {
         --left_;
+        if (random_.chance(trims_of_64_, 64)) machine_.trim_cache();
         const Operation operation = guest_.next(disk_.size(), !is_resizing_);
         doing_[number] = operation;
         if (operation.act == Act::resize) is_resizing_ = true;
@@ -100,6 +104,9 @@ void Story::throw_if_stuck() {
 void Story::live() {
     ++outcome_.lives;
     arm();
+    trims_of_64_ = chases_tables_         ? random_.between(8, 48)
+                   : random_.chance(1, 2) ? random_.between(1, 16)
+                                          : 0;
     left_ = random_.between(40, 500);
     const auto guests = static_cast<unsigned>(random_.between(1, 32));
     outcome_.most_at_once = std::max<std::uint64_t>(outcome_.most_at_once, guests);
@@ -201,12 +208,13 @@ void count(Tally& tally, const SeedOutcome& outcome) {
     tally.counts["evictions"] += outcome.evictions;
 }
 
-void run_and_compare(std::uint64_t seed, bool runs_twice, bool narrates, Tally& tally) {
-    const SeedOutcome outcome = run_seed(seed, narrates);
+void run_and_compare(std::uint64_t seed, bool runs_twice, const SeedOptions& options,
+                     Tally& tally) {
+    const SeedOutcome outcome = run_seed(seed, options.narrates, options.chases_tables);
     count(tally, outcome);
     if (!runs_twice) return;
     ++tally.counts["seeds that ran twice"];
-    const SeedOutcome again = run_seed(seed);
+    const SeedOutcome again = run_seed(seed, false, options.chases_tables);
     if (again.trace != outcome.trace) {
         throw Failure("same seed, same trace",
                       fmt::format("{:016x} and {:016x}", outcome.trace, again.trace));
@@ -215,8 +223,8 @@ void run_and_compare(std::uint64_t seed, bool runs_twice, bool narrates, Tally& 
 
 }  // namespace
 
-SeedOutcome run_seed(std::uint64_t seed, bool narrates) {
-    auto story = std::make_unique<Story>(seed, narrates);
+SeedOutcome run_seed(std::uint64_t seed, bool narrates, bool chases_tables) {
+    auto story = std::make_unique<Story>(seed, narrates, chases_tables);
     try {
         return story->tell();
     } catch (const Failure&) {
@@ -240,12 +248,13 @@ Tally explore_seeds(const SeedOptions& options) {
         };
         for (std::uint64_t index = number; !is_over(index); index += options.jobs) {
             const std::uint64_t seed = options.first_seed + index;
-            const std::string command = fmt::format("qed-sim seeds --seed {} --count 1", seed);
+            const std::string command = fmt::format("qed-sim seeds{} --seed {} --count 1",
+                                                    options.chases_tables ? " --tables" : "", seed);
             position.set(command);
             try {
                 const bool runs_twice =
                     options.repeat_every != 0 && index / options.jobs % options.repeat_every == 0;
-                run_and_compare(seed, runs_twice, options.narrates, tally);
+                run_and_compare(seed, runs_twice, options, tally);
             } catch (const Failure& failure) {
                 tally.failures.push_back(fmt::format("{}\n  {}", failure.what(), command));
             }

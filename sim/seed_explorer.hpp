@@ -14,6 +14,7 @@ struct SeedOptions {
     std::uint64_t requests = 0;  ///< guest requests, all jobs together
     double seconds = 0;
     bool narrates = false;            ///< prints all that happens
+    bool chases_tables = false;       ///< only guests that load and change tables all the time
     std::size_t most_failures = 10;   ///< stop after so many in each process
     std::uint64_t repeat_every = 16;  ///< each so manieth seed runs twice: the traces must be equal
 };
@@ -34,7 +35,7 @@ struct SeedOutcome {
 
 /// Lets many guests use one image on a machine that fails, dies and loses power, as `seed` says,
 /// and holds all they see against the model. Throws Failure.
-SeedOutcome run_seed(std::uint64_t seed, bool narrates = false);
+SeedOutcome run_seed(std::uint64_t seed, bool narrates = false, bool chases_tables = false);
 
 /// Runs one seed after the other. Failures name the command that replays them.
 Tally explore_seeds(const SeedOptions& options);

@@ -251,7 +251,8 @@ void TableCache::commit_ahead(std::uint64_t slice, const EncodedSlice& encoded,
         QED_TRACE(cache_duplicate, this, slice);
         return;
     }
-    if (leaf == nullptr || place.version.load(std::memory_order_relaxed) != version) {
+    const bool is_stale = place.version.load(std::memory_order_relaxed) != version;
+    if (leaf == nullptr || (is_stale && !detail::mutant(detail::Mutant::commit_stale_load))) {
         counters_.add(CacheCounter::stale_dropped);
         QED_TRACE(cache_stale, this, slice);
         return;

@@ -48,6 +48,18 @@ class ConsumerTest(unittest.TestCase):
         self.assertIn("67108864", printed)
         self.assertIn("No errors", run(os.environ["QED_BIN"], "check", self.root / "disk.qed"))
 
+    def test_bugs_that_tests_plant_are_in_no_program_or_library(self):
+        traces = (b"living_mutant", b"QED_MUTANT")
+
+        def is_planted(file):
+            content = file.read_bytes()
+            return any(trace in content for trace in traces)
+
+        self.assertTrue(is_planted(BUILD / "bin" / "qed-sim-mutants"))
+        installed = [file for file in self.prefix.rglob("*") if file.is_file()]
+        self.assertTrue(any(file.name == "libqed.a" for file in installed), installed)
+        self.assertEqual([file for file in installed if is_planted(file)], [])
+
     def test_cmake(self):
         build = self.root / "build"
         run("cmake", "-S", self.root, "-B", build, "-G", "Ninja",
