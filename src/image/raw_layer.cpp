@@ -53,8 +53,10 @@ Task<Result<void>> RawLayer::write_zeroes(GuestOffset at, std::uint64_t length, 
     QED_CO_CHECK(check_write(at, length));
     if (file_->can_punch() && has(flags, WriteFlags::may_unmap) && length != 0) {
         const Result<void> punched = co_await file_->punch(FileOffset{at.value}, length);
-        if (punched || punched.error().sys_errno() != EOPNOTSUPP) {
-            co_return punched ? Result<void>{} : std::unexpected(punched.error().clone());
+        if (punched && has(flags, WriteFlags::fua)) co_return co_await file_->flush();
+        if (punched) co_return {};
+        if (punched.error().sys_errno() != EOPNOTSUPP) {
+            co_return std::unexpected(punched.error().clone());
         }
     }
     if (has(flags, WriteFlags::no_fallback)) {
