@@ -21,9 +21,11 @@ constexpr auto kMostFileBytes =
 
 void ClusterAllocator::RunSet::add(std::uint64_t offset, std::uint64_t bytes) noexcept {
     auto next = runs_.lower_bound(offset);
+    // Two entries of a damaged image may name one cluster, which can be given back only once.
+    if (next != runs_.end() && next->first < offset + bytes) return;
     if (next != runs_.begin()) {
         auto before = std::prev(next);
-        QED_ASSERT(before->first + before->second <= offset);
+        if (before->first + before->second > offset) return;
         if (before->first + before->second == offset) {
             before->second += bytes;
             if (next != runs_.end() && next->first == offset + bytes) {
