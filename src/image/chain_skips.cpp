@@ -24,12 +24,13 @@ void ChainSkips::start(const std::vector<ImageCore*>& below, unsigned span_bits,
 }
 
 ChainSkips::Jump ChainSkips::from(GuestOffset at, std::uint64_t length) noexcept {
+    // Behind the end that was looked at the image may have grown over layers that end there.
+    if (!is_on() || at.value >= image_bytes_) return {.length = length};
     const std::uint64_t slice = at.value >> span_bits_;
-    if (!is_on() || slice >= steps_.size()) return {.length = length};
     std::uint8_t steps = steps_[slice].load(std::memory_order_relaxed);
     if (steps == 0) steps = learn(slice);
     if (steps == 1) return {.length = length};
-    const std::uint64_t left = ((slice + 1) << span_bits_) - at.value;
+    const std::uint64_t left = std::min((slice + 1) << span_bits_, image_bytes_) - at.value;
     return {.steps = steps, .length = std::min(length, left)};
 }
 

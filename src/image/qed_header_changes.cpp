@@ -47,10 +47,10 @@ Task<Result<void>> QedLayer::grow(std::uint64_t bytes) {
         QED_CO_CHECK(co_await zero_edge(GuestOffset{old_bytes}, edge, true));
     }
     const std::uint64_t end = geometry_.round_up_cluster(bytes);
-    const std::uint64_t backing_end =
-        backing_ == nullptr
-            ? cluster_end
-            : std::clamp(geometry_.round_up_cluster(backing_->size()), cluster_end, end);
+    std::uint64_t backing_end = lacks_backing_ ? end : cluster_end;  // nobody knows how long it is
+    if (backing_ != nullptr) {
+        backing_end = std::clamp(geometry_.round_up_cluster(backing_->size()), cluster_end, end);
+    }
     if (!detail::mutant(detail::Mutant::grow_shows_backing)) {
         QED_CO_CHECK(co_await mark_clusters(GuestOffset{cluster_end}, backing_end, kZeroEntry));
     }

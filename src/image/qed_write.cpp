@@ -217,15 +217,15 @@ Task<Result<void>> QedLayer::copy_clusters(GuestOffset at, std::uint64_t length,
 Task<Result<void>> QedLayer::fill(GuestOffset at, std::span<std::byte> buffer, bool from_backing) {
     std::uint64_t stored = 0;
     if (from_backing) {
+        const std::uint64_t end = backing_ == nullptr ? size() : std::min(size(), backing_->size());
+        stored = std::min<std::uint64_t>(buffer.size(), end - std::min(at.value, end));
+    }
+    if (stored != 0) {
         if (backing_ == nullptr) {
             co_return fail(Errc::backing_refused,
                            fmt::format("{}: the backing file '{}' was not opened", file_->name(),
                                        backing_name_));
         }
-        const std::uint64_t end = std::min(size(), backing_->size());
-        stored = std::min<std::uint64_t>(buffer.size(), end - std::min(at.value, end));
-    }
-    if (stored != 0) {
         QED_CO_CHECK(co_await ImageCore::of(*backing_).read(at, buffer.first(stored)));
     }
     if (stored != buffer.size()) {
