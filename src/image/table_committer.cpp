@@ -39,54 +39,48 @@ TableCommitter::TableCommitter(const Parts& parts, const Geometry& geometry, con
 
 TableCommitter::~TableCommitter() = default;
 
+// All that a leader owes the others is done in this frame: whatever else finds no memory, the group
+// ends and the lead is passed on.
 Task<Result<void>> TableCommitter::commit(TableUpdate& update) {
     Join join{*this, update};
     co_await join;
+    Result<void> done;
     if (update.leads) {
         co_await yield();  // whoever is ready to join does so now
-        co_return co_await lead_group(update);
+        AsyncMutex::Guard tables = co_await table_lock_.lock();
+        WaiterQueue joined = take_waiting();
+        done = co_await run_group(update, joined);
+        tables.unlock();
+        end_group(joined, done);
+        pass_on_lead();
     }
-    if (update.error) co_return std::unexpected(std::move(*update.error));
-    co_return {};
+    if (done && update.error) done = std::unexpected(std::move(*update.error));
+    co_return done;
 }
 
-Task<Result<void>> TableCommitter::lead_group(TableUpdate& self) {
-    AsyncMutex::Guard tables = co_await table_lock_.lock();
-    WaiterQueue joined;
-    {
-        const std::scoped_lock lock(mutex_);
-        std::swap(joined, waiting_);
-    }
-    std::vector<TableUpdate*> members;
-    Result<void> done;
-    try {
-        members.push_back(&self);
-        for (WaiterQueue rest = joined; Waiter* waiter = rest.pop();) {
-            members.push_back(static_cast<TableUpdate*>(waiter));
-        }
-    } catch (const std::bad_alloc&) {
-        done = std::unexpected(Error::out_of_memory());
-    }
-    if (done) {
-        groups_.fetch_add(1, std::memory_order_relaxed);
-        updates_.fetch_add(members.size(), std::memory_order_relaxed);
-        QED_TRACE(group_commit, members.size());
-        if (rules_.defers) {
-            done = co_await defer_group(members);
-        } else {
-            done = co_await write_group(members);
-        }
-    }
-    tables.unlock();
+WaiterQueue TableCommitter::take_waiting() noexcept {
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(waiting_, {});
+}
+
+Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue joined) {
+    std::vector<TableUpdate*> members{&leader};
+    while (Waiter* waiter = joined.pop())
+        members.push_back(static_cast<TableUpdate*>(waiter));
+    groups_.fetch_add(1, std::memory_order_relaxed);
+    updates_.fetch_add(members.size(), std::memory_order_relaxed);
+    QED_TRACE(group_commit, members.size());
+    if (rules_.defers) co_return co_await defer_group(members);
+    co_return co_await write_group(members);
+}
+
+void TableCommitter::end_group(WaiterQueue& joined, const Result<void>& done) noexcept {
     while (Waiter* waiter = joined.pop()) {
         auto* update = static_cast<TableUpdate*>(waiter);
         if (!done && !update->error) update->error.emplace(done.error().clone());
         if (detail::mutant(detail::Mutant::group_error_dropped)) update->error.reset();
         update->wake();
     }
-    pass_on_lead();
-    if (done && self.error) done = std::unexpected(std::move(*self.error));
-    co_return done;
 }
 
 void TableCommitter::pass_on_lead() noexcept {

@@ -87,7 +87,9 @@ public:
 
 private:
     struct Join;
-    Task<Result<void>> lead_group(TableUpdate& self);
+    WaiterQueue take_waiting() noexcept;
+    Task<Result<void>> run_group(TableUpdate& leader, WaiterQueue joined);
+    static void end_group(WaiterQueue& joined, const Result<void>& done) noexcept;
     Task<Result<void>> write_group(std::span<TableUpdate*> members);
     Task<Result<void>> defer_group(std::span<TableUpdate*> members);
     void pass_on_lead() noexcept;
