@@ -249,24 +249,33 @@ Task<Result<void>> TableGroup::write_entries() {
     for (const SectorRun& run : l1_runs_)
         fill_l1_run(run);
     QED_CO_CHECK(co_await write_runs(entry_runs_));
-    QED_CO_CHECK(co_await write_runs(l1_runs_));
+    // Entries are in the file from here on: what fails now fails the new tables alone.
+    const Result<void> started = co_await write_runs(l1_runs_);
+    if (!started) fail_new_tables(started.error());
     for (const SectorRun& run : l1_runs_) {
         if (!run.failed) continue;
         unlink_tables(run);
-        co_await reload_l1(run);
+        const Result<void> reloaded = co_await reload_l1(run);
+        if (!reloaded) parts_.flushes.stop();
     }
     co_return {};
+}
+
+void TableGroup::fail_new_tables(const Error& error) noexcept {
+    for (NewTable& table : tables_)
+        table.linked = false;
+    for (TableUpdate* update : members_) {
+        if (new_table_of(*update) != nullptr && !update->error) {
+            update->error.emplace(error.clone());
+        }
+    }
 }
 
 // After a failed write the sector may hold the old or the new entries: memory follows the file. A
 // table that it names after all holds what was written to it.
 Task<Result<void>> TableGroup::reload_l1(const SectorRun& run) {
     const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
-    const Result<void> done = co_await parts_.file.read(FileOffset{run.file_offset}, raw);
-    if (!done) {
-        parts_.flushes.stop();
-        co_return {};
-    }
+    QED_CO_CHECK(co_await parts_.file.read(FileOffset{run.file_offset}, raw));
     for (std::size_t i = 0; i < raw.size() / kEntryBytes; ++i) {
         const std::uint64_t index = run.begin / kEntryBytes + i;
         const std::uint64_t table = load_le64(raw, i);

@@ -68,7 +68,9 @@ private:
     void gather_l1_runs();
     void fill_l1_run(const SectorRun& run);
     void fail_run(SectorRun& run, const Error& error);
+    /// Fails only before its first write; a failed write is told in its run.
     Task<Result<void>> write_runs(std::span<SectorRun> runs);
+    void fail_new_tables(const Error& error) noexcept;
     void unlink_tables(const SectorRun& l1_run);
     Task<Result<void>> reload_l1(const SectorRun& run);
     void free_replaced(const TableUpdate& update) noexcept;
