@@ -68,6 +68,15 @@ run_ctest() { # preset ctest-argument...
 stage "packages"
 scripts/install-packages.sh build demo test
 
+# What the tests of the simulation counted: ctest keeps it to itself when they pass.
+figures() { # preset
+    local log="build/$1/Testing/Temporary/LastTest.log"
+    stage "$1: figures of the simulation"
+    awk '/^[0-9]+\/[0-9]+ Test: /{ show = $3 ~ /^sim\.(crash|seeds|nth|mutants)$/ }
+         show && /^<end of output>/ { show = 0 }
+         show && !/^(Command|Directory|Output|---|".*start time)/' "$log"
+}
+
 if [[ $mode != one ]]; then
     stage "style: format, layers, house rules"
     scripts/format.sh --check
@@ -85,6 +94,7 @@ case "$mode" in
         stage "$preset: all tests"
         build "$preset"
         run_ctest "$preset"
+        figures "$preset"
         ;;
     full)
         stage "dev: build (g++)"
@@ -99,6 +109,7 @@ case "$mode" in
         run_ctest release -V -L '^instructions$'
         stage "dev: all tests"
         run_ctest dev
+        figures dev
         ;;
     sanitizers)
         for preset in asan tsan; do

@@ -149,17 +149,18 @@ void Worker::explore(const std::string& word, std::uint64_t at_once_seed) {
     }
 }
 
-std::vector<std::string> all_words(const ImageSetup& setup, unsigned longest) {
-    std::vector<std::string> words;
-    std::vector<std::string> previous{""};
-    for (unsigned length = 1; length <= longest; ++length) {
+std::vector<std::string> words_of(const ImageSetup& setup, unsigned length) {
+    std::vector<std::string> words{""};
+    for (unsigned count = 0; count < length; ++count) {
         std::vector<std::string> longer;
-        for (const std::string& word : previous) {
-            for (const Letter& letter : crash_alphabet(setup))
-                longer.push_back(word + letter.symbol);
+        for (const std::string& word : words) {
+            for (const Letter& letter : crash_alphabet(setup)) {
+                const bool does_nothing =
+                    letter.operation.act == Act::rename_backing && !setup.has_base;
+                if (!does_nothing) longer.push_back(word + letter.symbol);
+            }
         }
-        words.insert(words.end(), longer.begin(), longer.end());
-        previous = std::move(longer);
+        words = std::move(longer);
     }
     return words;
 }
@@ -174,9 +175,19 @@ bool can_run_at_once(const ImageSetup& setup, const std::string& word) {
            });
 }
 
+/// One workload on one of the setups.
+struct Job {
+    std::size_t setup = 0;
+    std::string word;
+};
+
 class Explorer {
 public:
-    explicit Explorer(const CrashOptions& options) : options_(options) {}
+    explicit Explorer(const CrashOptions& options) : options_(options) {
+        for (NamedSetup& named : crash_setups()) {
+            if (named.name.starts_with(options_.setup)) setups_.push_back(std::move(named));
+        }
+    }
 
     void work(unsigned number, Tally& tally, Position& position) {
         const auto begun = std::chrono::steady_clock::now();
@@ -186,26 +197,41 @@ public:
                    (options_.states > 0 && tally.counts["states"] >= options_.states) ||
                    tally.failures.size() >= options_.most_failures;
         };
-        std::uint64_t turn = 0;
-        for (const NamedSetup& named : crash_setups()) {
-            if (!named.name.starts_with(options_.setup)) continue;
-            // Three operations on a fresh image are two on a used one, but for the details.
-            const unsigned longest =
-                named.is_used ? options_.longest : std::min(options_.longest, 2U);
+        const std::vector<Job> jobs = all_jobs();
+        if (number == 0) tally.counts["workloads there are"] = jobs.size();
+        std::vector<std::unique_ptr<Worker>> workers(setups_.size());
+        for (std::size_t turn = number; turn < jobs.size() && !is_over(); turn += options_.jobs) {
+            const Job& job = jobs[turn];
+            const NamedSetup& named = setups_[job.setup];
+            std::unique_ptr<Worker>& worker = workers[job.setup];
             position.set(named.name);
-            Worker worker(options_, named, tally);
-            const std::vector<std::string> words = options_.word.empty()
-                                                       ? all_words(named.setup, longest)
-                                                       : std::vector{options_.word};
-            for (const std::string& word : words) {
-                if (turn++ % options_.jobs != number) continue;
-                if (is_over()) return;
-                run(worker, named, word, position);
-            }
+            if (worker == nullptr) worker = std::make_unique<Worker>(options_, named, tally);
+            run(*worker, named, job.word, position);
         }
     }
 
 private:
+    /// Short words come first, those of one length in any order: a run that ends early has been
+    /// everywhere.
+    std::vector<Job> all_jobs() const {
+        std::vector<Job> jobs;
+        Random random(options_.seed);
+        for (unsigned length = 1; length <= options_.longest; ++length) {
+            const std::size_t first = jobs.size();
+            for (std::size_t setup = 0; setup < setups_.size(); ++setup) {
+                // Three operations on a fresh image are two on a used one, but for the details.
+                if (!options_.word.empty() || (length > 2 && !setups_[setup].is_used)) continue;
+                for (std::string& word : words_of(setups_[setup].setup, length))
+                    jobs.push_back({setup, std::move(word)});
+            }
+            for (std::size_t left = jobs.size(); left > first + 1; --left)
+                std::swap(jobs[left - 1], jobs[first + random.below(left - first)]);
+        }
+        for (std::size_t setup = 0; setup < setups_.size() && !options_.word.empty(); ++setup)
+            jobs.push_back({setup, options_.word});
+        return jobs;
+    }
+
     void run(Worker& worker, const NamedSetup& named, const std::string& word, Position& position) {
         const std::string command =
             fmt::format("qed-sim crash --setup {} --word {}", named.name, word);
@@ -224,6 +250,7 @@ private:
     }
 
     const CrashOptions& options_;
+    std::vector<NamedSetup> setups_;
 };
 
 }  // namespace

@@ -69,13 +69,15 @@ void run_all(Session& session, const std::vector<Operation>& operations) {
         session.run(operation);
 }
 
-/// Every state a cluster can be in: whole, in part, zero, given back, at the end of a table.
+/// Every state a cluster can be in: whole, in part, zero, full of zeroes, given back, at the end of
+/// a table.
 void use(Session& session, const ImageSetup& setup) {
     const std::uint64_t unit = setup.cluster_bytes;
     run_all(session, {
                          {Act::write, 0, unit},
                          {Act::write, unit + 512, 512},
                          {Act::write, 5 * unit, 2 * unit},
+                         {Act::store_zeroes, 8 * unit, unit},
                          {Act::write, setup.table_span() - unit, unit},
                          {Act::flush, 0, 0},
                          {Act::write_zeroes, 4 * unit, unit},
@@ -136,6 +138,9 @@ std::vector<Letter> crash_alphabet(const ImageSetup& setup) {
         {'t', {Act::repair, 0, 0}, "repair all"},
         {'u', {Act::repair_leaks, 0, 0}, "repair leaks"},
         {'v', {Act::kill, 0, 0}, "the process dies"},
+        {'w', {Act::store_zeroes, 5 * unit, unit}, "zeroes as data in an old cluster"},
+        {'x', {Act::compact, 0, 0}, "compact"},
+        {'y', {Act::rename_backing, 0, 0}, "another name for the backing file"},
     };
 }
 

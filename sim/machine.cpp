@@ -35,7 +35,7 @@ Result<void> Machine::format() {
         .image_bytes = setup_.image_bytes,
         .cluster_bytes = setup_.cluster_bytes,
         .table_clusters = setup_.table_clusters,
-        .backing_name = setup_.has_base ? "base.raw" : nullptr,
+        .backing_name = setup_.has_base ? kBaseName : nullptr,
         .backing_format = setup_.has_base ? BackingFormat::raw : BackingFormat::unstated,
         .check_backing = false};
     const auto file = make_file();
@@ -65,6 +65,10 @@ Result<void> Machine::open(bool is_writable) {
     auto image = world_.run(Image::open_file(make_file(), std::move(backing), options));
     if (!image) return pass(image);
     image_ = std::move(*image);
+    const std::string_view name = image_->backing_name();
+    if (setup_.has_base && name != kBaseName && name != kOtherBaseName) {
+        throw Failure("the backing file keeps its old or gets its new name", std::string(name));
+    }
     return {};
 }
 

@@ -12,6 +12,10 @@
 
 namespace qed::sim {
 
+/// What the image may call its base: the same file by either name.
+inline constexpr const char* kBaseName = "base.raw";
+inline constexpr const char* kOtherBaseName = "elsewhere/a-longer-name-of-the-base.raw";
+
 /// Everything that makes one image under test, and how the engine is told to run it.
 struct ImageSetup {
     std::uint32_t cluster_bytes = 4096;

@@ -22,8 +22,8 @@ constexpr unsigned kGrowth =
     io_bit(IoKind::write) | io_bit(IoKind::truncate) | io_bit(IoKind::allocate);
 
 /// Words of the alphabet of crash_alphabet(). Together they use every letter.
-constexpr std::array kScripts{"acdehiob", "fkmanoec", "jlacoqdh", "mecoabso",
-                              "epqdoahr", "iagtficd", "nuhmeovr", "mascdboe"};
+constexpr std::array kScripts{"acdehiob", "fkmanoec", "jlacoqdh", "mecoabso", "epqdoahr",
+                              "iagtficd", "nuhmeovr", "mascdboe", "wxaoyebo"};
 
 struct Fault {
     const char* name;
@@ -231,7 +231,10 @@ private:
             auto trial =
                 std::make_unique<Trial>(named, image, plan, at_once_seed, options_.narrates);
             try {
-                if (!trial->run(script)) return;
+                if (!trial->run(script)) {
+                    ++tally_.counts["scripts done to their last I/O"];
+                    return;
+                }
                 ++tally_.counts["I/Os failed"];
             } catch (const Failure& failure) {
                 // Requests may be stuck in the middle: nothing is taken from under them.

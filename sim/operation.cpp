@@ -8,10 +8,23 @@
 namespace qed::sim {
 
 std::string to_string(const Operation& operation) {
-    static constexpr std::array kNames{
-        "read",    "write", "FUA write", "write zeroes", "write zeroes and unmap",
-        "discard", "flush", "resize",    "settle",       "prefetch",
-        "reopen",  "kill",  "repair",    "repair leaks"};
+    static constexpr std::array kNames{"read",
+                                       "write",
+                                       "FUA write",
+                                       "store zeroes",
+                                       "write zeroes",
+                                       "write zeroes and unmap",
+                                       "discard",
+                                       "flush",
+                                       "resize",
+                                       "settle",
+                                       "prefetch",
+                                       "reopen",
+                                       "kill",
+                                       "repair",
+                                       "repair leaks",
+                                       "compact",
+                                       "rename the backing file"};
     const char* name = kNames.at(static_cast<std::size_t>(operation.act));
     if (operation.act == Act::resize) return fmt::format("{} to {:#x}", name, operation.length);
     if (!has_range(operation.act)) return name;

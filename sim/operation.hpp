@@ -11,6 +11,7 @@ enum class Act : std::uint8_t {
     read,
     write,
     write_fua,
+    store_zeroes,  ///< a write whose data happens to be zeroes
     write_zeroes,
     write_zeroes_unmap,
     discard,
@@ -22,6 +23,8 @@ enum class Act : std::uint8_t {
     kill,    ///< the process dies, the power stays: open again
     repair,  ///< close, check and repair everything, open
     repair_leaks,
+    compact,         ///< give up clusters of zeroes, close, repair leaks, open
+    rename_backing,  ///< the base is called something else from now on; it stays what it is
 };
 
 struct Operation {
@@ -32,7 +35,7 @@ struct Operation {
 
 /// Whether no request may be in flight meanwhile.
 constexpr bool needs_quiet(Act act) {
-    return act == Act::reopen || act == Act::kill || act == Act::repair || act == Act::repair_leaks;
+    return act >= Act::reopen;
 }
 constexpr bool has_range(Act act) {
     return act <= Act::discard || act == Act::prefetch;

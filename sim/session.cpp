@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "qed/compact.hpp"
 #include "sim/qed_parser.hpp"
 
 namespace qed::sim {
@@ -86,8 +87,8 @@ Task<Result<void>> Session::read(std::uint64_t offset, std::uint64_t length) {
     co_return done;
 }
 
-Task<Result<void>> Session::write(std::uint64_t offset, std::uint64_t length, WriteFlags flags) {
-    const std::vector<std::byte> data = disk_.unique_data(offset, length);
+Task<Result<void>> Session::write(std::uint64_t offset, std::vector<std::byte> data,
+                                  WriteFlags flags) {
     const auto id = disk_.begin_write(offset, data);
     Result<void> done = co_await machine_.image()->write(GuestOffset{offset}, data, flags);
     disk_.end(id, done.has_value());
@@ -129,9 +130,14 @@ Task<Result<void>> Session::perform(Operation operation) {
         case Act::read:
             co_return co_await read(operation.offset, length);
         case Act::write:
-            co_return co_await write(operation.offset, length, WriteFlags::none);
+            co_return co_await write(operation.offset, disk_.unique_data(operation.offset, length),
+                                     WriteFlags::none);
         case Act::write_fua:
-            co_return co_await write(operation.offset, length, WriteFlags::fua);
+            co_return co_await write(operation.offset, disk_.unique_data(operation.offset, length),
+                                     WriteFlags::fua);
+        case Act::store_zeroes:
+            co_return co_await write(operation.offset, std::vector<std::byte>(length),
+                                     WriteFlags::none);
         case Act::flush:
         case Act::settle:
             co_return co_await flush(operation.act == Act::settle);
@@ -162,6 +168,8 @@ Task<Result<void>> Session::perform(Operation operation) {
         case Act::kill:
         case Act::repair:
         case Act::repair_leaks:
+        case Act::compact:
+        case Act::rename_backing:
             break;
     }
     co_return fail(Errc::invalid_argument, "not a request");
@@ -216,6 +224,12 @@ void Session::run_quiet(Act act) {
         }
         return;
     }
+    if (act == Act::rename_backing) return rename_backing();
+    if (act == Act::compact) {
+        if (const auto given_up = give_up_zero_clusters(*machine_.image()); !given_up) {
+            excuse(Failure("compacting gives up zeroes", given_up.error().message()));
+        }
+    }
     if (const auto closed = machine_.close(); closed) {
         disk_.end_flush(begun);
     } else {
@@ -223,9 +237,17 @@ void Session::run_quiet(Act act) {
         return;
     }
     verify_file("after closing");
-    if (act == Act::repair || act == Act::repair_leaks) check(act);
+    if (act == Act::repair || act == Act::repair_leaks || act == Act::compact) check(act);
     // What a failed flush should have covered may vanish: only a power cut may follow it.
     if (machine_.faults().failed_flushes == 0) open();
+}
+
+void Session::rename_backing() {
+    if (!machine_.setup().has_base) return;  // none to rename
+    const char* other = machine_.image()->backing_name() == kBaseName ? kOtherBaseName : kBaseName;
+    const auto done =
+        machine_.world().run(machine_.image()->set_backing_name(other, BackingFormat::raw));
+    if (!done) excuse(Failure("the backing file can be renamed", done.error().message()));
 }
 
 void Session::check(Act act) {

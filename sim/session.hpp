@@ -51,10 +51,11 @@ public:
 private:
     Task<Result<void>> perform(Operation operation);
     Task<Result<void>> read(std::uint64_t offset, std::uint64_t length);
-    Task<Result<void>> write(std::uint64_t offset, std::uint64_t length, WriteFlags flags);
+    Task<Result<void>> write(std::uint64_t offset, std::vector<std::byte> data, WriteFlags flags);
     Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length);
     Task<Result<void>> flush(bool settles);
     void run_quiet(Act act);
+    void rename_backing();
     void check(Act act);
     /// Throws `failure` unless an injected fault explains it.
     void excuse(const Failure& failure);

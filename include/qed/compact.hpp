@@ -25,6 +25,13 @@ struct CompactReport {
     std::uint64_t leaks_reclaimed = 0;  ///< clusters, those of `zero_clusters` included
 };
 
+/// The first half of compact(), for an image that is open for writing: its clusters that hold
+/// nothing but zeroes become zero clusters, or unallocated ones where there is no backing file.
+/// Returns how many. Once the image is closed, check_file() with Repair::leaks is the other half.
+/// \errors io_error, no_space, write_stopped, corrupt_metadata, cancelled ...
+/// \cost   reads all data of the image once
+Result<std::uint64_t> give_up_zero_clusters(Image& image, const CompactOptions& options = {});
+
 /// Makes the file of the image at `path` as small as its data, in place: clusters that hold only
 /// zeroes become zero clusters, the last clusters of the file move down into the free ones, and
 /// the file is cut. The guest sees the same bytes as before.

@@ -106,6 +106,10 @@ Result<std::uint64_t> reclaim(const std::string& path, LockMode lock, std::uint6
 
 }  // namespace
 
+Result<std::uint64_t> give_up_zero_clusters(Image& image, const CompactOptions& options) {
+    return ZeroClusters(image, options).give_up();
+}
+
 Result<CompactReport> compact(const std::string& path, const CompactOptions& options) {
     CompactReport report;
     OpenOptions open;
@@ -117,7 +121,7 @@ Result<CompactReport> compact(const std::string& path, const CompactOptions& opt
     const auto before = (*image)->file().size();
     if (!before) return std::unexpected(before.error().clone());
     report.file_bytes_before = *before;
-    const auto zeroes = ZeroClusters(**image, options).give_up();
+    const auto zeroes = give_up_zero_clusters(**image, options);
     if (!zeroes) return std::unexpected(zeroes.error().clone());
     report.zero_clusters = *zeroes;
     QED_CHECK((*image)->close());
