@@ -221,19 +221,15 @@ Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) 
     return report;
 }
 
-/// A QED target that cannot be written from its start to its end: a device with old content, or
-/// preallocated space.
+/// A QED target that cannot be written from its start to its end: preallocated space. On a device
+/// there is none.
 Result<ConvertReport> fill_image(Plan& plan, OutputFile& output) {
-    const CreateOptions create = create_options(plan.new_disk);
-    QED_CHECK(sync_wait(Image::format(output.file(), create)));
+    QED_CHECK(sync_wait(Image::format(output.file(), create_options(plan.new_disk))));
     OpenOptions open;
     open.writable = true;
-    open.open_backing = create.backing_name == nullptr;
     open.order = WriteOrder::ordered;
     auto image = sync_wait(Image::open_file(output.take_file(), nullptr, open));
     if (!image) return pass(image);
-    // Over a backing file even a new image has to be told of zeroes.
-    if (create.backing_name != nullptr) plan.options.target_is_zero = false;
     return copy_into_image(plan, **image);
 }
 

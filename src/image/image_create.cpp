@@ -139,6 +139,14 @@ Task<Result<void>> Image::format(BlockFile& file, CreateOptions options) {
     const Result<Plan> plan = plan_image(options);
     if (!plan) co_return std::unexpected(plan.error().clone());
     QED_CO_CHECK(co_await file.truncate(0));
+    const Result<std::uint64_t> left = file.size();
+    if (!left) co_return std::unexpected(left.error().clone());
+    if (*left != 0) {
+        co_return fail(Errc::unsupported,
+                       fmt::format("{}: a QED image grows as it fills, and this keeps its length "
+                                   "of {} bytes: a device takes a raw disk only",
+                                   file.name(), *left));
+    }
     QED_CO_CHECK(co_await file.truncate(plan->file_bytes));
     QED_CO_CHECK(co_await preallocate(file, *plan, how));
     QED_CO_CHECK(co_await file.flush());
