@@ -77,11 +77,13 @@ private:
 };
 
 /// Whole clusters are written fastest. But what only some layers of the source hold must be taken
-/// at its own size: the rest of a cluster is not theirs, and the target fills it up.
+/// at its own size, which is that of sectors where a layer ends: the rest of a cluster is not
+/// theirs, and the target fills it up.
 std::uint64_t grain_for(const Image& image, const ConvertOptions& options) {
-    if (image.is_raw()) return kBlockBytes;
-    const bool can_fill = !image.header().has_backing() || image.backing() != nullptr;
-    return options.copied_layers > 0 && can_fill ? kBlockBytes : image.geometry().cluster_bytes();
+    const bool can_fill =
+        image.is_raw() || !image.header().has_backing() || image.backing() != nullptr;
+    if (options.copied_layers > 0 && can_fill) return kSectorBytes;
+    return image.is_raw() ? kBlockBytes : image.geometry().cluster_bytes();
 }
 
 class ImageTarget final : public ConvertTarget {
@@ -93,7 +95,9 @@ public:
           grain_(grain_for(image, options)) {}
 
     std::uint64_t grain() const noexcept override { return grain_; }
-    std::uint64_t zero_unit() const noexcept override { return std::min(grain_, kUnitBytes); }
+    std::uint64_t zero_unit() const noexcept override {
+        return std::clamp(grain_, kBlockBytes, kUnitBytes);
+    }
     Result<Place> place(std::uint64_t guest, std::uint64_t length) override {
         return Place{guest, length};
     }
