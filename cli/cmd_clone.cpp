@@ -3,6 +3,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
+#include "cli/nbd_file.hpp"
 #include "cli/new_disk.hpp"
 #include "cli/sizes.hpp"
 
@@ -49,6 +50,10 @@ Result<std::vector<std::string>> clone_names(const CloneArgs& args) {
 Result<void> make_clones(const CloneArgs& args) {
     auto path = plain_path(args.base);
     if (!path) return pass(path);
+    if (is_nbd_uri(*path)) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}': a backing file is a file, not an NBD export", *path));
+    }
     auto names = clone_names(args);
     if (!names) return pass(names);
     DiskArgs open;

@@ -80,6 +80,12 @@ Result<void> freeze(const SnapshotArgs& args) {
     auto held = hold(args);
     if (!held) return pass(held);
     const std::string& path = held->image.path;
+    if (held->image.header.needs_check()) {
+        return fail(Errc::needs_check,
+                    fmt::format("'{}' was not closed cleanly, and nobody repairs a backing file; "
+                                "run 'qed check -r all' first",
+                                path));
+    }
     // Names in headers are looked up from the folder of the file that has the header.
     const bool moves = backing_name_from(path, args.base).find('/') != std::string::npos;
     const bool is_relative =

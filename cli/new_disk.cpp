@@ -269,9 +269,17 @@ std::string resolve_backing_name(const std::string& image_path, const std::strin
 std::string backing_name_from(const std::string& image_path, const std::string& base) {
     namespace fs = std::filesystem;
     std::error_code error;
-    const fs::path folder = fs::absolute(image_path, error).parent_path();
-    const fs::path relative = fs::absolute(base, error).lexically_relative(folder);
-    return error || relative.empty() ? base : relative.string();
+    // From real folder to real folder: `..` leads up from where a link leads to.
+    const fs::path folder =
+        fs::weakly_canonical(fs::absolute(image_path, error).parent_path(), error);
+    const fs::path whole = fs::absolute(base, error);
+    const fs::path relative = (fs::weakly_canonical(whole.parent_path(), error) / whole.filename())
+                                  .lexically_relative(folder);
+    if (error || relative.empty()) return base;
+    const std::string name = relative.string();
+    // Not to be taken for a protocol.
+    const bool looks_like_one = name.find(':') < name.find('/') && name.find(':') != name.npos;
+    return looks_like_one ? "./" + name : name;
 }
 
 }  // namespace qed::cli

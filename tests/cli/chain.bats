@@ -223,3 +223,48 @@ same() { # file: the guest sees what it saw, and QEMU finds the image sound
     expect 0 qed clone -f raw want.raw c.qed
     qemu-img compare -q -F raw c.qed want.raw
 }
+
+@test "a layer that ends within a block is committed to where it ends" {
+    qemu-img create -q -f qed base.qed 1M
+    qemu-io -f qed -c "write -P 1 0 1M" base.qed >/dev/null
+    qemu-img create -q -f qed -b base.qed -F qed mid.qed 70144 # 137 sectors
+    qemu-img create -q -f qed -b mid.qed -F qed top.qed 1M
+    qemu-io -f qed -c "write -P 4 512k 64k" top.qed >/dev/null
+    qemu-img convert -O raw top.qed want.raw
+    for base in base.qed base.raw; do
+        if [[ $base == *.raw ]]; then
+            qemu-img create -q -f qed base.qed 1M
+            qemu-io -f qed -c "write -P 1 0 1M" base.qed >/dev/null
+            qemu-img convert -O raw base.qed base.raw
+            qemu-img rebase -u -b base.raw -F raw mid.qed
+        fi
+        expect 0 qed commit -b $base top.qed
+        qemu-img compare -q -F raw $base want.raw
+    done
+}
+
+@test "names in headers are right when a folder is reached through a link" {
+    mkdir -p bases real/deep/images
+    ln -s "$PWD/real/deep/images" images
+    qed create -q bases/golden.qed 1M
+    qemu-io -f qed -c "write -P 1 0 64k" bases/golden.qed >/dev/null
+    expect 0 qed clone bases/golden.qed images/vm.qed
+    qemu-io -r -f qed -c "read -P 1 0 64k" images/vm.qed
+    expect 0 qed snapshot images/vm.qed images/monday.qed
+    [[ $(qemu-img info --output=json images/vm.qed | jq -r '."backing-filename"') == monday.qed ]]
+    qed create -q ./a:b.qed 1M
+    expect 0 qed clone ./a:b.qed colon.qed
+    expect 0 qed check colon.qed
+    expect 0 qed map colon.qed
+    expect 1 qed clone -f raw nbd://localhost/x none.qed
+    [[ ! -e none.qed ]]
+}
+
+@test "snapshot refuses an image that nobody would repair below another" {
+    qed create -q a.qed 1M
+    printf '\x02' | dd of=a.qed bs=1 seek=16 conv=notrunc status=none # NEED_CHECK
+    expect 1 qed snapshot a.qed b.qed
+    [[ $errors == *"check -r all"* && ! -e b.qed ]]
+    expect 0 qed check -r all a.qed
+    expect 0 qed snapshot a.qed b.qed
+}
