@@ -60,7 +60,7 @@ void DeferredTables::free_replaced(std::span<const Entry> old_entries) noexcept 
 
 bool DeferredTables::is_new(std::uint64_t slice) const noexcept {
     const std::uint64_t l1_index = parts_.cache.l1_index_of(slice);
-    return std::any_of(tables_.begin(), tables_.end(),
+    return std::any_of(tables_.begin() + static_cast<std::ptrdiff_t>(linked_), tables_.end(),
                        [&](const NewTable& table) { return table.l1_index == l1_index; });
 }
 
@@ -74,6 +74,7 @@ Task<Result<void>> DeferredTables::write_out(FlushGroup& flushes) {
         parts_.allocator.unlinked(cluster, 1);
     slices_.clear();
     tables_.clear();
+    linked_ = 0;
     freed_.clear();
     co_return {};
 }
@@ -116,6 +117,7 @@ Task<Result<void>> DeferredTables::write_l1_sectors() {
     const std::uint64_t l1_at = parts_.header.header().l1_table_offset.value;
     Result<AlignedBuffer> buffer = AlignedBuffer::create(unit(), 4096);
     if (!buffer) co_return pass(buffer);
+    linked_ = tables_.size();
     for (const NewTable& table : tables_) {
         const std::uint64_t begin = round_down(table.l1_index * kEntryBytes, unit());
         for (std::uint64_t i = 0; i < unit() / kEntryBytes; ++i) {

@@ -57,6 +57,7 @@ private:
     const TableCommitter::Parts& parts_;
     std::map<std::uint64_t, Waiting> slices_;
     std::vector<NewTable> tables_;
+    std::size_t linked_ = 0;         // so many of them the file may name, after a failed attempt
     std::vector<FileOffset> freed_;  // clusters that the file still names
 };
 
