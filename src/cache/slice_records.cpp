@@ -250,6 +250,7 @@ SliceRef TableCache::try_pin(std::uint64_t slice) noexcept {
 
 bool TableCache::publish(const SliceRef& slice, std::uint32_t first,
                          std::span<const Entry> entries) noexcept {
+    QED_ASSERT(first < shape_.entries() && entries.size() <= shape_.entries() - first);
     SliceRecord& record = *slice.record_;
     // Nobody else changes the slice: the caller is the only writer, and its pin holds it. So what
     // takes long needs no lock.
