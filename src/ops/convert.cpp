@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qed/convert.hpp"
 
+#include <limits>
+
 #include <fmt/format.h>
 
 #include "ops/convert_source.hpp"
@@ -11,6 +13,20 @@ namespace qed {
 namespace {
 
 constexpr std::uint64_t kMaxSparseBytes = 16U << 20U;
+
+constexpr auto kMostBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+
+Result<void> check_sources(std::span<Image* const> sources) {
+    std::uint64_t bytes = 0;
+    for (const Image* source : sources) {
+        if (source->size() > kMostBytes - bytes) {
+            return fail(Errc::invalid_argument,
+                        fmt::format("the sources have more than {} bytes together", kMostBytes));
+        }
+        bytes += source->size();
+    }
+    return {};
+}
 
 Result<void> check_options(const ConvertOptions& options) {
     if (options.sparse_bytes % kSectorBytes == 0 && options.sparse_bytes <= kMaxSparseBytes) {
@@ -33,6 +49,7 @@ Result<void> check_room(std::uint64_t source_bytes, std::uint64_t target_bytes) 
 Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
                               const ConvertOptions& options) {
     QED_CHECK(check_options(options));
+    QED_CHECK(check_sources(sources));
     const ConvertSource source(sources, options);
     QED_CHECK(check_room(source.size(), target.size()));
     const auto into = make_image_target(target, options);
@@ -42,6 +59,7 @@ Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
 Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile& target,
                                      const ConvertOptions& options) {
     QED_CHECK(check_options(options));
+    QED_CHECK(check_sources(sources));
     const ConvertSource source(sources, options);
     const auto into = make_raw_target(target, source.size(), options);
     return run_convert(source, *into, options);
@@ -50,6 +68,7 @@ Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile&
 Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
                                      const CreateOptions& image, const ConvertOptions& options) {
     QED_CHECK(check_options(options));
+    QED_CHECK(check_sources(sources));
     if (image.preallocation != Preallocation::off) {
         return fail(Errc::unsupported,
                     "preallocation needs an image that exists: create it, then convert into it");

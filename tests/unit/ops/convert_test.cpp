@@ -122,6 +122,20 @@ RC_GTEST_PROP(ConvertTest, PutsSourcesOneBehindTheOtherAndCutsAWindow, ()) {
                     all.begin() + static_cast<std::ptrdiff_t>(begin + length)));
 }
 
+TEST(ConvertTest, RefusesSourcesThatAreTooLongTogether) {
+    MemoryFile longest((std::uint64_t{1} << 63) - 512);
+    MemoryFile one_more(2048);
+    const auto disk = test::open_raw_disk(longest);
+    const auto small = test::open_raw_disk(one_more);
+    Image* const sources[] = {disk.get(), disk.get(), small.get()};  // 1024 bytes, modulo 2^64
+    MemoryFile target;
+
+    const auto made = convert_to_raw(sources, target, {});
+
+    ASSERT_FALSE(made.has_value());
+    EXPECT_EQ(made.error().code(), Errc::invalid_argument);
+}
+
 TEST(ConvertTest, StoresNoZeroesAndReadsNoHoles) {
     MemoryFile raw(64U << 20U);
     raw.fill(1U << 20U, 65536, std::byte{1});
