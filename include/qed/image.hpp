@@ -235,8 +235,8 @@ public:
     Task<Result<void>> settle();
     Result<void> settle_blocking();
 
-    /// settle(), then releases the locks. The image cannot be used afterwards. The destructor
-    /// without close() leaves NEED_CHECK set if it was.
+    /// settle(), then cuts the free end off the file. The image cannot be used afterwards; its
+    /// destructor releases the locks. Without close() it leaves NEED_CHECK set if it was.
     Result<void> close();
 
 private:
