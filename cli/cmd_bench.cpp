@@ -27,6 +27,7 @@ struct BenchArgs {
     std::string seed = "1";
     std::string engine;
     std::string cache = "writeback";
+    std::string order = "automatic";
     bool write = false;
     bool no_drain = false;
     bool random = false;
@@ -77,6 +78,13 @@ Result<BenchSpec> spec_of(const BenchArgs& args) {
     if (args.engine == "threads") spec.engine = BenchEngine::threads;
     if (args.engine == "io_uring") spec.engine = BenchEngine::io_uring;
     return spec;
+}
+
+WriteOrder order_of(std::string_view name) {
+    if (name == "strict") return WriteOrder::strict;
+    if (name == "ordered") return WriteOrder::ordered;
+    if (name == "deferred") return WriteOrder::deferred;
+    return WriteOrder::automatic;
 }
 
 Json json_of(const BenchSpec& spec, const BenchResult& result, const Stats& stats) {
@@ -155,6 +163,7 @@ int run_bench_command(const BenchArgs& args, Console& console) {
     open.shared = args.shared;
     open.cache = *cache;
     open.backing = *policy;
+    open.order = order_of(args.order);
     auto disk = open_disk(args.file, open);
     if (!disk) return console.fail(disk.error());
 
@@ -189,6 +198,9 @@ void add_request_options(CLI::App& command, BenchArgs& args) {
         ->type_name("SIZE");
     command.add_option("-o", args.offset, "Of the first request")->type_name("SIZE");
     command.add_flag("-w", args.write, "Write instead of reading: destroys the content");
+    command.add_option("--order", args.order, "When table entries reach the file")
+        ->check(CLI::IsMember({"automatic", "strict", "ordered", "deferred"}))
+        ->type_name("ORDER");
     command.add_option("--pattern", args.pattern, "Byte to write")->type_name("N");
     command.add_option("--flush-interval", args.flush_interval, "Flush after so many writes")
         ->type_name("N");

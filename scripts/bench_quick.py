@@ -23,6 +23,7 @@ GIB = 1 << 30
 # Visits all 4 KiB blocks of 1 GiB, far from each other, before it comes back to one.
 STRIDE = 409612288
 SIDES = ("libqed", "QEMU")
+ALL_SIDES = (*SIDES, "qcow2")  # the last one: QEMU's driver of its other format
 
 
 def run(command, folder, check=True, sound=(0,)):
@@ -67,8 +68,9 @@ class Server:
 class Case:
     """One line of the table. `measure(side)` gives a speed: more is better."""
 
-    def __init__(self, name, unit, command, measure):
+    def __init__(self, name, unit, command, measure, sides=SIDES):
         self.name, self.unit, self.command, self.measure = name, unit, command, measure
+        self.sides = sides
 
 
 class Bench:
@@ -96,14 +98,11 @@ class Bench:
     def sync(self):
         run(f"sync -f {shlex.quote(str(self.folder))}", self.folder)
 
-    def requests(self, name, flags, before=""):
+    def requests(self, name, flags):
         """`bench` of both programs; the same flags."""
         count = int(re.search(r"-c (\d+)", flags)[1])
 
         def measure(side):
-            if before:
-                run(before, self.folder)
-                self.sync()
             image = flags.split()[-1]
             own = flags.rsplit(" ", 1)[0]
             engine = "-i io_uring" if side == "QEMU" or "-d 32" in flags else ""
@@ -112,6 +111,43 @@ class Bench:
             return count / float(re.search(r"Run completed in ([0-9.]+) seconds", out)[1])
 
         return Case(name, "requests/s", f"bench -f qed -t writeback {flags}", measure)
+
+    def first_writes(self, name, flags, order, backing):
+        """`bench -w` of a fresh image: with one of libqed's orders, and QEMU's two formats."""
+        count = int(re.search(r"-c (\d+)", flags)[1])
+        engine = "-i io_uring" if "-d 32" in flags else ""
+        made = "-b base.raw -F raw" if backing else ""
+        size = "" if backing else "1G"
+
+        def measure(side):
+            image_format = "qcow2" if side == "qcow2" else "qed"
+            image = f"new.{image_format}"
+            run(f"rm -f {image} && qemu-img create -q -f {image_format} {made} {image} {size}",
+                self.folder)
+            self.sync()
+            program = (f"{self.qed} bench --order {order} {engine}" if side == "libqed"
+                       else "qemu-img bench -i io_uring")
+            out = run(f"{program} -w -f {image_format} -t writeback {flags} {image}", self.folder)
+            return count / float(re.search(r"Run completed in ([0-9.]+) seconds", out)[1])
+
+        return Case(name, "requests/s", f"bench -w -t writeback --order {order} {flags} (qed alone "
+                    f"has orders); fresh image{' over base.raw' if backing else ''}", measure,
+                    ALL_SIDES)
+
+    def all_first_writes(self):
+        for backing, orders in ((False, ("ordered", "strict", "deferred")),
+                                (True, ("strict", "deferred"))):
+            over = "over a raw base" if backing else "no base"
+            for order in orders:
+                for depth in (1, 32):
+                    yield self.first_writes(
+                        f"64K sequential first writes, {over}, {order}, depth {depth}",
+                        f"-c {4096 if backing else 8192} -d {depth} -s 65536", order, backing)
+                for depth in (1, 32):
+                    yield self.first_writes(
+                        f"4K scattered first writes, {over}, {order}, depth {depth}",
+                        f"-c {2048 if backing else 8192} -d {depth} -s 4096 -S {STRIDE}", order,
+                        backing)
 
     def whole(self, name, unit, amount, flags, before=""):
         """A command as a whole process, by the clock."""
@@ -150,23 +186,13 @@ class Bench:
         return Case(name, "MiB/s", command, measure)
 
     def cases(self):
-        new = "qemu-img create -q -f qed new.qed 1G"
-        over = "qemu-img create -q -f qed -b base.raw -F raw new.qed"
         for depth in (1, 32):
             yield self.requests(f"4K scattered reads, depth {depth}",
                                 f"-c 200000 -d {depth} -s 4096 -S {STRIDE} mapped.qed")
         for depth in (1, 32):
             yield self.requests(f"4K scattered overwrites, depth {depth}",
                                 f"-w -c 100000 -d {depth} -s 4096 -S {STRIDE} mapped.qed")
-        for depth in (1, 32):
-            yield self.requests(f"64K sequential first writes, depth {depth}",
-                                f"-w -c 8192 -d {depth} -s 65536 new.qed", new)
-        for depth in (1, 32):
-            yield self.requests(f"4K scattered first writes, no base, depth {depth}",
-                                f"-w -c 8192 -d {depth} -s 4096 -S {STRIDE} new.qed", new)
-        for depth in (1, 32):
-            yield self.requests(f"4K scattered first writes over a raw base, depth {depth}",
-                                f"-w -c 2048 -d {depth} -s 4096 -S {STRIDE} new.qed", over)
+        yield from self.all_first_writes()
         # The two differ in what they do when nothing is said: qed flushes, qemu-img does not.
         for mode, what in (("unsafe", "not flushed"), ("writeback", "flushed")):
             yield self.whole(f"convert raw to qed, half holes, {what}", "MiB/s", 1024,
@@ -193,15 +219,21 @@ def measure_all(bench, rounds, only):
     for case in bench.cases():
         if only not in case.name:
             continue
-        speeds = {side: [] for side in SIDES}
+        speeds = {side: [] for side in case.sides}
         for number in range(rounds):
             # Who goes first changes, so that neither always finds the other's traces.
-            for side in SIDES if number % 2 == 0 else SIDES[::-1]:
+            for side in case.sides if number % 2 == 0 else case.sides[::-1]:
                 speeds[side].append(case.measure(side))
-        ratios = [ours / theirs for ours, theirs in zip(speeds["libqed"], speeds["QEMU"])]
-        medians = [figure(statistics.median(speeds[side])) for side in SIDES]
-        line = (f"| {case.name} | {medians[0]} | {medians[1]} | {case.unit} | "
-                f"**{statistics.median(ratios):.2f}** | {min(ratios):.2f} .. {max(ratios):.2f} |")
+        ratios = {side: [ours / theirs for ours, theirs in zip(speeds["libqed"], speeds[side])]
+                  for side in case.sides[1:]}
+        medians = {side: statistics.median(speeds[side]) for side in case.sides}
+        line = (f"| {case.name} | {figure(medians['libqed'])} | {figure(medians['QEMU'])} | "
+                f"{case.unit} | **{statistics.median(ratios['QEMU']):.2f}** | "
+                f"{min(ratios['QEMU']):.2f} .. {max(ratios['QEMU']):.2f} | ")
+        if "qcow2" in ratios:
+            line += f"{figure(medians['qcow2'])} | {statistics.median(ratios['qcow2']):.2f} |"
+        else:
+            line += "| |"
         print(line, flush=True)
         lines.append(line)
         commands.append(f"- {case.name}: `{case.command}`")
@@ -222,8 +254,9 @@ def report(bench, lines, commands, rounds):
             f"ended: {os.getloadavg()[0]:.1f}.")
     return "\n".join([
         head, "",
-        "| work | libqed | QEMU | unit | ratio | lowest .. highest round |",
-        "| --- | --- | --- | --- | --- | --- |", *lines, "",
+        "| work | libqed | QEMU | unit | ratio | lowest .. highest round | QEMU's qcow2 | "
+        "ratio to it |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |", *lines, "",
         "What ran, as `qed ...` and as `qemu-img ...`:", "", *commands])
 
 

@@ -31,6 +31,20 @@ normalize='s/in [0-9.]+ seconds/in N seconds/; /^(IOPS|Latency|Table cache)/d'
     qemu-img check -q -f qed a.qed
 }
 
+@test "bench writes in each order, and the order decides about flushes" {
+    truncate -s 16M base.raw
+    for order in strict deferred; do
+        qemu-img create -q -f qed -b base.raw -F raw new.qed
+        expect 0 qed bench -w -c 64 -d 1 -s 4096 -S 65536 --pattern 5 --order $order --json new.qed
+        flushes=$(jq '."file-flushes"' <<<"$output")
+        if [[ $order == strict ]]; then ((flushes >= 64)); else ((flushes == 0)); fi
+        qemu-img check -q -f qed new.qed
+        run qemu-io -r -f qed -c "read -P 5 0 4096" -c "read -P 5 65536 4096" new.qed
+        [[ $output != *failed* ]]
+    done
+    expect 1 qed bench --order none new.qed
+}
+
 @test "bench has the same result as JSON, for each way to run" {
     make_image
     for words in "-i threads -d 3" "-i io_uring -d 3" "-d 1" "--random" "--threads 2 -d 2"; do
