@@ -119,6 +119,9 @@ Task<Result<void>> QedLayer::set_backing_name(const char* name, BackingFormat fo
                                    kMostNameBytes, text.size()));
     }
     AsyncMutex::Guard tables = co_await committer_->table_lock().lock();
+    // What was copied out of the old backing file is durable before that is forgotten.
+    QED_CO_CHECK(co_await committer_->write_deferred());
+    QED_CO_CHECK(co_await flushes_.flush());
     Header changed = header_.header();
     changed.features &= ~(feature::kBackingFile | feature::kBackingIsRaw);
     changed.backing_name_offset = 0;

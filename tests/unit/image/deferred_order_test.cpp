@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deferred order: when entries reach the file after a failed attempt.
+// Deferred order: what has to be in the file before what.
 #include <algorithm>
 #include <memory>
 #include <vector>
@@ -58,6 +58,40 @@ TEST(DeferredOrderTest, DataIsFlushedBeforeItsEntryThoughTheTableWasOnceNew) {
     const auto named = std::ranges::find_if(history, names_it);
     ASSERT_NE(named, history.end());
     EXPECT_LT(flushed, named);
+}
+
+TEST(DeferredOrderTest, AllThatWasWrittenIsDurableBeforeTheBackingFileIsForgotten) {
+    CreateOptions create;
+    create.image_bytes = kTableSpan;
+    create.cluster_bytes = kClusterBytes;
+    create.table_clusters = 1;
+    create.backing_name = "below";
+    create.backing_format = BackingFormat::qed;
+    auto owned = std::make_unique<MemoryFile>();
+    std::vector<FileChange> history;
+    owned->history = &history;
+    ASSERT_TRUE(sync_wait(Image::format(*owned, create)).has_value());
+    OpenOptions options;
+    options.writable = true;
+    options.order = WriteOrder::deferred;
+    auto image = sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    ASSERT_TRUE(image.has_value()) << image.error().message();
+    const std::vector<std::byte> data(kClusterBytes, std::byte{0x77});
+    history.clear();
+
+    ASSERT_TRUE((*image)->write_blocking({0}, data).has_value());
+    ASSERT_TRUE((*image)->set_backing_name_blocking(nullptr, BackingFormat::unstated).has_value());
+
+    const auto is_flush = [](const FileChange& change) { return change.kind == IoKind::flush; };
+    const auto is_header = [](const FileChange& change) {
+        return change.kind == IoKind::write && change.offset == 0;
+    };
+    const auto links_table = [](const FileChange& change) {
+        return change.kind == IoKind::write && change.offset == kL1At;
+    };
+    const auto linked = std::ranges::find_if(history, links_table);
+    const auto flushed = std::find_if(linked, history.end(), is_flush);
+    EXPECT_LT(flushed, std::ranges::find_if(history, is_header));
 }
 
 }  // namespace
