@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# libqed beside QEMU's qed and qcow2 drivers, QEMU on raw disks, fio on raw disks, and other NBD
+# servers. Installs what is missing, builds the release preset, makes the disks, proves that the
+# programs do the same work, runs them in turn round by round and prints the tables.
+#
+#   scripts/bench.sh [--short] [--rounds N] [--only TEXT] [--dir DIR] [--write]
+#   scripts/bench.sh --report            tables and plots again, from the results that are kept
+#   scripts/bench.sh --serve-threads     which --threads qed serve should have
+#
+# --short takes some minutes; --write keeps the results in bench/results/ and puts tables and plots
+# into docs/performance.md. A ratio is the median of the rounds' ratios. --dir is where the disks go
+# (10 GiB of space; default: a new folder in $TMPDIR or /tmp).
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+case "${1:-}" in
+    -h | --help)
+        sed -n '3,13s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+esac
+if [[ " $* " != *" --report "* ]]; then
+    scripts/install-packages.sh build demo test bench
+    mkdir -p build
+    cmake --preset release >build/bench-configure.log || {
+        cat build/bench-configure.log
+        exit 1
+    }
+    cmake --build build/release -j "${QED_JOBS:-$(nproc)}" \
+        --target qed_cli nbdkit_qed_plugin scaling_bench
+fi
+exec python3 scripts/bench/main.py --build build/release "$@"

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one command and tells what it cost, by the system's own accounting."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+LIMIT = 600  # seconds for one command
+
+
+def fail(text):
+    sys.exit(f"bench: {text}")
+
+
+def run(command, folder=None, sound=(0,)):
+    """Output of a shell command that is not measured."""
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True,
+                          timeout=LIMIT, check=False)
+    if done.returncode not in sound:
+        fail(f"status {done.returncode}: {command}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def _io_counters():
+    with open("/proc/self/io", encoding="ascii") as file:
+        return {key: int(value) for key, value in (line.split(": ") for line in file)}
+
+
+class Cost:
+    """What a finished process took. Bytes are those of the disk or its cache: reads that had to go
+    to the disk, and pages made dirty."""
+
+    def __init__(self, wall, usage, before, after):
+        self.wall = wall
+        self.cpu = usage.ru_utime + usage.ru_stime
+        self.memory = usage.ru_maxrss * 1024
+        self.read_bytes = after["read_bytes"] - before["read_bytes"]
+        self.write_bytes = after["write_bytes"] - before["write_bytes"]
+
+
+def measure(command, folder, sound=(0,)):
+    """(what it printed, Cost) of one command; no shell is started."""
+    words = shlex.split(command)
+    with tempfile.TemporaryFile("w+") as out:
+        before = _io_counters()
+        start = time.perf_counter()
+        with subprocess.Popen(words, cwd=folder, stdout=out, stderr=subprocess.STDOUT) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - start
+        cost = Cost(wall, usage, before, _io_counters())
+        out.seek(0)
+        text = out.read()
+    if process.returncode not in sound:
+        fail(f"status {process.returncode}: {command}\n{text}")
+    return text, cost
+
+
+def system_calls(command, folder, sound=(0,)):
+    """How many system calls the command makes, without those that start it and map its memory."""
+    with tempfile.NamedTemporaryFile("r") as trace:
+        run(f"strace -f -c -U name,calls -o {trace.name} {command}", folder, sound)
+        counts = dict(re.findall(r"^(\w+)\s+(\d+)$", trace.read(), re.MULTILINE))
+    counts.pop("total", None)
+    return {name: int(calls) for name, calls in counts.items() if name in IO_CALLS}
+
+
+IO_CALLS = frozenset({
+    "read", "write", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2",
+    "io_uring_enter", "io_submit", "io_getevents", "lseek", "fsync", "fdatasync", "fallocate",
+    "ftruncate", "sync_file_range", "copy_file_range", "ioctl", "futex", "ppoll", "poll",
+    "epoll_wait", "epoll_pwait"})
