@@ -102,7 +102,7 @@ void print_header(const Dump& dump, Console& console) {
                   human_size(header.image_bytes));
     console.print("{:<24}{} bytes at {}", "backing_filename", header.backing_name_bytes,
                   header.backing_name_offset);
-    if (!dump.backing_name.empty()) console.print(": {}", dump.backing_name);
+    if (!dump.backing_name.empty()) console.print(": {}", printable(dump.backing_name));
     console.print("\n{:<24}{} ({})\n", "file length", dump.file_bytes, human_size(dump.file_bytes));
 }
 

@@ -89,16 +89,17 @@ Json json_of(const LayerFacts& facts) {
 }
 
 void print_human(const LayerFacts& facts, Console& console) {
-    console.print("image: {}\nfile format: {}\n", facts.file, facts.is_qed ? "qed" : "raw");
+    console.print("image: {}\nfile format: {}\n", printable(facts.file),
+                  facts.is_qed ? "qed" : "raw");
     console.print("virtual size: {} ({} bytes)\ndisk size: {}\n", human_size(facts.virtual_bytes),
                   facts.virtual_bytes, human_size(facts.disk_bytes));
     if (!facts.is_qed) return;
     console.print("cluster_size: {}\n", facts.header.cluster_bytes);
     if (facts.header.needs_check()) console.write("cleanly shut down: no\n");
     if (!facts.backing_name.empty()) {
-        console.print("backing file: {}", facts.backing_name);
+        console.print("backing file: {}", printable(facts.backing_name));
         if (facts.backing_path != facts.backing_name) {
-            console.print(" (actual path: {})", facts.backing_path);
+            console.print(" (actual path: {})", printable(facts.backing_path));
         }
         console.write("\n");
         if (facts.header.backing_is_raw()) console.write("backing file format: raw\n");

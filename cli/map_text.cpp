@@ -90,7 +90,7 @@ void MapText::add_human(const MapLine& line) {
     const MappedExtent& extent = line.extent;
     fmt::format_to(std::back_inserter(text_), "{:<16}{:<16}{:<16}{}\n", hexadecimal(extent.start),
                    hexadecimal(extent.length), hexadecimal(extent.file_offset.value),
-                   extent.file_name);
+                   printable(extent.file_name));
 }
 
 void MapText::end() {

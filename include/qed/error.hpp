@@ -30,6 +30,10 @@ enum class Errc : std::uint8_t {
     cancelled,            ///< the user asked to stop
 };
 
+/// `text` with control characters as \xNN, so that a name that somebody else chose cannot steer a
+/// terminal or forge a line. Bytes of UTF-8 stay as they are.
+std::string printable(std::string_view text);
+
 /// The name of `code` as it stands in the enumeration, for logs and JSON.
 std::string_view to_string(Errc code) noexcept;
 
@@ -52,6 +56,7 @@ public:
     Errc code() const noexcept;
     /// The errno a C caller or an NBD client should see; never 0.
     int sys_errno() const noexcept;
+    /// One line; control characters in what it quotes are shown as printable() does.
     const std::string& message() const noexcept;
 
     /// The same error, its message preceded by `context` and ": ".

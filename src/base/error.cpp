@@ -77,7 +77,48 @@ Errc code_of(int sys_errno) noexcept {
     return Errc::io_error;
 }
 
+/// Of C0, DEL, and C1 in UTF-8: how many bytes from `i` on are a control character.
+std::size_t control_bytes(std::string_view text, std::size_t i) noexcept {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte < 0x20 || byte == 0x7f) return 1;
+    if (byte != 0xc2 || i + 1 == text.size()) return 0;
+    const auto next = static_cast<unsigned char>(text[i + 1]);
+    return next >= 0x80 && next < 0xa0 ? 2 : 0;
+}
+
+bool has_controls(std::string_view text) noexcept {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (control_bytes(text, i) > 0) return true;
+    }
+    return false;
+}
+
+void make_printable(std::string& message) noexcept {
+    if (!has_controls(message)) return;
+    try {
+        message = printable(message);
+    } catch (const std::bad_alloc&) {
+        message.clear();
+    }
+}
+
 }  // namespace
+
+std::string printable(std::string_view text) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string shown;
+    for (std::size_t i = 0; i < text.size();) {
+        std::size_t controls = control_bytes(text, i);
+        if (controls == 0) shown += text[i++];
+        for (; controls > 0; --controls) {
+            const auto byte = static_cast<unsigned char>(text[i++]);
+            shown += "\\x";
+            shown += kDigits[byte >> 4];
+            shown += kDigits[byte & 15];
+        }
+    }
+    return shown;
+}
 
 std::string_view to_string(Errc code) noexcept {
     const auto index = static_cast<std::size_t>(code);
@@ -98,6 +139,7 @@ struct Error::Detail {
         return shared;
     }
     static Detail* create(Errc code, int sys_errno, std::string&& message) noexcept {
+        make_printable(message);
         auto* detail = new (std::nothrow) Detail{code, sys_errno, std::move(message)};
         return detail != nullptr ? detail : out_of_memory();
     }
@@ -151,6 +193,7 @@ Error Error::with_context(std::string_view context) && noexcept {
         std::string message;
         message.reserve(context.size() + 2 + detail_->message.size());
         message.append(context).append(": ").append(detail_->message);
+        make_printable(message);
         detail_->message = std::move(message);
     } catch (const std::bad_alloc&) {
         // The error without the phrase still says what failed.

@@ -130,6 +130,20 @@ TEST(ErrorTest, CloneThatCannotBeAllocatedIsOutOfMemory) {
     }
 }
 
+TEST(ErrorTest, MessagesShowControlCharactersOfHostileNamesAsNumbers) {
+    Error error(Errc::not_found, "no '\x1b[2J\nqed: \x7f\xc2\x9b'");
+    EXPECT_EQ(error.message(), R"(no '\x1b[2J\x0aqed: \x7f\xc2\x9b')");
+    const Error wrapped = std::move(error).with_context("a\rb");
+    EXPECT_EQ(wrapped.message(), R"(a\x0db: no '\x1b[2J\x0aqed: \x7f\xc2\x9b')");
+}
+
+TEST(ErrorTest, PrintableTextKeepsLettersOfEveryLanguage) {
+    EXPECT_EQ(printable("Stra\xc3\x9f"
+                        "e \xe2\x82\xac \xff"),
+              "Stra\xc3\x9f"
+              "e \xe2\x82\xac \xff");
+}
+
 TEST(ErrorTest, ResultsPassTheErrorOn) {
     const auto inner = []() -> Result<int> { return fail(Errc::not_qed, "no magic"); };
     const auto outer = [&inner]() -> Result<void> {
