@@ -50,8 +50,9 @@ EntryScan::EntryScan(const EntryLimits& limits, const Geometry& geometry, Cluste
 Result<EntryScan> EntryScan::create(const EntryLimits& limits, const Geometry& geometry,
                                     std::uint64_t memory_limit) {
     const std::uint64_t clusters = geometry.clusters_for(limits.file_bytes);
-    // Room for one more table: leaked clusters are reclaimed by moving tables about.
-    Result<ClusterSet> used = ClusterSet::create(clusters + kMaxTableClusters, memory_limit);
+    // Leaked clusters are reclaimed by moving tables about, also behind the end for a while.
+    constexpr std::uint64_t kRoom = kMostTablesMovedAtOnce * kMaxTableClusters;
+    Result<ClusterSet> used = ClusterSet::create(clusters + kRoom, memory_limit);
     if (!used) return pass(used);
     Result<ClusterSet> repeated = ClusterSet::create(clusters, memory_limit);
     if (!repeated) return pass(repeated);

@@ -86,6 +86,9 @@ private:
     ClusterSet beyond_;
 };
 
+/// How many tables may be behind the end of the file while they are moved.
+inline constexpr std::uint64_t kMostTablesMovedAtOnce = 1024;
+
 /// How many clusters a repair may add to a file of `file_bytes`: copies of clusters that are named
 /// twice. A file may double, and a small one may grow by 64 MiB: what needs more was not damaged
 /// but made up.

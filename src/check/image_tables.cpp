@@ -22,7 +22,9 @@ Task<Result<ImageTables>> ImageTables::load(BlockFile& file) {
     if (!file_bytes) co_return pass(file_bytes);
     std::array<std::byte, kHeaderBytes> raw{};
     QED_CO_CHECK(co_await file.read(kFileStart, raw));
-    Result<Header> header = decode_header(raw);
+    // What lies behind the end of a short file reads as zeroes: it is no header.
+    const std::size_t inside = std::min<std::uint64_t>(*file_bytes, raw.size());
+    Result<Header> header = decode_header(std::span(raw).first(inside));
     if (!header) co_return std::unexpected(std::move(header.error()).with_context(file.name()));
     Result<Geometry> geometry = validate_header(*header, *file_bytes);
     if (!geometry) co_return std::unexpected(std::move(geometry.error()).with_context(file.name()));
@@ -91,12 +93,13 @@ Task<Result<void>> ImageTables::write_l1_entry(std::uint64_t l1_index, std::uint
     co_return co_await file_->write(l1_entry_place(l1_index), raw);
 }
 
-Task<Result<void>> ImageTables::rename_table(FileOffset from, FileOffset to) {
-    const auto place = std::ranges::lower_bound(tables_, from.value, {}, &TablePlace::offset);
-    QED_ASSERT(place != tables_.end() && place->offset == from.value);
-    const std::uint64_t l1_index = place->l1_index;
-    QED_CO_CHECK(co_await write_l1_entry(l1_index, to.value));
-    l1_[l1_index] = to.value;
+Task<Result<void>> ImageTables::rename_tables(std::span<const NewPlace> places) {
+    for (const NewPlace& place : places) {
+        const auto table = std::ranges::lower_bound(tables_, place.from, {}, &TablePlace::offset);
+        QED_ASSERT(table != tables_.end() && table->offset == place.from);
+        QED_CO_CHECK(co_await write_l1_entry(table->l1_index, place.to));
+        l1_[table->l1_index] = place.to;
+    }
     sort_tables();
     co_return {};
 }

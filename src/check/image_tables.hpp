@@ -54,9 +54,13 @@ public:
     Task<Result<void>> write_header(Header header);
     /// Writes one L1 entry; does not flush. The lists above stay as they are: load() again.
     Task<Result<void>> write_l1_entry(std::uint64_t l1_index, std::uint64_t entry);
-    /// Makes the L1 entry of the usable table at `from` name `to`, where a copy of it is; does not
-    /// flush.
-    Task<Result<void>> rename_table(FileOffset from, FileOffset to);
+    /// File offsets of a usable table and of its copy.
+    struct NewPlace {
+        std::uint64_t from = 0;
+        std::uint64_t to = 0;
+    };
+    /// Makes the L1 entries of the tables name their copies; does not flush.
+    Task<Result<void>> rename_tables(std::span<const NewPlace> places);
 
 private:
     ImageTables(BlockFile& file, const Header& header, const Geometry& geometry,

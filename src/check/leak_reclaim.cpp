@@ -21,6 +21,12 @@ struct Move {
     std::uint64_t entry_at = 0;  ///< file offset; 0: not found yet
 };
 
+/// A table and its new place, in cluster numbers.
+struct TableMove {
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+};
+
 class LeakReclaim {
 public:
     LeakReclaim(ImageTables& image, ClusterSet& used, const CheckOptions& options,
@@ -31,6 +37,8 @@ public:
 
 private:
     static constexpr std::size_t kMovesAtOnce = 262'144;  // 6 MiB of plan
+    // The file may grow by so much for a moment.
+    static constexpr std::uint64_t kTableBytesAtOnce = std::uint64_t{512} << 20;
 
     BlockFile& file() const { return image_.file(); }
     unsigned cluster_bits() const { return image_.geometry().cluster_bits(); }
@@ -48,7 +56,9 @@ private:
     Task<Result<void>> rewrite_entries(std::span<const Move> moves);
 
     Task<Result<void>> move_tables();
-    Task<Result<void>> move_table(std::uint64_t from, std::uint64_t to);
+    std::vector<TableMove> plan_table_moves(std::uint64_t hole) const;
+    Task<Result<void>> move_together(std::span<const TableMove> moves);
+    Task<Result<void>> name_new_places(std::span<const TableMove> moves);
     Task<Result<void>> cut_file();
 
     ImageTables& image_;
@@ -183,46 +193,83 @@ Task<Result<void>> LeakReclaim::rewrite_entries(std::span<const Move> moves) {
 Task<Result<void>> LeakReclaim::move_tables() {
     while (true) {
         const std::uint64_t hole = used_.next_absent(0);
-        const std::uint64_t end = end_of_use();
-        if (hole >= end) co_return {};
-        std::uint64_t hole_end = hole;
-        while (!used_.contains(hole_end))
-            ++hole_end;
-        if (hole_end - hole >= table_clusters()) {
-            // The last table of the file fits.
-            QED_CO_CHECK(co_await move_table(end - table_clusters(), hole));
-        } else {
-            // No table fits: the one behind the hole makes room, and comes back later.
-            QED_CO_CHECK(co_await move_table(hole_end, end));
-        }
+        if (hole >= end_of_use()) co_return {};
+        const std::vector<TableMove> moves = plan_table_moves(hole);
+        QED_CO_CHECK(co_await move_together(moves));
     }
 }
 
-Task<Result<void>> LeakReclaim::move_table(std::uint64_t from, std::uint64_t to) {
-    const FileOffset old_place{from << cluster_bits()};
-    const FileOffset new_place{to << cluster_bits()};
-    Result<bool> copied =
-        co_await copier_.copy(old_place, new_place, image_.geometry().table_bytes());
-    if (!copied) co_return pass(copied);
-    if (!*copied) {
-        co_return fail(Errc::io_error,
-                       fmt::format("{}: the table at {:#x} cannot be read, so it cannot be moved",
-                                   file().name(), old_place.value));
-    }
-    QED_CO_CHECK(co_await file().flush());
-    if (from == l1_cluster()) {
-        Header header = image_.header();
-        header.l1_table_offset = new_place;
-        QED_CO_CHECK(co_await image_.write_header(header));
+// Many tables share two flushes: there may be a million of them. The L1 table moves alone.
+std::vector<TableMove> LeakReclaim::plan_table_moves(std::uint64_t hole) const {
+    const std::uint64_t size = table_clusters();
+    const std::uint64_t most = std::clamp<std::uint64_t>(
+        kTableBytesAtOnce / image_.geometry().table_bytes(), 1, kMostTablesMovedAtOnce);
+    std::vector<TableMove> moves;
+    const auto add = [&](std::uint64_t from, std::uint64_t to) {
+        if (!moves.empty() && from == l1_cluster()) return false;
+        moves.push_back({.from = from, .to = to});
+        return moves.size() < most && from != l1_cluster();
+    };
+    const std::uint64_t end = end_of_use();
+    std::uint64_t hole_end = hole;
+    while (!used_.contains(hole_end))
+        ++hole_end;
+    if (hole_end - hole >= size) {
+        // The last tables of the file fit.
+        std::uint64_t last_end = end;
+        while (hole_end - hole >= size && last_end > hole_end && add(last_end - size, hole)) {
+            hole += size;
+            last_end = used_.last_below(last_end - size) + 1;
+        }
     } else {
-        QED_CO_CHECK(co_await image_.rename_table(old_place, new_place));
+        // No table fits: those behind the hole make room, and come back later.
+        std::uint64_t to = end;
+        for (std::uint64_t from = hole_end; from < end && used_.contains(from); from += size) {
+            if (!add(from, to)) break;
+            to += size;
+        }
+    }
+    return moves;
+}
+
+Task<Result<void>> LeakReclaim::move_together(std::span<const TableMove> moves) {
+    for (const TableMove& move : moves) {
+        const FileOffset old_place{move.from << cluster_bits()};
+        const FileOffset new_place{move.to << cluster_bits()};
+        Result<bool> copied =
+            co_await copier_.copy(old_place, new_place, image_.geometry().table_bytes());
+        if (!copied) co_return pass(copied);
+        if (!*copied) {
+            co_return fail(
+                Errc::io_error,
+                fmt::format("{}: the table at {:#x} cannot be read, so it cannot be moved",
+                            file().name(), old_place.value));
+        }
     }
     QED_CO_CHECK(co_await file().flush());
-    for (std::uint64_t i = 0; i < table_clusters(); ++i) {
-        used_.erase(from + i);
-        used_.insert(to + i);
+    QED_CO_CHECK(co_await name_new_places(moves));
+    QED_CO_CHECK(co_await file().flush());
+    for (const TableMove& move : moves) {
+        for (std::uint64_t i = 0; i < table_clusters(); ++i) {
+            used_.erase(move.from + i);
+            used_.insert(move.to + i);
+        }
     }
     co_return {};
+}
+
+Task<Result<void>> LeakReclaim::name_new_places(std::span<const TableMove> moves) {
+    if (moves.front().from == l1_cluster()) {
+        Header header = image_.header();
+        header.l1_table_offset = {moves.front().to << cluster_bits()};
+        co_return co_await image_.write_header(header);
+    }
+    std::vector<ImageTables::NewPlace> places;
+    places.reserve(moves.size());
+    for (const TableMove& move : moves) {
+        places.push_back({.from = move.from << cluster_bits(), .to = move.to << cluster_bits()});
+    }
+    co_return co_await image_.rename_tables(places);
 }
 
 Task<Result<void>> LeakReclaim::cut_file() {

@@ -102,6 +102,8 @@ private:
     Task<Result<void>> prepare_writing();
     Task<Result<void>> scan_tables();
     Task<Result<void>> scan_table(std::uint64_t l1_index, std::span<std::byte> buffer);
+    /// Guest bytes behind the `found` ones from `at` on whose entries lie in a hole of the file.
+    std::uint64_t hole_behind(GuestOffset at, std::uint64_t found, std::uint64_t length);
 
     // Writing (qed_write.cpp).
     Result<void> check_write(GuestOffset at, std::uint64_t length) const;

@@ -248,8 +248,29 @@ Task<Result<void>> QedLayer::scan_table(std::uint64_t l1_index, std::span<std::b
 
 Task<Result<Lookup>> QedLayer::load(GuestOffset at, std::uint64_t length) {
     Result<Lookup> found = co_await cache_->load(at, length);
-    if (found) co_return found;
+    if (found) {
+        if (found->kind == Lookup::Kind::unallocated) {
+            found->length += hole_behind(at, found->length, length);
+        }
+        co_return found;
+    }
     co_return std::unexpected(std::move(found.error()).with_context(file_->name()));
+}
+
+// Tables may be holes of the file, terabytes of them: to walk them slice by slice would take for
+// ever. Only while nobody writes, or a slice in memory could be ahead of the hole.
+std::uint64_t QedLayer::hole_behind(GuestOffset at, std::uint64_t found, std::uint64_t length) {
+    const GuestOffset next{at.value + found};
+    if (options_.writable || found >= length) return 0;
+    if (geometry_.l1_index(next) != geometry_.l1_index(at)) return 0;
+    const std::uint64_t table = cache_->l1(geometry_.l1_index(at));
+    if (table <= kZeroEntry || table == kBadEntry) return 0;
+    const std::uint64_t begin = table + geometry_.l2_index(next) * sizeof(Entry);
+    const std::uint64_t table_end = table + geometry_.table_bytes();
+    const auto data = file_->next_data(begin);
+    if (!data || data->begin <= begin) return 0;
+    const std::uint64_t entries = (std::min(data->begin, table_end) - begin) / sizeof(Entry);
+    return std::min(entries << geometry_.cluster_bits(), length - found);
 }
 
 Error QedLayer::bad_entry_error(GuestOffset at, Lookup::Kind kind) {

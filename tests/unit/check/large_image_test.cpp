@@ -241,5 +241,27 @@ TEST(LargeImageTest, ReclaimingOneClusterOfALargeImageMovesOneCluster) {
     EXPECT_TRUE(is_named);
 }
 
+TEST(LargeImageTest, ManyTablesBehindASmallLeakMoveTogether) {
+    const Geometry geometry = *Geometry::make(4096, 2);
+    constexpr std::uint64_t kTables = 1000;
+    QedBuilder image(geometry, kTables * geometry.table_span_bytes());
+    image.add_leak();  // half a table: none behind it fits
+    for (std::uint64_t i = 0; i < kTables; ++i) {
+        image.add_table(i);
+        image.set_l2(i, i, 1);
+    }
+    const std::uint64_t end = image.clusters();
+
+    const CheckReport report = check(image.file, Repair::leaks);
+
+    EXPECT_EQ(report.leaks_fixed, 1U);
+    EXPECT_EQ(image.clusters(), end - 1);
+    const CheckReport again = check(image.file);
+    EXPECT_EQ(again.corruptions + again.leaks, 0U);
+    EXPECT_EQ(again.zero_clusters, kTables);
+    for (std::uint64_t i = 0; i < kTables; ++i)
+        ASSERT_EQ(image.l2(i, i), 1U) << "table " << i;
+}
+
 }  // namespace
 }  // namespace qed
