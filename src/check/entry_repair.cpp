@@ -2,10 +2,13 @@
 #include "check/entry_repair.hpp"
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "base/endian.hpp"
 #include "check/cluster_copy.hpp"
 #include "check/entry_findings.hpp"
 #include "check/table_walk.hpp"
@@ -49,6 +52,7 @@ private:
     void clean_copied_entries(const BadL1Entry& bad, std::uint64_t first_index,
                               std::span<std::uint64_t> entries);
     Task<Result<void>> repair_l2(Step step);
+    Task<Result<void>> name_copies_of_tables();
     Task<Result<void>> repair_piece(TableWalk& walk, TableWalk::Piece piece, EntryJudge& judge,
                                     Step step);
     Task<Result<void>> copy_apart(TableWalk::Piece piece, std::size_t i, Verdict verdict,
@@ -64,6 +68,12 @@ private:
     std::optional<ScanResult> first_scan_;
     std::optional<CopySpace> space_;
     std::optional<ClusterCopy> copier_;
+    // Written once all copies out of tables are made: it changes what others copy.
+    struct NewEntry {
+        FileOffset at;
+        std::uint64_t entry = 0;
+    };
+    std::vector<NewEntry> new_entries_;
 };
 
 Task<Result<void>> EntryRepair::run() {
@@ -82,6 +92,7 @@ Task<Result<void>> EntryRepair::run() {
     QED_CO_CHECK(co_await repair_l1());
     QED_CO_CHECK(co_await load());
     QED_CO_CHECK(co_await repair_l2(Step::copy_from_tables));
+    QED_CO_CHECK(co_await name_copies_of_tables());
     QED_CO_CHECK(co_await repair_l2(Step::everything_else));
     co_return co_await file_.flush();
 }
@@ -141,7 +152,12 @@ Task<Result<void>> EntryRepair::repair_l1() {
 Task<Result<void>> EntryRepair::copy_table(BadL1Entry bad) {
     const std::optional<FileOffset> to = space_->take(image_->geometry().table_clusters());
     if (!to) {
-        add_bad_l1_finding(findings_, *image_, bad, {});
+        // No reader has ever looked behind it, so nothing that could be read goes.
+        QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kUnallocatedEntry));
+        ++findings_.report().corruptions_fixed;
+        add_bad_l1_finding(findings_, *image_, bad,
+                           "the entry was cleared: one repair copies no more than 64 MiB, or as "
+                           "much as the file had");
         co_return {};
     }
     Result<bool> copied = co_await copy_table_entries(bad, *to);
@@ -204,6 +220,17 @@ Task<Result<void>> EntryRepair::repair_l2(Step step) {
     }
 }
 
+Task<Result<void>> EntryRepair::name_copies_of_tables() {
+    if (new_entries_.empty()) co_return {};
+    QED_CO_CHECK(co_await file_.flush());
+    for (const NewEntry& made : new_entries_) {
+        std::array<std::byte, sizeof(made.entry)> raw{};
+        store_le64(raw, 0, made.entry);
+        QED_CO_CHECK(co_await file_.write(made.at, raw));
+    }
+    co_return {};
+}
+
 Task<Result<void>> EntryRepair::repair_piece(TableWalk& walk, TableWalk::Piece piece,
                                              EntryJudge& judge, Step step) {
     Changes changes;
@@ -225,8 +252,8 @@ Task<Result<void>> EntryRepair::repair_piece(TableWalk& walk, TableWalk::Piece p
         const std::optional<GuestOffset> owner = judge.first_owner(entry);
         QED_CO_CHECK(co_await copy_apart(piece, i, verdict, owner, changes));
     }
+    if (step == Step::copy_from_tables || !changes.first) co_return {};
     if (changes.made_copies) QED_CO_CHECK(co_await file_.flush());
-    if (!changes.first) co_return {};
     co_return co_await walk.write_back(piece, *changes.first, changes.last);
 }
 
@@ -240,10 +267,16 @@ Task<Result<void>> EntryRepair::copy_apart(TableWalk::Piece piece, std::size_t i
         const FileOffset from{entry};
         Result<bool> copied = co_await copier_->copy(from, *to, bytes);
         if (!copied) co_return pass(copied);
-        if (*copied) {
+        if (*copied && verdict == Verdict::names_table) {
+            const std::uint64_t index = piece.first_index + i;
+            new_entries_.push_back(
+                {FileOffset{piece.table.offset + index * sizeof(entry)}, to->value});
+        } else if (*copied) {
             piece.entries[i] = to->value;
             changes.note(i);
             changes.made_copies = true;
+        }
+        if (*copied) {
             ++findings_.report().corruptions_fixed;
             done = fmt::format("it was given a copy of its own at {:#x}", to->value);
         }

@@ -75,6 +75,23 @@ TEST(RepairTest, DataInAClusterThatBecameATableIsSavedBeforeTheTableIsCleared) {
     EXPECT_EQ(cluster_at(image, image.l1(1)), std::vector(4096, std::byte{0}));
 }
 
+TEST(RepairTest, TablesThatNameEachOtherAsDataAreSavedAsTheyWere) {
+    QedBuilder image = QedBuilder::small();
+    image.add_table(0);
+    image.add_table(1);
+    image.add_data(0, 0);
+    image.set_l2(0, 9, image.l1(1));
+    image.set_l2(1, 9, image.l1(0));
+    const auto first = cluster_at(image, image.l1(0));
+    const auto second = cluster_at(image, image.l1(1));
+
+    EXPECT_EQ(check(image.file, Repair::entries).corruptions_fixed, 2U);
+
+    EXPECT_EQ(check(image.file).corruptions, 0U);
+    EXPECT_EQ(cluster_at(image, image.l2(0, 9)), second);
+    EXPECT_EQ(cluster_at(image, image.l2(1, 9)), first);
+}
+
 TEST(RepairTest, SecondL1EntryOfATableGetsACopyAndCopiesOfItsData) {
     QedBuilder image = QedBuilder::small();
     image.add_table(0);
