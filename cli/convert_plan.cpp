@@ -28,6 +28,7 @@ struct Plan {
     CacheMode cache;
     std::uint64_t rate = 0;
     ConvertOptions options;
+    BackingPolicy policy;  ///< for the sources, and for a target that is there already
     std::string policy_storage;
 };
 
@@ -89,6 +90,7 @@ Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
     open.foreign = true;
     auto policy = make_backing_policy(args.source_backing, plan.policy_storage);
     if (!policy) return pass(policy);
+    plan.policy = *policy;
     open.backing = *policy;
     auto cache = parse_cache_mode(args.source_cache, "-T");
     if (!cache) return pass(cache);
@@ -175,11 +177,11 @@ Result<ConvertReport> copy_into_image(const Plan& plan, Image& image) {
     return report;
 }
 
-Result<std::unique_ptr<BlockFile>> open_foreign_target(const Plan& plan, const ConvertArgs& args,
+Result<std::unique_ptr<BlockFile>> open_foreign_target(const Plan& plan,
                                                        std::unique_ptr<ForeignImage>& foreign) {
     ForeignOptions options;
     options.writable = true;
-    options.any_backing = args.source_backing.rule == "any";
+    options.any_backing = plan.policy.rule == BackingRule::any;
     options.cache = cache_mode_name(plan.cache);
     auto image = ForeignImage::open(plan.target_path, plan.format, options);
     if (!image) return pass(image);
@@ -192,6 +194,7 @@ Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) 
     open.format = plan.format;
     open.writable = true;
     open.cache = plan.cache;
+    open.backing = plan.policy;
     ConvertOptions options = plan.options;
     options.target_is_zero = args.target_is_zero;
     if (plan.format == "qed") {
@@ -203,7 +206,7 @@ Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) 
         return copy_into_image(into, *disk->image);
     }
     std::unique_ptr<ForeignImage> foreign;
-    auto file = is_foreign_format(plan.format) ? open_foreign_target(plan, args, foreign)
+    auto file = is_foreign_format(plan.format) ? open_foreign_target(plan, foreign)
                                                : open_locked(plan.target_path, open);
     if (!file) return pass(file);
     auto size = (*file)->size();

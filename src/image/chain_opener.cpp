@@ -10,6 +10,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -78,6 +81,42 @@ std::string directory_of(const std::string& path) {
 std::string joined(const std::string& directory, const std::string& name) {
     if (name.starts_with('/') || directory == ".") return name;
     return directory.ends_with('/') ? directory + name : directory + "/" + name;
+}
+
+std::unexpected<Error> open_failure(int reason, const std::string& what) {
+    return std::unexpected(
+        Error::from_errno(reason, fmt::format("{}: {}", what, strerrordesc_np(reason))));
+}
+
+Result<std::string> real_path(const std::string& path) {
+    std::array<char, PATH_MAX> real{};
+    if (::realpath(path.c_str(), real.data()) == nullptr) {
+        return std::unexpected(Error::from_errno(errno, path));
+    }
+    return std::string(real.data());
+}
+
+/// `name`, which a header in `folder` holds, as seen from `start`; an absolute path when it is not
+/// below. Looks at no path that only the header names: that alone could mount or connect something.
+Result<std::string> path_from(const std::string& start, const std::string& folder,
+                              std::string_view name) {
+    const Result<std::string> real_start = real_path(start);
+    if (!real_start) return std::unexpected(real_start.error().clone());
+    std::string full(name);
+    if (!name.starts_with('/')) {
+        Result<std::string> real = real_path(folder);
+        if (!real) return real;
+        while (name.starts_with("../") || name.starts_with("./")) {
+            if (name[1] == '.') *real = directory_of(*real);
+            name.remove_prefix(name.find('/') + 1);
+        }
+        full = joined(*real, std::string(name));
+    }
+    for (const std::string& allowed : {*real_start, start}) {
+        const std::string prefix = allowed.ends_with('/') ? allowed : allowed + "/";
+        if (full.starts_with(prefix)) return full.substr(prefix.size());
+    }
+    return full;
 }
 
 /// The layers of one chain while it is being opened, from the top down.
@@ -191,33 +230,37 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
                                       const std::string& name) const {
     QED_CHECK(check_name(image_path, name));
     const BackingRule rule = options_.backing.rule;
-    const bool is_below = rule == BackingRule::below_directory;
-    const std::string start = is_below && options_.backing.directory != nullptr
-                                  ? options_.backing.directory
-                                  : directory_of(image_path);
+    const bool is_below =
+        rule == BackingRule::below_directory && options_.backing.directory != nullptr;
+    const std::string start = is_below ? options_.backing.directory : directory_of(image_path);
+    const auto refuse_failure = [&](int reason) {
+        return open_failure(reason,
+                            fmt::format("{}: cannot open the backing file '{}'", image_path, name));
+    };
     const Descriptor directory(::open(start.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (directory.fd < 0) {
-        return std::unexpected(Error::from_errno(errno, fmt::format("{}: open", start)));
-    }
-    std::string wanted = name;
-    if (is_below) wanted = joined(directory_of(image_path), name);
-    const std::string prefix = start.ends_with('/') ? start : start + "/";
-    if (rule != BackingRule::any && wanted.starts_with(prefix)) {
-        wanted = wanted.substr(prefix.size());
+        return open_failure(errno, fmt::format("{}: cannot open the directory '{}', where backing "
+                                               "files are looked for",
+                                               image_path, start));
     }
     open_how how{};
     how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    if (rule != BackingRule::any) how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+    std::string wanted = name;
+    if (rule != BackingRule::any) {
+        how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+        if (is_below || name.starts_with('/')) {
+            Result<std::string> below = path_from(start, directory_of(image_path), name);
+            if (!below) return refuse_failure(below.error().sys_errno());
+            wanted = std::move(*below);
+        }
+    }
     const long opened = ::syscall(SYS_openat2, directory.fd, wanted.c_str(), &how, sizeof how);
     if (opened >= 0) return static_cast<int>(opened);
-    if (errno == EXDEV || errno == ELOOP) {
-        return fail(Errc::backing_refused,
-                    fmt::format("{}: the backing file '{}' lies outside of the allowed directory "
-                                "'{}'; allow it with --backing=any or --backing=dir:PATH",
-                                image_path, name, start));
-    }
-    return std::unexpected(
-        Error::from_errno(errno, fmt::format("{}: backing file '{}'", image_path, name)));
+    if (errno != EXDEV) return refuse_failure(errno);
+    return fail(Errc::backing_refused,
+                fmt::format("{}: the backing file '{}' lies outside of the allowed directory '{}'; "
+                            "allow it with --backing=any or --backing=dir:PATH",
+                            image_path, name, start));
 }
 
 Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_path,
