@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "image/image_identity.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/aligned_buffer.hpp"
@@ -23,7 +25,9 @@ Task<Result<ImageIdentity>> identify(BlockFile& file) {
     Result<AlignedBuffer> block = AlignedBuffer::create(kBlockBytes, kBlockBytes);
     if (!block) co_return pass(block);
     QED_CO_CHECK(co_await file.read(FileOffset{0}, block->span()));
-    const Result<Header> header = decode_header(block->span());
+    // What lies behind the end of a short file reads as zeroes: it is no header.
+    const std::size_t inside = std::min<std::uint64_t>(*file_bytes, block->size());
+    const Result<Header> header = decode_header(block->span().first(inside));
     if (!header) co_return failed_in(file, header.error());
     const Result<Geometry> geometry = validate_header(*header, *file_bytes);
     if (!geometry) co_return failed_in(file, geometry.error());
