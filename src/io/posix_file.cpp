@@ -17,17 +17,21 @@
 #include "base/math.hpp"
 #include "io/device_size.hpp"
 #include "io/transfer.hpp"
+#include "qed/file_lock.hpp"
 
 namespace qed {
 
 PosixFile::PosixFile(int descriptor, std::string name, const FileTraits& traits) noexcept
-    : traits_(traits), name_(std::move(name)) {
+    : traits_(traits), name_(std::move(name)), process_(::getpid()) {
     state_.descriptor = descriptor;
     state_.block = traits.alignment.offset;
     state_.can_punch.store(traits.writable, std::memory_order_relaxed);
 }
 
 PosixFile::~PosixFile() {
+    // A ring may keep the file open a moment longer than its last request, and its locks with it.
+    // A child of the process that opened it leaves them to its parent.
+    if (::getpid() == process_) FileLock::release(state_.descriptor);
     ::close(state_.descriptor);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -54,6 +56,7 @@ private:
     FileState state_;
     const FileTraits traits_;
     const std::string name_;
+    const pid_t process_;  ///< that opened it
 };
 
 }  // namespace qed

@@ -2,6 +2,7 @@
 #include "qed/file_lock.hpp"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,12 +12,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/io_ways.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qed {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 /// An open file description of its own, as another program would have.
 class Opened {
@@ -162,6 +166,36 @@ TEST_F(FileLockTest, ClosingLetsGo) {
         EXPECT_FALSE(first.lock(LockRole::reader));
     }
     EXPECT_TRUE(first.lock(LockRole::writer));
+}
+
+// The kernel keeps a file open a little longer than its last request on a ring.
+TEST_F(FileLockTest, AFileThatIsGoneHoldsNoLocksThoughItsDescriptionIsStillOpen) {
+    FileOptions options;
+    options.writable = true;
+    auto file = test::open_or_throw(dir.file("disk.qed"), options);
+    ASSERT_TRUE(FileLock::acquire(file->descriptor(), LockRole::writer, "disk.qed").has_value());
+    const int other = ::dup(file->descriptor());
+    ASSERT_GE(other, 0);
+    file.reset();
+    EXPECT_THAT(held(), IsEmpty());
+    ::close(other);
+}
+
+TEST_F(FileLockTest, AChildThatEndsLeavesTheLocksToItsParent) {
+    FileOptions options;
+    options.writable = true;
+    auto file = test::open_or_throw(dir.file("disk.qed"), options);
+    ASSERT_TRUE(FileLock::acquire(file->descriptor(), LockRole::writer, "disk.qed").has_value());
+    const std::set<int> before = held();
+    const pid_t child = ::fork();
+    if (child == 0) {
+        file.reset();
+        ::_exit(0);
+    }
+    ASSERT_GT(child, 0);
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_EQ(held(), before);
+    EXPECT_THAT(before, Not(IsEmpty()));
 }
 
 TEST_F(FileLockTest, ABadDescriptorIsAnError) {
