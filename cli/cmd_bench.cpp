@@ -87,6 +87,20 @@ WriteOrder order_of(std::string_view name) {
     return WriteOrder::automatic;
 }
 
+Json json_of(const CacheStats& stats) {
+    return {{"hits", stats.hits},
+            {"misses", stats.misses},
+            {"coalesced", stats.coalesced},
+            {"loads-in-flight", stats.loads_in_flight},
+            {"read-bytes", stats.read_bytes},
+            {"commits", stats.commits},
+            {"duplicates-dropped", stats.duplicates_dropped},
+            {"stale-dropped", stats.stale_dropped},
+            {"evictions", stats.evictions},
+            {"slices", stats.slices},
+            {"pinned", stats.pinned}};
+}
+
 Json json_of(const BenchSpec& spec, const BenchResult& result, const Stats& stats) {
     const auto count = static_cast<double>(spec.count);
     const LatencyHistogram& latency = result.latency;
@@ -108,13 +122,14 @@ Json json_of(const BenchSpec& spec, const BenchResult& result, const Stats& stat
                           {"p99", latency.percentile(0.99)},
                           {"p99.9", latency.percentile(0.999)},
                           {"max", latency.max()}};
-    json["cache"] = {{"hits", stats.cache.hits},
-                     {"misses", stats.cache.misses},
-                     {"coalesced", stats.cache.coalesced},
-                     {"evictions", stats.cache.evictions},
-                     {"read-bytes", stats.cache.read_bytes},
-                     {"bytes", stats.cache.bytes},
-                     {"limit-bytes", stats.cache.limit_bytes}};
+    const CacheStats total = CacheBudget::process()->stats();
+    json["cache"] = json_of(stats.cache);
+    json["cache-total"] = json_of(total);  // with the backing files
+    json["cache-memory"] = {{"bytes", total.bytes},
+                            {"peak-bytes", total.peak_bytes},
+                            {"limit-bytes", total.limit_bytes},
+                            {"grows", total.grows},
+                            {"shrinks", total.shrinks}};
     json["allocated-clusters"] = stats.allocated_clusters;
     json["file-flushes"] = stats.file_flushes;
     json["table-writes"] = stats.table_writes;

@@ -49,6 +49,7 @@ struct ServeArgs {
     std::string cache_size;
     BackingArgs backing;
     std::optional<unsigned> settle_after;
+    std::optional<unsigned> release_after;
     SandboxArgs sandbox;
 };
 
@@ -157,6 +158,7 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     add("backing-rule", rule_text(backing));
     add("backing-format", args.backing.format);
     if (args.settle_after) add("settle-after", std::to_string(*args.settle_after));
+    if (args.release_after) add("release-after", std::to_string(*args.release_after));
     if (args.read_only) add("readonly", "true");
     if (args.force_share) add("lock", "force-shared");
     if (args.direct) add("direct", "true");
@@ -228,6 +230,8 @@ void add_image_options(CLI::App& sub, ServeArgs& args) {
     add_backing_options(sub, args.backing);
     sub.add_option("--settle-after", args.settle_after,
                    "Milliseconds without a write until the image is settled; 0: at the end");
+    sub.add_option("--release-after", args.release_after,
+                   "Milliseconds until tables that nobody uses leave memory; 0: never");
     add_sandbox_option(sub, args.sandbox);
     sub.add_flag("--stats", args.stats, "Print counters to standard error at the end");
 }

@@ -108,6 +108,8 @@ const char* const kConfigHelp =
     "direct=true                O_DIRECT: past the page cache of this machine\n"
     "settle-after=MILLISECONDS  Clear the image's need-check bit after so long without a write;\n"
     "                           default 2000, 0: only at the end\n"
+    "release-after=MILLISECONDS Give back the memory of tables that were not used for so long;\n"
+    "                           default 60000, 0: never\n"
     "stats=true                 Print counters to standard error at the end\n"
     "sandbox=MODE               Once everything is open, give up all other rights of the process:\n"
     "                           off (default), auto (as far as the kernel can) or on (or fail).\n"
@@ -139,6 +141,7 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "cache-size") return parse_bytes(value, cache_bytes);
     if (key == "direct") return parse_flag(value, options.direct);
     if (key == "settle-after") return parse_milliseconds(key_text, value, settle_after);
+    if (key == "release-after") return parse_milliseconds(key_text, value, release_after);
     if (key == "stats") return parse_flag(value, stats);
     if (key == "sandbox") return choose(key_text, value, kSandboxModes, sandbox);
     if (key == "sandbox-read") return parse_path(value, sandbox_needs.reread.emplace_back());

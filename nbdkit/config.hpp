@@ -16,7 +16,8 @@ struct Config {
     std::string export_name;        ///< empty: any name that a client asks for is served
     std::string backing_directory;  ///< for BackingRule::below_directory
     std::uint64_t cache_bytes = 0;  ///< 0: the library's default
-    std::chrono::milliseconds settle_after{2000};  ///< 0: only at the end
+    std::chrono::milliseconds settle_after{2000};     ///< 0: only at the end
+    std::chrono::milliseconds release_after{60'000};  ///< 0: never
     int control_descriptor = -1;  ///< the line to a supervisor (Control); -1: there is none
     bool read_only = false;
     bool stats = false;

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "api.hpp"
+#include "cache_release.hpp"
 #include "config.hpp"
 #include "control.hpp"
 #include "maintenance.hpp"
@@ -40,6 +41,7 @@ struct Server {
     Config config;
     std::unique_ptr<Image> image;
     std::optional<Maintenance> maintenance;
+    std::optional<CacheRelease> cache_release;
     std::optional<Control> control;
     std::string description;
 };
@@ -153,6 +155,9 @@ int on_after_fork() {
         if (server.image->is_writable() && idle.count() != 0) {
             server.maintenance.emplace(*server.image, idle);
         }
+        if (server.config.release_after.count() != 0) {
+            server.cache_release.emplace(*CacheBudget::process(), server.config.release_after);
+        }
         if (server.control) server.control->start();
     } catch (const std::system_error& error) {
         nbdkit_error("starting a thread: %s", error.what());
@@ -164,11 +169,12 @@ int on_after_fork() {
 
 void on_cleanup() {
     server.maintenance.reset();
+    server.cache_release.reset();
     if (!server.image) return;
     if (server.config.stats) {
         // So that what waits in memory is counted; close() reports the error if there is one.
         [[maybe_unused]] const Result<void> settled = server.image->settle_blocking();
-        print_stats(server.image->stats());
+        print_stats(server.image->stats(), CacheBudget::process()->stats());
     }
     if (const Result<void> closed = server.image->close(); !closed) {
         nbdkit_error("closing the image: %s", closed.error().message().c_str());
@@ -180,6 +186,7 @@ void on_cleanup() {
 void on_unload() {
     server.control.reset();
     server.maintenance.reset();
+    server.cache_release.reset();
     server.image.reset();
 }
 

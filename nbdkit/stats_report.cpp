@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,11 +14,39 @@
 
 namespace qed::nbdkit {
 
-void print_stats(const Stats& stats) {
-    struct Counter {
-        std::string_view name;
-        std::uint64_t value;
+namespace {
+
+struct Counter {
+    std::string_view name;
+    std::uint64_t value;
+};
+
+void append(std::string& text, std::string_view prefix, std::span<const Counter> counters) {
+    for (const Counter& counter : counters) {
+        text += fmt::format("qed_{}{}={}\n", prefix, counter.name, counter.value);
+    }
+}
+
+void append(std::string& text, std::string_view prefix, const CacheStats& stats) {
+    const Counter counters[] = {
+        {"hits", stats.hits},
+        {"misses", stats.misses},
+        {"coalesced", stats.coalesced},
+        {"loads_in_flight", stats.loads_in_flight},
+        {"read_bytes", stats.read_bytes},
+        {"commits", stats.commits},
+        {"duplicates_dropped", stats.duplicates_dropped},
+        {"stale_dropped", stats.stale_dropped},
+        {"evictions", stats.evictions},
+        {"slices", stats.slices},
+        {"pinned", stats.pinned},
     };
+    append(text, prefix, counters);
+}
+
+}  // namespace
+
+void print_stats(const Stats& stats, const CacheStats& total) {
     const Counter counters[] = {
         {"reads", stats.reads},
         {"read_bytes", stats.read_bytes},
@@ -35,19 +64,17 @@ void print_stats(const Stats& stats) {
         {"table_writes", stats.table_writes},
         {"table_write_bytes", stats.table_write_bytes},
         {"turn_waits", stats.turn_waits},
-        {"cache_limit_bytes", stats.cache.limit_bytes},
-        {"cache_bytes", stats.cache.bytes},
-        {"cache_peak_bytes", stats.cache.peak_bytes},
-        {"cache_hits", stats.cache.hits},
-        {"cache_misses", stats.cache.misses},
-        {"cache_coalesced", stats.cache.coalesced},
-        {"cache_read_bytes", stats.cache.read_bytes},
-        {"cache_evictions", stats.cache.evictions},
+    };
+    const Counter memory[] = {
+        {"limit_bytes", total.limit_bytes}, {"bytes", total.bytes},
+        {"peak_bytes", total.peak_bytes},   {"grows", total.grows},
+        {"shrinks", total.shrinks},
     };
     std::string text;
-    for (const Counter& counter : counters) {
-        text += fmt::format("qed_{}={}\n", counter.name, counter.value);
-    }
+    append(text, "", counters);
+    append(text, "cache_", stats.cache);
+    append(text, "cache_", memory);
+    append(text, "cache_total_", total);
     fmt::print(stderr, "{}", text);
 }
 

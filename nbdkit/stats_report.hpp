@@ -7,8 +7,9 @@
 
 namespace qed::nbdkit {
 
-/// Counters as `name=value` lines on standard error, for stats=true.
-void print_stats(const Stats& stats);
+/// Counters as `name=value` lines on standard error, for stats=true: of the image, and of the
+/// table caches of all layers of its chain.
+void print_stats(const Stats& stats, const CacheStats& total);
 
 /// What is worth knowing and no error, on standard error.
 void print_warning(std::string_view text);

@@ -55,6 +55,16 @@ normalize='s/in [0-9.]+ seconds/in N seconds/; /^(IOPS|Latency|Table cache)/d'
     done
 }
 
+@test "bench shows the table cache of the image and of its chain" {
+    make_image
+    expect 0 qed create -q -f qed -b a.qed -F qed top.qed
+    expect 0 qed bench --json -c 100 -d 1 top.qed
+    [[ $(jq '.cache.misses == 0 and ."cache-total".misses == 1 and ."cache-total".hits > 0 and
+             ."cache-total"."read-bytes" == 4096 and ."cache-memory".bytes > 0 and
+             ."cache-memory".bytes <= ."cache-memory"."limit-bytes" and
+             ."cache-memory".grows == 0' <<<"$output") == true ]]
+}
+
 @test "bench refuses what it cannot do" {
     make_image
     for words in "-d 0" "-s 0" "-s 3G" "--flush-interval 100" "-w -d 4 --flush-interval 2" \

@@ -37,7 +37,7 @@ serve() { # nbdkit argument...
     run nbdkit "$QED_NBDKIT_PLUGIN" --help
     [ "$status" -eq 0 ]
     for key in file readonly export order lock backing-rule backing-format cache-size direct \
-        settle-after stats control-fd; do
+        settle-after release-after stats control-fd; do
         [[ $output == *"$key"*=* ]] || { echo "no $key"; return 1; }
     done
 }
@@ -92,4 +92,15 @@ serve() { # nbdkit argument...
     run serve disk.qed cache-size=1M stats=true
     [ "$status" -eq 0 ]
     [[ $output == *"qed_cache_limit_bytes=1048576"* ]]
+}
+
+@test "stats are those of the image, and those of all layers together" {
+    "$QED_BIN" create -q -f qed -b disk.qed -F qed top.qed
+    "$QED_BIN" bench -q -w -c 1 -s 4096 -f qed disk.qed
+    run timeout 60 nbdkit --foreground -U - "$QED_NBDKIT_PLUGIN" top.qed stats=true \
+        --run 'nbdcopy "$uri" null:'
+    [ "$status" -eq 0 ]
+    [[ $output == *"qed_cache_misses=0"* ]]
+    [[ $output == *"qed_cache_total_misses=1"* ]]
+    [[ $output == *"qed_cache_loads_in_flight=0"* && $output == *"qed_cache_grows=0"* ]]
 }

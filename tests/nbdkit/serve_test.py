@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import unittest
 
@@ -15,7 +16,7 @@ sys.path.insert(0, os.path.join(os.environ["QED_SOURCE_DIR"], "tests", "support"
 import nbd  # noqa: E402
 import qedtest  # noqa: E402
 from nbdtest import connect  # noqa: E402
-from qedtest import QED, SCRIPT, TIMEOUT, Server, run  # noqa: E402
+from qedtest import PLUGIN, QED, SCRIPT, TIMEOUT, Server, run  # noqa: E402
 
 
 def child_of(process):
@@ -153,6 +154,24 @@ class EndTest(ServeTest):
                 client.pwrite(value, 64 << 10)
                 client.pwrite(value, int(value[0]) << 16)
                 qedtest.wait_until(lambda: not self.is_dirty(), "the image stays dirty")
+
+    def test_an_idle_image_gives_the_memory_of_its_tables_back(self):
+        arguments = ["--foreground", "--verbose", "-U", self.path("sock"), PLUGIN,
+                     f"file={self.image}", "release-after=20"]
+        with subprocess.Popen(["nbdkit", *arguments], stderr=subprocess.PIPE, text=True) as server:
+            try:
+                qedtest.wait_until(lambda: os.path.exists(self.path("sock")), "no socket")
+                client = connect(f"nbd+unix:///?socket={self.path('sock')}")
+                client.pwrite(b"x", 0)
+                for line in server.stderr:  # ends with the server, not with a clock
+                    if "idle tables left the cache: 0 of" in line:
+                        break
+                else:
+                    self.fail("the tables stayed")
+                self.assertEqual(client.pread(1, 0), b"x")
+                client.shutdown()
+            finally:
+                server.kill()
 
     def test_a_client_that_stays_connected_does_not_keep_it_alive(self):
         server = Server(self.image)

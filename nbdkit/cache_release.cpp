@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache_release.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "api.hpp"
+
+namespace qed::nbdkit {
+namespace {
+
+constexpr int kCallsUntilUnused = 4;  // see CacheBudget::release_unused()
+
+}  // namespace
+
+CacheRelease::CacheRelease(CacheBudget& budget, std::chrono::milliseconds idle)
+    : budget_(budget),
+      period_(std::max(idle / kCallsUntilUnused, std::chrono::milliseconds(1))),
+      thread_([this] { run(); }) {}
+
+CacheRelease::~CacheRelease() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+}
+
+void CacheRelease::run() {
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, period_, [this] { return stopping_; })) {
+        lock.unlock();
+        const std::uint64_t before = budget_.stats().bytes;
+        if (before != 0) budget_.release_unused();
+        const std::uint64_t after = budget_.stats().bytes;
+        if (after < before) {
+            nbdkit_debug("idle tables left the cache: %llu of %llu bytes are still in use",
+                         static_cast<unsigned long long>(after),
+                         static_cast<unsigned long long>(before));
+        }
+        lock.lock();
+    }
+}
+
+}  // namespace qed::nbdkit

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "qed/cache_budget.hpp"
+
+namespace qed::nbdkit {
+
+/// Gives the memory of tables that nobody has used for a while back to the system: the engine has
+/// no clock, the server has. Owns one thread, which wakes up four times in that while.
+class CacheRelease {
+public:
+    /// \param idle  how long a slice of a table may be unused; not 0
+    /// \throws std::system_error when there can be no thread
+    CacheRelease(CacheBudget& budget, std::chrono::milliseconds idle);
+    ~CacheRelease();
+    CacheRelease(const CacheRelease&) = delete;
+    CacheRelease& operator=(const CacheRelease&) = delete;
+
+private:
+    void run();
+
+    CacheBudget& budget_;
+    const std::chrono::milliseconds period_;
+    bool stopping_ = false;
+    std::mutex mutex_;  // guards stopping_
+    std::condition_variable wake_;
+    std::thread thread_;  // last: everything else exists when it starts
+};
+
+}  // namespace qed::nbdkit
