@@ -24,6 +24,7 @@ using namespace qed;
 
 constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kClusters = 4096;  // with data, in every disk here
+constexpr std::int64_t kReads = 50000;     // so that a disk is made once for each measurement
 constexpr std::uint64_t kSmallDisk = kClusters * kDefaultClusterBytes;
 
 void require(const Result<void>& done) {
@@ -85,12 +86,12 @@ void create_image(const std::string& path, std::uint64_t bytes, const char* back
     require(Image::create(path, create));
 }
 
-/// A disk whose clusters number `places[i]` have data, written in that order.
+/// A disk whose clusters number `places[i]` are allocated in that order, each with `stored` bytes.
 void make_disk(const std::string& path, std::uint64_t bytes,
-               const std::vector<std::uint64_t>& places) {
+               const std::vector<std::uint64_t>& places, std::uint64_t stored = kBlockBytes) {
     create_image(path, bytes);
     const auto image = open_image(path, true);
-    const std::vector<std::byte> data(kDefaultClusterBytes, std::byte{0x5a});
+    const std::vector<std::byte> data(stored, std::byte{0x5a});
     for (const std::uint64_t place : places)
         require(image->write_blocking(GuestOffset{place * kDefaultClusterBytes}, data));
     require(image->close());
@@ -150,7 +151,7 @@ void threads(benchmark::State& state) {
         folder.reset();
     }
 }
-BENCHMARK(threads)->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK(threads)->Threads(1)->Threads(2)->Iterations(kReads)->UseRealTime();
 
 void open_images(benchmark::State& state) {
     Folder folder;
@@ -177,7 +178,7 @@ void open_images(benchmark::State& state) {
     const std::uint64_t after = resident_bytes();
     state.counters["memory"] = static_cast<double>(after > before ? after - before : 0);
 }
-BENCHMARK(open_images)->Arg(1)->Arg(16)->Arg(256);
+BENCHMARK(open_images)->Iterations(kReads)->Arg(1)->Arg(16)->Arg(256);
 
 void disk_gib(benchmark::State& state) {
     Folder folder;
@@ -189,7 +190,7 @@ void disk_gib(benchmark::State& state) {
     read_scattered(state, *image, step);
     note_memory(state, *image);
 }
-BENCHMARK(disk_gib)->Arg(1)->Arg(16)->Arg(256)->Arg(4096)->Arg(65536);
+BENCHMARK(disk_gib)->Iterations(kReads)->Arg(1)->Arg(16)->Arg(256)->Arg(4096)->Arg(65536);
 
 /// Clusters of which this part, in percent, lies at a place of chance.
 std::vector<std::uint64_t> fragmented(std::uint64_t percent) {
@@ -214,12 +215,13 @@ void fragmentation_percent(benchmark::State& state) {
     read_scattered(state, *image, 1);
     note_memory(state, *image);
 }
-BENCHMARK(fragmentation_percent)->Arg(0)->Arg(10)->Arg(50)->Arg(100);
+BENCHMARK(fragmentation_percent)->Iterations(kReads)->Arg(0)->Arg(10)->Arg(50)->Arg(100);
 
 void sequential_fragmentation_percent(benchmark::State& state) {
     Folder folder;
     const std::string path = folder.add("disk.qed");
-    make_disk(path, kSmallDisk, fragmented(static_cast<std::uint64_t>(state.range(0))));
+    make_disk(path, kSmallDisk, fragmented(static_cast<std::uint64_t>(state.range(0))),
+              kDefaultClusterBytes);
     const auto image = open_image(path);
     std::vector<std::byte> buffer(1U << 20U);
     std::uint64_t at = 0;
@@ -229,16 +231,25 @@ void sequential_fragmentation_percent(benchmark::State& state) {
     }
     note_memory(state, *image);
 }
-BENCHMARK(sequential_fragmentation_percent)->Arg(0)->Arg(10)->Arg(50)->Arg(100);
+BENCHMARK(sequential_fragmentation_percent)
+    ->Iterations(kSmallDisk >> 20U)
+    ->Arg(0)
+    ->Arg(10)
+    ->Arg(50)
+    ->Arg(100);
 
 void chain_depth(benchmark::State& state) {
     Folder folder;
     std::string below = folder.add("base.raw");
     {
         std::ofstream base(below, std::ios::binary);
-        const std::vector<char> data(1U << 20U, 'b');
-        for (std::uint64_t at = 0; at < kSmallDisk; at += data.size())
+        const std::vector<char> data(kBlockBytes, 'b');
+        for (std::uint64_t cluster = 0; cluster < kClusters; ++cluster) {
+            base.seekp(static_cast<std::streamoff>(cluster * kDefaultClusterBytes));
             base.write(data.data(), static_cast<std::streamsize>(data.size()));
+        }
+        base.seekp(static_cast<std::streamoff>(kSmallDisk - 1));
+        base.put('b');
     }
     for (std::int64_t depth = 1; depth <= state.range(0); ++depth) {
         const std::string path = folder.add("overlay-" + std::to_string(depth) + ".qed");
@@ -251,6 +262,6 @@ void chain_depth(benchmark::State& state) {
     read_scattered(state, *image, 1);
     note_memory(state, *image);
 }
-BENCHMARK(chain_depth)->Arg(1)->Arg(4)->Arg(16);
+BENCHMARK(chain_depth)->Iterations(kReads)->Arg(1)->Arg(4)->Arg(16);
 
 }  // namespace

@@ -74,14 +74,29 @@ void MapText::add(const MapLine& line) {
 }
 
 void MapText::add_json(const MapLine& line) {
+    // Maps have millions of lines: a format string would take most of the command's time.
+    const auto put = [this](std::string_view key, std::string_view value) {
+        text_.append(key.data(), key.data() + key.size());
+        text_.append(value.data(), value.data() + value.size());
+    };
+    const auto put_number = [&put](std::string_view key, std::uint64_t value) {
+        const fmt::format_int digits(value);
+        put(key, {digits.data(), digits.size()});
+    };
+    const auto put_bool = [&put](std::string_view key, bool value) {
+        put(key, value ? "true" : "false");
+    };
     const MappedExtent& extent = line.extent;
-    const auto out = std::back_inserter(text_);
-    fmt::format_to(out,
-                   R"({}{{ "start": {}, "length": {}, "depth": {}, "present": {}, "zero": {}, )"
-                   R"("data": {})",
-                   count_ == 0 ? "" : ",\n", extent.start, extent.length, extent.depth,
-                   extent.present, extent.zero, extent.data);
-    if (line.has_offset) fmt::format_to(out, R"(, "offset": {})", extent.file_offset.value);
+    put_number(count_ == 0 ? R"({ "start": )"
+                           : ",\n"
+                             R"({ "start": )",
+               extent.start);
+    put_number(R"(, "length": )", extent.length);
+    put_number(R"(, "depth": )", extent.depth);
+    put_bool(R"(, "present": )", extent.present);
+    put_bool(R"(, "zero": )", extent.zero);
+    put_bool(R"(, "data": )", extent.data);
+    if (line.has_offset) put_number(R"(, "offset": )", extent.file_offset.value);
     text_.push_back('}');
     ++count_;
 }

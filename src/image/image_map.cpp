@@ -54,15 +54,20 @@ Task<Result<MappedExtent>> ImageCore::map(GuestOffset at, std::uint64_t length) 
     whole.start = at.value;
     const RequestGate::Pass pass = enter();
     while (length != 0) {
-        const Result<Located> where = co_await locate_loading(at, length);
-        if (!where) co_return std::unexpected(where.error().clone());
-        if (where->kind == Located::Kind::bad) {
+        // A coroutine's frame costs more than a look into the cache.
+        Located where = locate(at, length);
+        if (where.kind == Located::Kind::miss) {
+            Result<Located> loaded = co_await locate_loading(at, length);
+            if (!loaded) co_return std::unexpected(std::move(loaded.error()));
+            where = *loaded;
+        }
+        if (where.kind == Located::Kind::bad) {
             if (whole.length != 0) break;
-            Result<void> failed = cannot_read(*where, at);
+            Result<void> failed = cannot_read(where, at);
             co_return std::unexpected(std::move(failed.error()));
         }
-        MappedExtent next = describe(*where, at);
-        QED_CO_CHECK(look_for_hole(*where, next));
+        MappedExtent next = describe(where, at);
+        QED_CO_CHECK(look_for_hole(where, next));
         if (whole.length == 0) {
             whole = next;
         } else if (continues(whole, next)) {

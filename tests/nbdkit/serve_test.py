@@ -43,6 +43,24 @@ class ServeTest(qedtest.TestCase):
         return done.err
 
 
+class ThreadsTest(ServeTest):
+    def threads(self, *arguments):
+        with Server(*arguments, self.image) as server:
+            command = pathlib.Path(f"/proc/{child_of(server.process)}/cmdline").read_text()
+        return [word for word in command.split("\0") if word.startswith("--threads=")]
+
+    def test_four_answer_a_client_unless_the_user_says_otherwise(self):
+        self.assertEqual(self.threads(), ["--threads=4"])
+        self.assertEqual(self.threads("--threads", "2"), ["--threads=2"])
+
+    def test_more_of_them_wait_for_the_disk_itself(self):
+        try:
+            os.close(os.open(self.image, os.O_RDONLY | os.O_DIRECT))
+        except OSError as error:
+            self.skipTest(f"no O_DIRECT where the tests run: {error}")
+        self.assertEqual(self.threads("--direct"), ["--threads=16"])
+
+
 class SocketTest(ServeTest):
     def test_the_default_is_a_private_unix_socket_that_goes_away(self):
         with Server(self.image, env=os.environ | {"XDG_RUNTIME_DIR": str(self.folder)}) as server:
