@@ -25,7 +25,7 @@ def run(command, folder=None, sound=(0,)):
     return done.stdout + done.stderr
 
 
-def _io_counters():
+def io_counters():
     with open("/proc/self/io", encoding="ascii") as file:
         return {key: int(value) for key, value in (line.split(": ") for line in file)}
 
@@ -46,13 +46,13 @@ def measure(command, folder, sound=(0,)):
     """(what it printed, Cost) of one command; no shell is started."""
     words = shlex.split(command)
     with tempfile.TemporaryFile("w+") as out:
-        before = _io_counters()
+        before = io_counters()
         start = time.perf_counter()
         with subprocess.Popen(words, cwd=folder, stdout=out, stderr=subprocess.STDOUT) as process:
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter() - start
-        cost = Cost(wall, usage, before, _io_counters())
+        cost = Cost(wall, usage, before, io_counters())
         out.seek(0)
         text = out.read()
     if process.returncode not in sound:
