@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes seeds for the fuzzers: small images, sound and broken, that reach every kind of entry.
+"""Writes seeds for the fuzzers: small images, sound and broken, that reach every kind of entry, the
+same behind scripts of requests, names of backing files, and sizes.
 
 The layout is docs/format.md; nothing here uses libqed. Usage: make_seeds.py FOLDER
 """
@@ -59,13 +60,47 @@ SEEDS = {
 }
 
 
+WRITE, ZERO, DISCARD, FLUSH, READ = 0, 2, 3, 4, 5
+REOPEN = 0xe0
+
+
+def step(kind, offset, length, pattern=0x5a, after=0):
+    return struct.pack("<BHBHBB", kind, offset & 0xffff, offset >> 16, length, pattern, after)
+
+
+# 16 steps each; the order of writes is in the last byte of the first one.
+SCRIPTS = {
+    "rewrite": [step(WRITE, 0, 9000), step(READ, 100, 5000), step(WRITE, 4096, 4096, 1),
+                step(FLUSH, 0, 0), step(ZERO, 5000, 9000), step(READ, 0, 16000)],
+    "unlink": [step(WRITE, 0, 19000, 7, 1), step(FLUSH, 0, 0), step(DISCARD, 4096, 8192),
+               step(FLUSH, 0, 0), step(WRITE, 8192, 8000, 9, REOPEN), step(ZERO, 0, 12288),
+               step(WRITE, 100, 100), step(FLUSH, 0, 0, 0, REOPEN), step(READ, 0, 19000)],
+    "deferred": [step(WRITE, 20000 + 4096 * i, 700, i, 3) for i in range(8)],
+}
+NAMES = ["base", "./base", "good", "sub/../base", "../secret", "up", "out/secret", "zero", "fifo",
+         "loop", "/etc/passwd", "json:{}", "nbd://localhost/", "sub", ".", "..", "/", "i", "./i",
+         "/proc/self/fd/0", "/proc/self/cwd/base", "x\ny", "b\0e", "\xff", "//base", "a" * 1023]
+SIZES = ["0", "1", "512", "64K", "1.5T", "0x10", "8E", "7.999999999999999999E", "1.0", "1b",
+         "1KiB", "18446744073709551615", "18446744073709551616", "-1", "+1", " 1", "1 ", "1e3",
+         "0x", "0x1b",
+         "1.", ".5G", "1..2K", "16", "17", "9" * 400, "0." + "9" * 400 + "G", "\xff", "1\0", ""]
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    folder = pathlib.Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in SEEDS.items():
-        (folder / f"{name}.qed").write_bytes(content)
+    seeds = {"images": {f"{name}.qed": content for name, content in SEEDS.items()}}
+    seeds["scripts"] = {
+        f"{script}-{name}": b"".join(steps).ljust(16 * 8, b"\4") + content
+        for script, steps in SCRIPTS.items() for name, content in SEEDS.items()
+    }
+    for kind, texts in (("names", NAMES), ("sizes", SIZES)):
+        seeds[kind] = {str(i): text.encode("latin-1") for i, text in enumerate(texts)}
+    for kind, files in seeds.items():
+        folder = pathlib.Path(sys.argv[1]) / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as an image, repaired: what could be read before reads the same afterwards, check finds
+// nothing that the repair was asked for, and again nothing.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "image_mutator.hpp"
+#include "memory_file.hpp"
+#include "qed/check.hpp"
+#include "qed/image.hpp"
+
+namespace {
+
+using namespace qed;
+
+constexpr std::size_t kMostClusters = 600;
+constexpr std::uint64_t kBytesOfEach = 600;
+
+using Content = std::map<std::uint64_t, std::vector<std::byte>>;
+
+std::unique_ptr<Image> open(std::span<const std::uint8_t> bytes) {
+    OpenOptions options;
+    options.lock = LockMode::none;
+    auto file = std::make_unique<fuzz::MemoryFile>(bytes);
+    auto image = sync_wait(Image::open_file(std::move(file), nullptr, options));
+    return image ? std::move(*image) : nullptr;
+}
+
+/// The start of each of the first clusters that can be read, by guest offset.
+Content readable(std::span<const std::uint8_t> bytes) {
+    Content content;
+    const auto image = open(bytes);
+    if (image == nullptr) return content;
+    const std::uint64_t cluster = image->geometry().cluster_bytes();
+    const std::uint64_t span = image->geometry().table_span_bytes();
+    std::size_t left = kMostClusters;
+    for (std::uint64_t at = 0; at < image->size() && left > 0; --left) {
+        const auto extent = image->extent_at_blocking({at}, std::min(span, image->size() - at));
+        if (extent && extent->kind == ExtentKind::unallocated) {
+            at = (at + extent->length + cluster - 1) / cluster * cluster;
+            continue;
+        }
+        std::vector<std::byte> data(std::min(kBytesOfEach, image->size() - at));
+        if (extent && image->read_blocking({at}, data)) content[at] = std::move(data);
+        at += cluster;
+    }
+    return content;
+}
+
+void repair(std::span<const std::uint8_t> input, Repair what) {
+    const CheckOptions look;
+    fuzz::MemoryFile file(input);
+    const auto before = sync_wait(check_file(file, look));
+    if (!before) return;  // a header that cannot be used
+    CheckOptions mend;
+    mend.repair = what;
+    const auto repaired = sync_wait(check_file(file, mend));
+    if (!repaired) return;  // no space left for copies
+    const std::vector<std::uint8_t> result = file.content();
+
+    for (const auto& [at, data] : readable(input)) {
+        const auto image = open(result);
+        if (image == nullptr) __builtin_trap();
+        std::vector<std::byte> now(data.size());
+        if (!image->read_blocking({at}, now) || now != data) __builtin_trap();
+    }
+    for (int again = 0; again < 2; ++again) {
+        const auto found = sync_wait(check_file(file, look));
+        if (!found) __builtin_trap();
+        if (found->corruptions != repaired->corruptions) __builtin_trap();
+        if (found->leaks != repaired->leaks) __builtin_trap();
+    }
+    if (what == Repair::all && repaired->corruptions == 0 && repaired->leaks > 0) __builtin_trap();
+    if (repaired->corruptions == 0 && repaired->is_dirty) __builtin_trap();
+    if (file.content() != result) __builtin_trap();  // looking changes nothing
+}
+
+}  // namespace
+
+std::size_t qed::fuzz::image_at() noexcept {
+    return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    for (const Repair what : {Repair::all, Repair::entries, Repair::leaks})
+        repair(std::span(data, size), what);
+    return 0;
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds the fuzzers with clang-19 and lets each run for a while, as many at once as there are
+# processors. What they learn is kept in build/fuzz/corpus and used again the next time.
+#
+#   scripts/fuzz-long.sh [seconds for each, default 1800] [subject...]
+#
+# A failure leaves its input in build/fuzz/failures; it belongs into fuzz/corpus/<subject>, where
+# every run of the tests replays it, once the fault is mended.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+seconds="${1:-1800}"
+shift || true
+subjects=("$@")
+if ((${#subjects[@]} == 0)); then
+    for source in fuzz/*_fuzzer.cpp; do
+        subject="${source##*/}"
+        subjects+=("${subject%_fuzzer.cpp}")
+    done
+fi
+jobs="${QED_JOBS:-$(nproc)}"
+
+cmake --preset fuzz >/dev/null
+cmake --build build/fuzz -j "$jobs" --target fuzzers
+
+folder="$PWD/build/fuzz"
+mkdir -p "$folder/failures"
+
+fuzz() { # subject
+    local corpus="$folder/corpus/$1" seeds=() kind=images
+    case "$1" in
+        script) kind=scripts ;;
+        names | sizes) kind="$1" ;;
+    esac
+    mkdir -p "$corpus"
+    seeds+=("$folder/fuzz/seeds/$kind")
+    if [[ -d fuzz/corpus/$1 ]]; then seeds+=("fuzz/corpus/$1"); fi
+    "$folder/bin/fuzz/$1_fuzzer" -max_total_time="$seconds" -max_len=65536 -timeout=25 \
+        -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$folder/failures/$1-" \
+        "$corpus" "${seeds[@]}" >"$folder/$1.log" 2>&1 || {
+        tail -40 "$folder/$1.log"
+        echo "fuzz $1: failed, see above; the input is in $folder/failures"
+        return 1
+    }
+    echo "fuzz $1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$folder/$1.log") runs"
+}
+
+failed=0
+running=0
+for subject in "${subjects[@]}"; do
+    if ((running == jobs)); then
+        wait -n || failed=1
+        running=$((running - 1))
+    fi
+    fuzz "$subject" &
+    running=$((running + 1))
+done
+while ((running > 0)); do
+    wait -n || failed=1
+    running=$((running - 1))
+done
+exit "$failed"
