@@ -268,3 +268,29 @@ same() { # file: the guest sees what it saw, and QEMU finds the image sound
     expect 0 qed check -r all a.qed
     expect 0 qed snapshot a.qed b.qed
 }
+
+@test "an allowed folder does not change where a backing file is looked for" {
+    mkdir -p allowed/vms here/vms
+    for folder in allowed here; do
+        qed create -q $folder/vms/base.qed 1M
+    done
+    qemu-io -f qed -c "write -P 7 0 64k" allowed/vms/base.qed >/dev/null
+    for folder in allowed here; do
+        (cd $folder && qed create -q -f qed -b base.qed -F qed vms/disk.qed)
+    done
+    ln -s "$PWD/allowed" link
+    cd here
+    expect 1 qed map --backing="dir:$PWD/../allowed" vms/disk.qed
+    [[ $errors == *"lies outside"* ]]
+    expect 0 qed map --backing=dir:vms vms/disk.qed
+    expect 0 qed map --backing="dir:$PWD" vms/disk.qed
+    [[ $output != *base.qed* ]]
+    cd ../allowed/vms
+    qed create -q -f qed -b ../vms/./base.qed -F qed up.qed
+    for rule in "dir:.." "dir:../../link" "dir:$PWD/.."; do
+        for disk in disk.qed up.qed ../../link/vms/up.qed; do
+            expect 0 qed map --backing="$rule" $disk
+            [[ $output == *base.qed* ]]
+        done
+    done
+}
