@@ -114,6 +114,19 @@ void BM_ReadUnallocated(benchmark::State& state) {
 }
 BENCHMARK(BM_ReadUnallocated);
 
+void BM_OpenAndFirstRead(benchmark::State& state) {
+    BenchImage disk("image_bench_open.qed", true);
+    require(disk.image().close());
+    std::vector<std::byte> buffer(4096);
+    Offsets offsets;
+    for (auto _ : state) {
+        const auto image = Image::open(disk.path(), OpenOptions{});
+        if (!image) throw std::runtime_error(image.error().message());
+        require((*image)->read_blocking(offsets.next(), buffer));
+    }
+}
+BENCHMARK(BM_OpenAndFirstRead);
+
 void BM_WriteInPlace(benchmark::State& state) {
     BenchImage disk("image_bench_write.qed", true);
     const std::vector<std::byte> buffer(4096, std::byte{1});

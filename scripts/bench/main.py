@@ -15,6 +15,7 @@ import time
 
 import cases
 import disks
+import micro
 import proof
 import report
 import scaling
@@ -75,7 +76,7 @@ def measure_case(case, rounds):
 
 def measure_all(bench, args):
     results = {"machine": machine(bench.folder), "rounds": args.rounds, "short": args.short,
-               "cases": [], "proof": [], "scaling": {}}
+               "cases": [], "proof": [], "scaling": {}, "parts": []}
     if not args.only:
         print("proving that both do the same work ...", file=sys.stderr, flush=True)
         results["proof"] = proof.prove(bench)
@@ -88,6 +89,8 @@ def measure_all(bench, args):
     if not args.only and not args.serve_threads:
         print("scaling ...", file=sys.stderr, flush=True)
         results["scaling"] = scaling.measure(bench)
+        print("the parts in process ...", file=sys.stderr, flush=True)
+        results["parts"] = micro.measure(bench)
     results["load"] = os.getloadavg()[0]
     results["ended"] = time.strftime("%Y-%m-%d", time.gmtime())
     results["commit"] = subprocess.run(
@@ -99,8 +102,9 @@ def measure_all(bench, args):
 def main():
     parser = argparse.ArgumentParser(prog="bench.sh")
     parser.add_argument("--build", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--short", action="store_true", help="fewer requests in each run")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--short", action="store_true",
+                        help="a quarter of the requests in each run, and 3 rounds")
+    parser.add_argument("--rounds", type=int, help="how often each program runs; default 5")
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--dir", type=pathlib.Path, help="where the disks go")
     parser.add_argument("--no-tmpfs", action="store_true", help="leave the cases on tmpfs out")
@@ -110,6 +114,7 @@ def main():
     parser.add_argument("--report", action="store_true",
                         help="write tables and plots from the results that are kept")
     args = parser.parse_args()
+    args.rounds = args.rounds or (3 if args.short else 5)
     kept = RESULTS / "results.json"
     if args.report:
         report.write(json.loads(kept.read_text()))

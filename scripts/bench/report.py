@@ -93,6 +93,12 @@ def document(results):
     if results["scaling"]:
         lines += ["", "### What grows with what", "", *_scaling_lines(results), ""]
         lines += [f"![{axis}](plots/{name}.svg)" for name, axis in scaling.AXES.items()]
+    if results["parts"]:
+        lines += ["", "### The parts, in process", "",
+                  "Nanoseconds of a thread's CPU time for each operation, medians of 3.", "",
+                  "| what | | ns |", "| --- | --- | --- |"]
+        lines += [f"| {what} | {arguments} | {_figure(cpu)} |"
+                  for what, arguments, cpu in results["parts"]]
     lines += ["", "<details><summary>The commands</summary>", ""]
     for case in results["cases"]:
         lines += [f"- {case['key']}: {case['name']}"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How each program is told to do a piece of work."""
 
+import copy
 import json
 import re
 import shlex
@@ -24,6 +25,11 @@ class Requests:
                  aio="io_uring", extra=""):
         self.count, self.depth, self.write, self.block = count, depth, write, block
         self.step, self.cache, self.aio, self.extra = step, cache, aio, extra
+
+    def first(self, count):
+        few = copy.copy(self)
+        few.count = min(count, self.count)
+        return few
 
     def command(self, side, qed, disk):
         """`disk` without its ending, which is the format's name."""

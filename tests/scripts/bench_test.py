@@ -31,7 +31,8 @@ RESULTS = {
     "machine": {"processor": "a processor", "processors": 2, "memory_gib": 4, "kernel": "6.1",
                 "file_system": "ext4", "versions": ["qemu-img version 7.2"]},
     "rounds": 3, "short": True, "load": 0.1, "ended": "2026-01-01", "commit": "0123abc",
-    "cases": [case()], "proof": ["equal"], "scaling": {"threads": [[1, 900.0, 4096.0]]}}
+    "cases": [case()], "proof": ["equal"], "scaling": {"threads": [[1, 900.0, 4096.0]]},
+    "parts": [["cache hit", "threads:1", 7.25]]}
 
 
 class BenchReportTest(unittest.TestCase):
@@ -42,7 +43,8 @@ class BenchReportTest(unittest.TestCase):
 
     def test_tells_machine_commands_and_what_was_found_equal(self):
         text = report.document(RESULTS)
-        for part in ("2 processors (a processor)", "`qed bench`", "- equal", "commit 0123abc"):
+        for part in ("2 processors (a processor)", "`qed bench`", "- equal", "commit 0123abc",
+                     "| cache hit | threads:1 | 7.25 |"):
             self.assertIn(part, text)
 
     def test_draws_pictures_that_are_well_formed(self):
