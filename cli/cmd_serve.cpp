@@ -215,9 +215,8 @@ void add_listen_options(CLI::App& sub, ServeArgs& args) {
         ->needs(tls);
     sub.add_flag("--insecure", args.insecure, "Allow TCP without TLS")->excludes(tls);
     sub.add_option("--export-name", args.export_name,
-                   "Name of the export; clients that ask for another are refused");
-    sub.add_option("--threads", args.threads,
-                   "Requests in flight for each client (default 4, with --direct 16)")
+                   "Name of the export; other names are refused");
+    sub.add_option("--threads", args.threads, "For each client (default 4, with --direct 16)")
         ->check(CLI::Range(1U, 1024U));
     sub.add_flag("--exit-with-parent", args.exit_with_parent,
                  "Stop when the process that started this one ends");
@@ -236,7 +235,7 @@ void add_image_options(CLI::App& sub, ServeArgs& args) {
     sub.add_option("--settle-after", args.settle_after,
                    "Milliseconds without a write until the image is settled; 0: at the end");
     sub.add_option("--release-after", args.release_after,
-                   "Milliseconds until tables that nobody uses leave memory; 0: never");
+                   "Milliseconds until idle tables are freed; 0: never");
     add_sandbox_option(sub, args.sandbox);
     sub.add_flag("--stats", args.stats, "Print counters to standard error at the end");
 }

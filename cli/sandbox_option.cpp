@@ -7,8 +7,7 @@ namespace qed::cli {
 
 void add_sandbox_option(CLI::App& app, SandboxArgs& args) {
     app.add_option("--sandbox", args.mode,
-                   "Once the files are open, give up all other rights: auto (as far as the kernel "
-                   "can), on (all of it or fail), off")
+                   "Give up all rights but the open files: auto (as the kernel can), on, off")
         ->check(CLI::IsMember({"auto", "on", "off"}))
         ->type_name("MODE");
 }
