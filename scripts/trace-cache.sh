@@ -25,6 +25,7 @@ program=$(realpath "${program:-$(command -v "$1")}")
 
 folder=$(mktemp -d)
 perf() { HOME="$folder" command perf --buildid-dir "$folder/ids" "$@"; }
+# shellcheck disable=SC2317 # called by trap
 clean_up() {
     perf probe --quiet --del 'sdt_qed:*' 2>/dev/null || true
     rm -rf "$folder"
