@@ -20,6 +20,7 @@
 
 #include <fmt/format.h>
 
+#include "base/no_throw.hpp"
 #include "image/image_core.hpp"
 #include "image/image_identity.hpp"
 #include "image/qed_layer.hpp"
@@ -323,7 +324,7 @@ Result<std::shared_ptr<Image>> open_backing(const std::string& image_path, const
 }
 
 Result<std::unique_ptr<Image>> Image::open(const std::string& path, const OpenOptions& options) {
-    return open_chain(path, options);
+    return without_throwing([&] { return open_chain(path, options); });
 }
 
 }  // namespace qed

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/math.hpp"
+#include "base/no_throw.hpp"
 #include "image/image_core.hpp"
 #include "image/image_identity.hpp"
 #include "image/qed_layer.hpp"
@@ -28,11 +29,13 @@ Task<Result<std::unique_ptr<Image>>> Image::open_file(std::unique_ptr<BlockFile>
 }
 
 Result<std::unique_ptr<Image>> Image::open_raw(std::unique_ptr<BlockFile> file) {
-    const Result<std::uint64_t> bytes = file->size();
-    if (!bytes) return std::unexpected(bytes.error().clone());
-    // A raw file that ends within a sector reads as if it were padded with zeroes.
-    const std::uint64_t rounded = round_up(*bytes, kSectorBytes);
-    return ImageCore::wrap(std::make_unique<RawLayer>(std::move(file), rounded));
+    return without_throwing([&]() -> Result<std::unique_ptr<Image>> {
+        const Result<std::uint64_t> bytes = file->size();
+        if (!bytes) return std::unexpected(bytes.error().clone());
+        // A raw file that ends within a sector reads as if it were padded with zeroes.
+        const std::uint64_t rounded = round_up(*bytes, kSectorBytes);
+        return ImageCore::wrap(std::make_unique<RawLayer>(std::move(file), rounded));
+    });
 }
 
 std::uint64_t Image::size() const noexcept {
@@ -73,7 +76,7 @@ Task<Result<void>> Image::read(GuestOffset offset, std::span<std::byte> buffer) 
     return core_->read(offset, buffer);
 }
 Result<void> Image::read_blocking(GuestOffset offset, std::span<std::byte> buffer) {
-    return core_->read_blocking(offset, buffer);
+    return without_throwing([&] { return core_->read_blocking(offset, buffer); });
 }
 
 Task<Result<void>> Image::write(GuestOffset offset, std::span<const std::byte> data,
@@ -82,10 +85,12 @@ Task<Result<void>> Image::write(GuestOffset offset, std::span<const std::byte> d
 }
 Result<void> Image::write_blocking(GuestOffset offset, std::span<const std::byte> data,
                                    WriteFlags flags) {
-    if (flags == WriteFlags::none) {
-        if (auto done = core_->write_in_place(offset, data)) return std::move(*done);
-    }
-    return sync_wait(core_->write(offset, data, flags));
+    return without_throwing([&]() -> Result<void> {
+        if (flags == WriteFlags::none) {
+            if (auto done = core_->write_in_place(offset, data)) return std::move(*done);
+        }
+        return sync_wait(core_->write(offset, data, flags));
+    });
 }
 
 Task<Result<void>> Image::write_zeroes(GuestOffset offset, std::uint64_t length, WriteFlags flags) {

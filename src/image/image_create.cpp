@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/endian.hpp"
+#include "base/no_throw.hpp"
 #include "image/chain_opener.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
@@ -174,9 +175,7 @@ Result<void> check_backing_options(const CreateOptions& options) {
                             options.backing_name));
 }
 
-}  // namespace
-
-Result<void> Image::create(const std::string& path, const CreateOptions& options) {
+Result<void> create_image(const std::string& path, const CreateOptions& options) {
     QED_CHECK(check_backing_options(options));
     CreateOptions complete = options;
     if (options.backing_name != nullptr && options.check_backing) {
@@ -194,7 +193,13 @@ Result<void> Image::create(const std::string& path, const CreateOptions& options
     Result<std::unique_ptr<BlockFile>> file = qed::open_file(path, file_options);
     if (!file) return pass(file);
     QED_CHECK(FileLock::acquire((*file)->descriptor(), LockRole::creator, path));
-    return sync_wait(format(**file, complete));
+    return sync_wait(Image::format(**file, complete));
+}
+
+}  // namespace
+
+Result<void> Image::create(const std::string& path, const CreateOptions& options) {
+    return without_throwing([&] { return create_image(path, options); });
 }
 
 }  // namespace qed

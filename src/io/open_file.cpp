@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "base/no_throw.hpp"
 #include "io/direct_alignment.hpp"
 #include "io/direct_file.hpp"
 #include "io/posix_file.hpp"
@@ -151,9 +152,7 @@ Result<std::unique_ptr<BlockFile>> make_file(Descriptor& descriptor, std::string
     return std::make_unique<DirectFile>(std::move(file));
 }
 
-}  // namespace
-
-Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const FileOptions& options) {
+Result<std::unique_ptr<BlockFile>> open_path(const std::string& path, const FileOptions& options) {
     const int directory = options.directory >= 0 ? options.directory : AT_FDCWD;
     struct stat status{};
     if (::fstatat(directory, path.c_str(), &status, 0) == 0) {
@@ -168,10 +167,16 @@ Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const File
     return make_file(descriptor, path, options);
 }
 
+}  // namespace
+
+Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const FileOptions& options) {
+    return without_throwing([&] { return open_path(path, options); });
+}
+
 Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
                                                     const FileOptions& options) {
     Descriptor owned(descriptor);
-    return make_file(owned, std::move(name), options);
+    return without_throwing([&] { return make_file(owned, std::move(name), options); });
 }
 
 }  // namespace qed

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/no_throw.hpp"
 #include "ops/convert_source.hpp"
 #include "ops/convert_target.hpp"
 #include "ops/new_image_writer.hpp"
@@ -48,37 +49,44 @@ Result<void> check_room(std::uint64_t source_bytes, std::uint64_t target_bytes) 
 
 Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
                               const ConvertOptions& options) {
-    QED_CHECK(check_options(options));
-    QED_CHECK(check_sources(sources));
-    const ConvertSource source(sources, options);
-    QED_CHECK(check_room(source.size(), target.size()));
-    const auto into = make_image_target(target, options);
-    return run_convert(source, *into, options);
+    return without_throwing([&]() -> Result<ConvertReport> {
+        QED_CHECK(check_options(options));
+        QED_CHECK(check_sources(sources));
+        const ConvertSource source(sources, options);
+        QED_CHECK(check_room(source.size(), target.size()));
+        const auto into = make_image_target(target, options);
+        return run_convert(source, *into, options);
+    });
 }
 
 Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile& target,
                                      const ConvertOptions& options) {
-    QED_CHECK(check_options(options));
-    QED_CHECK(check_sources(sources));
-    const ConvertSource source(sources, options);
-    const auto into = make_raw_target(target, source.size(), options);
-    return run_convert(source, *into, options);
+    return without_throwing([&]() -> Result<ConvertReport> {
+        QED_CHECK(check_options(options));
+        QED_CHECK(check_sources(sources));
+        const ConvertSource source(sources, options);
+        const auto into = make_raw_target(target, source.size(), options);
+        return run_convert(source, *into, options);
+    });
 }
 
 Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
                                      const CreateOptions& image, const ConvertOptions& options) {
-    QED_CHECK(check_options(options));
-    QED_CHECK(check_sources(sources));
-    if (image.preallocation != Preallocation::off) {
-        return fail(Errc::unsupported,
-                    "preallocation needs an image that exists: create it, then convert into it");
-    }
-    const ConvertSource source(sources, options);
-    const std::uint64_t bytes = image.image_bytes != 0 ? image.image_bytes : source.size();
-    QED_CHECK(check_room(source.size(), bytes));
-    auto into = NewImageWriter::create(target, image, bytes, options);
-    if (!into) return pass(into);
-    return run_convert(source, **into, options);
+    return without_throwing([&]() -> Result<ConvertReport> {
+        QED_CHECK(check_options(options));
+        QED_CHECK(check_sources(sources));
+        if (image.preallocation != Preallocation::off) {
+            return fail(
+                Errc::unsupported,
+                "preallocation needs an image that exists: create it, then convert into it");
+        }
+        const ConvertSource source(sources, options);
+        const std::uint64_t bytes = image.image_bytes != 0 ? image.image_bytes : source.size();
+        QED_CHECK(check_room(source.size(), bytes));
+        auto into = NewImageWriter::create(target, image, bytes, options);
+        if (!into) return pass(into);
+        return run_convert(source, **into, options);
+    });
 }
 
 }  // namespace qed
