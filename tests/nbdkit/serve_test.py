@@ -133,6 +133,15 @@ class SocketTest(ServeTest):
             self.assertEqual(connect(server.uri).get_size(), 16 << 20)
         self.assertTrue(path.exists(), "the superserver owns its socket")
 
+    def test_a_port_of_a_superserver_needs_tls_too(self):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            activate = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listening.fileno()}'
+            done = subprocess.run(["bash", "-c", activate, "bash", QED, "serve", str(self.image)],
+                                  pass_fds=[listening.fileno()], capture_output=True, text=True,
+                                  timeout=TIMEOUT, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--insecure", done.stderr)
+
     def test_an_export_name_is_the_only_one(self):
         with Server("--export-name", "disk/a", self.image) as server:
             self.assertTrue(server.uri.startswith("nbd+unix:///disk/a?socket="))

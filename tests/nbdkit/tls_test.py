@@ -34,19 +34,33 @@ class TlsTest(qedtest.TestCase):
         (folder / "ca.info").write_text("cn = libqed test\nca\ncert_signing_key\n")
         (folder / "server.info").write_text(
             "cn = localhost\ndns_name = localhost\ntls_www_server\nsigning_key\n")
-        for key in ("ca", "server"):
+        (folder / "client.info").write_text("cn = client\ntls_www_client\nsigning_key\n")
+        for key in ("ca", "server", "client"):
             certtool("--generate-privkey", "--key-type", "ecdsa", "--outfile", f"{key}-key.pem")
         certtool("--generate-self-signed", "--load-privkey", "ca-key.pem", "--template", "ca.info",
                  "--outfile", "ca-cert.pem")
-        certtool("--generate-certificate", "--load-ca-certificate", "ca-cert.pem",
-                 "--load-ca-privkey", "ca-key.pem", "--load-privkey", "server-key.pem",
-                 "--template", "server.info", "--outfile", "server-cert.pem")
+        for side in ("server", "client"):
+            certtool("--generate-certificate", "--load-ca-certificate", "ca-cert.pem",
+                     "--load-ca-privkey", "ca-key.pem", "--load-privkey", f"{side}-key.pem",
+                     "--template", f"{side}.info", "--outfile", f"{side}-cert.pem")
         return folder
 
+    def make_keys(self, name="keys.psk"):
+        run("psktool", "-u", "alice", "-p", self.path(name))
+        return self.path(name)
+
+    def assert_tools_work(self, uri):
+        """nbdinfo and nbdcopy, as a user runs them: both ways, through TLS."""
+        info = run("nbdinfo", uri).out
+        self.assertRegex(info, r"protocol: newstyle-fixed with TLS")
+        source, copy = self.path("source.raw"), self.path("copy.raw")
+        source.write_bytes(self.random.randbytes(3 << 20).ljust(SIZE, b"\0"))
+        run("nbdcopy", source, uri)
+        run("nbdcopy", uri, copy)
+        self.assert_same(source, copy)
+
     def test_pre_shared_keys(self):
-        keys, others = self.path("keys.psk"), self.path("others.psk")
-        for file in (keys, others):
-            run("psktool", "-u", "alice", "-p", file)
+        keys, others = self.make_keys(), self.make_keys("others.psk")
         with Server("--tls", keys, self.image) as server:
             uri = server.uri.replace(":///", "://alice@/")
             client = connect(f"{uri}&tls-psk-file={keys}")
@@ -69,6 +83,38 @@ class TlsTest(qedtest.TestCase):
             with self.assertRaises(nbd.Error):
                 connect(f"{server.uri}?tls-certificates={others}")
             self.assert_refuses_plain_clients(server)
+
+    def test_nbdcopy_and_nbdinfo_with_pre_shared_keys_over_tcp(self):
+        keys = self.make_keys()
+        with Server("--port", 0, "--tls", keys, self.image) as server:
+            uri = server.uri.replace("://", "://alice@") + f"?tls-psk-file={keys}"
+            self.assert_tools_work(uri)
+            self.assert_refuses_plain_clients(server)
+
+    def test_nbdcopy_and_nbdinfo_with_certificates(self):
+        certificates = self.make_certificates()
+        with Server("--port", 0, "--tls", certificates, self.image) as server:
+            self.assert_tools_work(f"{server.uri}?tls-certificates={certificates}")
+
+    def test_clients_without_a_certificate_stay_outside_if_told_so(self):
+        mine = self.make_certificates()
+        nameless = self.path("nameless")
+        nameless.mkdir()
+        (nameless / "ca-cert.pem").write_bytes((mine / "ca-cert.pem").read_bytes())
+        with Server("--port", 0, "--tls", mine, "--tls-verify-peer", self.image) as server:
+            self.assert_tools_work(f"{server.uri}?tls-certificates={mine}")
+            with self.assertRaises(nbd.Error):
+                connect(f"{server.uri}?tls-certificates={nameless}").pread(512, 0)
+
+    def test_keys_are_read_for_each_client_from_inside_the_sandbox(self):
+        self.skip_without_sandbox(self.image)
+        keys = self.make_keys()
+        with Server("--sandbox", "on", "--tls", keys, self.image) as server:
+            uri = server.uri.replace(":///", "://alice@/") + f"&tls-psk-file={keys}"
+            for _ in range(3):
+                client = connect(uri)
+                self.assertTrue(client.get_tls_negotiated())
+                client.shutdown()
 
 
 if __name__ == "__main__":
