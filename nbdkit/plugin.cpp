@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -115,6 +116,8 @@ int on_config_complete() {
 }
 
 int on_get_ready() {
+    // A write past the limit on file sizes is an error for one client, not the end of all.
+    std::signal(SIGXFSZ, SIG_IGN);
     Config& config = server.config;
     if (config.cache_bytes != 0) CacheBudget::process()->set_limit(config.cache_bytes);
     auto image = Image::open(config.file, config.options);

@@ -37,7 +37,7 @@ serve() { # nbdkit argument...
     run nbdkit "$QED_NBDKIT_PLUGIN" --help
     [ "$status" -eq 0 ]
     for key in file readonly export order lock backing-rule backing-format cache-size direct \
-        settle-after release-after stats control-fd; do
+        settle-after release-after stats control-fd sandbox sandbox-read; do
         [[ $output == *"$key"*=* ]] || { echo "no $key"; return 1; }
     done
 }
@@ -103,4 +103,19 @@ serve() { # nbdkit argument...
     [[ $output == *"qed_cache_misses=0"* ]]
     [[ $output == *"qed_cache_total_misses=1"* ]]
     [[ $output == *"qed_cache_loads_in_flight=0"* && $output == *"qed_cache_grows=0"* ]]
+}
+
+@test "a limit on the size of files is an error for the client, and nbdkit lives" {
+    run timeout 60 prlimit --fsize=1048576 nbdkit --foreground -U - "$QED_NBDKIT_PLUGIN" disk.qed \
+        --run 'nbdsh -u "$uri" -c "
+import errno
+try:
+    h.pwrite(bytes(65536), 0)
+    h.pwrite(b\"x\" * (4 << 20), 65536)
+    print(\"no error\")
+except nbd.Error as error:
+    print(errno.errorcode[error.errnum])
+print(h.pread(512, 0) == bytes(512))"'
+    [ "$status" -eq 0 ]
+    [[ $output == *ENOSPC*True* ]]
 }
