@@ -165,10 +165,10 @@ public:
     std::uint64_t size() const noexcept;  ///< bytes; changes only by resize()
     bool is_writable() const noexcept;
     bool is_raw() const noexcept;
-    const Header& header() const noexcept;  ///< as last written; not for raw layers
+    Header header() const;  ///< as last written; not for raw layers
     const Geometry& geometry() const noexcept;
     std::string_view file_name() const noexcept;
-    std::string_view backing_name() const noexcept;  ///< from the header; empty without
+    std::string backing_name() const;  ///< from the header; empty without
     BlockFile& file() noexcept;
     Image* backing() const noexcept;  ///< next layer, or null
     unsigned depth() const noexcept;  ///< layers below this one

@@ -14,8 +14,16 @@ void HeaderKeeper::start_with(const Header& header) {
     dirty_.store(header.needs_check(), std::memory_order_release);
 }
 
+Header HeaderKeeper::copy() const {
+    const std::scoped_lock lock(mutex_);
+    return header_;
+}
+
 void HeaderKeeper::adopt(const Header& header) noexcept {
-    header_ = header;
+    {
+        const std::scoped_lock lock(mutex_);
+        header_ = header;
+    }
     has_backing_.store(header.has_backing(), std::memory_order_relaxed);
     // That the bit is set is relied on only once set_dirty() has flushed it.
     if (!header.needs_check()) dirty_.store(false, std::memory_order_release);

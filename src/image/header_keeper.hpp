@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 
 #include "coro/async_mutex.hpp"
 #include "image/flush_group.hpp"
@@ -23,6 +24,8 @@ public:
     void start_with(const Header& header);
     /// For whoever holds the committer's table lock, or has the image alone.
     const Header& header() const noexcept { return header_; }
+    /// For everybody else.
+    Header copy() const;
     bool has_backing() const noexcept { return has_backing_.load(std::memory_order_relaxed); }
     /// NEED_CHECK is set, durably: entries may get ahead of what they name.
     bool is_dirty() const noexcept { return dirty_.load(std::memory_order_acquire); }
@@ -40,6 +43,7 @@ private:
 
     BlockFile& file_;
     FlushGroup& flushes_;
+    mutable std::mutex mutex_;  // guards header_ between its writer and those who copy it
     Header header_;
     std::atomic<bool> has_backing_{false};
     std::atomic<bool> dirty_{false};

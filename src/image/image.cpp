@@ -45,9 +45,9 @@ bool Image::is_writable() const noexcept {
     return core_->is_writable();
 }
 bool Image::is_raw() const noexcept {
-    return core_->header() == nullptr;
+    return core_->geometry() == nullptr;
 }
-const Header& Image::header() const noexcept {
+Header Image::header() const {
     return *core_->header();
 }
 const Geometry& Image::geometry() const noexcept {
@@ -56,7 +56,7 @@ const Geometry& Image::geometry() const noexcept {
 std::string_view Image::file_name() const noexcept {
     return core_->file().name();
 }
-std::string_view Image::backing_name() const noexcept {
+std::string Image::backing_name() const {
     return core_->backing_name();
 }
 BlockFile& Image::file() noexcept {

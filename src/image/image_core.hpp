@@ -47,9 +47,9 @@ public:
 
     virtual std::uint64_t size() const noexcept = 0;
     virtual bool is_writable() const noexcept = 0;
-    virtual const Header* header() const noexcept { return nullptr; }
+    virtual std::optional<Header> header() const { return std::nullopt; }
     virtual const Geometry* geometry() const noexcept { return nullptr; }
-    virtual std::string_view backing_name() const noexcept { return {}; }
+    virtual std::string backing_name() const { return {}; }
     virtual Stats stats() const = 0;
 
     /// This layer alone: no I/O; at most `length` > 0 bytes inside the image.

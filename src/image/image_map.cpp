@@ -25,7 +25,7 @@ MappedExtent describe(const Located& where, GuestOffset at) {
 
 // A raw layer says "data" everywhere; its file system knows better.
 Result<void> look_for_hole(const Located& where, MappedExtent& extent) {
-    if (!extent.data || where.layer->header() != nullptr) return {};
+    if (!extent.data || where.layer->geometry() != nullptr) return {};
     const auto data = where.layer->file().next_data(where.file_offset);
     if (!data) return std::unexpected(data.error().clone());
     const std::uint64_t at = where.file_offset;

@@ -133,6 +133,7 @@ Task<Result<void>> QedLayer::set_backing_name(const char* name, BackingFormat fo
     }
     QED_CO_CHECK(co_await header_.replace(changed));
     QED_CO_CHECK(co_await flushes_.flush());
+    const std::scoped_lock lock(name_mutex_);
     backing_name_ = text;
     co_return {};
 }

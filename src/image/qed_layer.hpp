@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -63,9 +64,9 @@ public:
 
     std::uint64_t size() const noexcept override { return bytes_.load(std::memory_order_acquire); }
     bool is_writable() const noexcept override { return options_.writable; }
-    const Header* header() const noexcept override { return &header_.header(); }
+    std::optional<Header> header() const override { return header_.copy(); }
     const Geometry* geometry() const noexcept override { return &geometry_; }
-    std::string_view backing_name() const noexcept override { return backing_name_; }
+    std::string backing_name() const override;
     Stats stats() const override;
 
     Lookup find(GuestOffset at, std::uint64_t length) noexcept override {
@@ -137,6 +138,7 @@ private:
     const Geometry geometry_;
     const bool strict_;
     const bool lacks_backing_;
+    mutable std::mutex name_mutex_;  // guards backing_name_
     std::string backing_name_;
     SharedBudget& budget_;
     FileJudge judge_;

@@ -109,6 +109,11 @@ QedLayer::QedLayer(std::unique_ptr<BlockFile> file, ImageIdentity&& identity,
 
 QedLayer::~QedLayer() = default;
 
+std::string QedLayer::backing_name() const {
+    const std::scoped_lock lock(name_mutex_);
+    return backing_name_;
+}
+
 Task<Result<std::unique_ptr<ImageCore>>> QedLayer::open(std::unique_ptr<BlockFile> file,
                                                         ImageIdentity identity,
                                                         std::shared_ptr<Image> backing,

@@ -74,6 +74,14 @@ TEST_P(ImageStressTest, FirstWritesGoOnWhileTheImageIsSettledAgainAndAgain) {
 
     Written written;
     std::atomic<bool> stop = false;
+    // Whoever asks gets a whole header, whatever is being changed in it.
+    std::jthread asker([&] {
+        while (!stop) {
+            const Header header = (*image)->header();
+            EXPECT_EQ(header.image_bytes, create.image_bytes);
+            EXPECT_EQ((*image)->backing_name(), "");
+        }
+    });
     std::jthread settler([&] {
         while (!stop)
             fail_on((*image)->settle_blocking());
@@ -86,6 +94,7 @@ TEST_P(ImageStressTest, FirstWritesGoOnWhileTheImageIsSettledAgainAndAgain) {
     }
     stop = true;
     settler.join();
+    asker.join();
 
     std::vector<std::byte> buffer(kClusterBytes);
     for (std::uint64_t cluster = 0; cluster < kClusters; ++cluster) {
