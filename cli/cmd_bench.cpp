@@ -31,7 +31,7 @@ struct BenchArgs {
     bool write = false;
     bool no_drain = false;
     bool random = false;
-    bool shared = false;
+    LockArgs lock;
     bool quiet = false;
     bool json = false;
     BackingArgs backing;
@@ -175,7 +175,7 @@ int run_bench_command(const BenchArgs& args, Console& console) {
     DiskArgs open;
     open.format = args.format;
     open.writable = args.write;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     open.cache = *cache;
     open.backing = *policy;
     open.order = order_of(args.order);
@@ -249,7 +249,7 @@ void add_bench(CLI::App& app, Console& console) {
         ->type_name("AIO");
     refuse_flag(command, "-n,--native",
                 "Linux's older asynchronous I/O is not supported; use -i io_uring");
-    command.add_flag("-U,--force-share", args->shared, "Read even while another program writes");
+    add_lock_options(command, args->lock);
     command.add_flag("-q,--quiet", args->quiet, "Only the lines that qemu-img bench prints");
     command.add_flag("--json", args->json, "The result as JSON");
     add_backing_options(command, args->backing);

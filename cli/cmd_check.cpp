@@ -21,7 +21,7 @@ struct CheckArgs {
     std::string format;
     std::string repair;
     std::string cache = "writeback";
-    bool shared = false;
+    LockArgs lock;
     OutputArgs output;
     ProgressArgs progress;
     SandboxArgs sandbox;
@@ -32,10 +32,10 @@ Result<DiskArgs> disk_args_of(const CheckArgs& args) {
     if (!cache) return pass(cache);
     DiskArgs open;
     open.format = args.format;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     open.writable = !args.repair.empty();
     open.cache = *cache;
-    if (open.writable && open.shared) {
+    if (open.writable && open.lock == LockMode::force_shared) {
         return fail(Errc::invalid_argument, "-U looks beside a writer; it cannot repair (-r)");
     }
     return open;
@@ -110,7 +110,7 @@ void add_check(CLI::App& app, Console& console) {
         ->type_name("WHAT");
     command.add_option("-T", args->cache, "Cache mode for reading, as none")->type_name("MODE");
     add_output_option(command, args->output);
-    command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
+    add_lock_options(command, args->lock);
     add_progress_options(command, args->progress);
     add_sandbox_option(command, args->sandbox);
     refuse_objects(command);

@@ -21,7 +21,7 @@ struct CompareArgs {
     std::string other_format;
     std::string cache = "writeback";
     bool strict = false;
-    bool shared = false;
+    LockArgs lock;
     BackingArgs backing;
     ProgressArgs progress;
 };
@@ -30,7 +30,7 @@ Result<Disk> open_side(const std::string& file, const std::string& format, const
                        std::string& storage) {
     DiskArgs open;
     open.format = format;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     open.foreign = true;
     auto cache = parse_cache_mode(args.cache, "-T");
     if (!cache) return pass(cache);
@@ -103,7 +103,7 @@ void add_compare(CLI::App& app, Console& console) {
     command.add_option("-F", args->other_format, "Format of the second")->type_name("FMT");
     command.add_flag("-s", args->strict, "Sizes and allocation must be equal too");
     command.add_option("-T", args->cache, "Cache mode, as none")->type_name("MODE");
-    command.add_flag("-U,--force-share", args->shared, "Read even while another program writes");
+    add_lock_options(command, args->lock);
     add_backing_options(command, args->backing);
     add_progress_options(command, args->progress);
     refuse_objects(command);

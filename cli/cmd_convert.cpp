@@ -52,7 +52,7 @@ void add_convert(CLI::App& app, Console& console) {
     command.add_option("-T", args->source_cache, "Cache mode of the sources")->type_name("MODE");
     command.add_flag("-C", args->share_blocks, "Share blocks with the source, do not scan them");
     command.add_flag("--salvage", args->salvage, "Zeroes in place of what cannot be read");
-    command.add_flag("-U,--force-share", args->shared, "Read even while another program writes");
+    add_lock_options(command, args->lock);
     add_backing_options(command, args->source_backing);
     add_progress_options(command, args->progress);
     refuse_convert_options(command);

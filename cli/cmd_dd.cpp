@@ -16,7 +16,7 @@ struct DdArgs {
     std::vector<std::string> operands;
     std::string format;
     std::string target_format = "raw";
-    bool shared = false;
+    LockArgs lock;
     BackingArgs backing;
 };
 
@@ -80,7 +80,7 @@ int run_dd(const DdArgs& args, Console& console) {
     convert.files = {operands->from, operands->to};
     convert.source_format = args.format;
     convert.target_format = args.target_format;
-    convert.shared = args.shared;
+    convert.lock = args.lock;
     convert.source_backing = args.backing;
     convert.begin = span_of(operands->skip, operands->block_bytes);
     if (operands->count) convert.length = span_of(*operands->count, operands->block_bytes);
@@ -101,7 +101,7 @@ void add_dd(CLI::App& app, Console& console) {
     command.add_option("-f", args->format, "Format of the source: qed or raw")->type_name("FMT");
     command.add_option("-O", args->target_format, "Format of the target: raw (default) or qed")
         ->type_name("FMT");
-    command.add_flag("-U,--force-share", args->shared, "Read even while another program writes");
+    add_lock_options(command, args->lock);
     add_backing_options(command, args->backing);
     refuse_objects(command);
     refuse_image_opts(command);

@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 struct DumpArgs {
     std::string file;
     bool tables = false;
-    bool shared = false;
+    LockArgs lock;
     OutputArgs output;
 };
 
@@ -34,7 +34,7 @@ Result<Dump> read_dump(const DumpArgs& args) {
     auto path = plain_path(args.file);
     if (!path) return pass(path);
     DiskArgs open;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     auto file = open_locked(*path, open);
     if (!file) return pass(file);
     Dump dump;
@@ -201,7 +201,7 @@ void add_dump(CLI::App& app, Console& console) {
     command.add_option("file", args->file, "The image, sound or not")->required()->type_name("");
     command.add_flag("--tables", args->tables, "The L2 tables too, as runs of entries");
     add_output_option(command, args->output);
-    command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
+    add_lock_options(command, args->lock);
     on_run(command, console, args, run_dump);
 }
 

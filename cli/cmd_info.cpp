@@ -18,7 +18,7 @@ struct InfoArgs {
     std::string file;
     std::string format;
     bool whole_chain = false;
-    bool shared = false;
+    LockArgs lock;
     OutputArgs output;
     BackingArgs backing;
     SandboxArgs sandbox;
@@ -120,7 +120,7 @@ int run_info(const InfoArgs& args, Console& console) {
     if (!policy) return console.fail(policy.error());
     DiskArgs open;
     open.format = args.format;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     open.open_backing = args.whole_chain;
     open.backing = *policy;
     auto disk = open_disk(args.file, open);
@@ -159,7 +159,7 @@ void add_info(CLI::App& app, Console& console) {
         ->type_name("FMT");
     add_output_option(command, args->output);
     command.add_flag("--backing-chain", args->whole_chain, "Show the backing files too");
-    command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
+    add_lock_options(command, args->lock);
     add_backing_options(command, args->backing);
     add_sandbox_option(command, args->sandbox);
     refuse_objects(command);

@@ -20,7 +20,7 @@ struct MapArgs {
     std::string length;
     std::string html;
     std::string svg;
-    bool shared = false;
+    LockArgs lock;
     OutputArgs output;
     BackingArgs backing;
     SandboxArgs sandbox;
@@ -117,7 +117,7 @@ int run_map(const MapArgs& args, Console& console) {
     if (!policy) return console.fail(policy.error());
     DiskArgs open;
     open.format = args.format;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     open.backing = *policy;
     auto disk = open_disk(args.file, open);
     if (!disk) return console.fail(disk.error());
@@ -157,7 +157,7 @@ void add_map(CLI::App& app, Console& console) {
         ->type_name("FILE");
     command.add_option("--svg", args->svg, "Write a picture of the disk instead")
         ->type_name("FILE");
-    command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
+    add_lock_options(command, args->lock);
     add_backing_options(command, args->backing);
     add_sandbox_option(command, args->sandbox);
     refuse_objects(command);

@@ -18,7 +18,7 @@ struct MeasureArgs {
     std::string format;
     std::string target_format = "raw";
     std::vector<std::string> options;
-    bool shared = false;
+    LockArgs lock;
     OutputArgs output;
     BackingArgs backing;
 };
@@ -29,7 +29,7 @@ Result<Measurement> measure_source(const MeasureArgs& args, const Geometry& geom
     if (!policy) return pass(policy);
     DiskArgs open;
     open.format = args.format;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     open.foreign = true;
     open.backing = *policy;
     auto disk = open_disk(args.file, open);
@@ -89,7 +89,7 @@ void add_measure(CLI::App& app, Console& console) {
         ->allow_extra_args(false)
         ->take_all();
     add_output_option(command, args->output);
-    command.add_flag("-U,--force-share", args->shared, "Look even while another program writes");
+    add_lock_options(command, args->lock);
     add_backing_options(command, args->backing);
     refuse_option(command, "-l", "QED images hold no internal snapshots");
     refuse_objects(command);

@@ -42,7 +42,7 @@ struct ServeArgs {
     bool verify_peer = false;
     bool insecure = false;
     bool read_only = false;
-    bool force_share = false;
+    LockArgs lock;
     std::string export_name;
     std::optional<unsigned> threads;
     bool stats = false;
@@ -164,7 +164,8 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     if (args.settle_after) add("settle-after", std::to_string(*args.settle_after));
     if (args.release_after) add("release-after", std::to_string(*args.release_after));
     if (args.read_only) add("readonly", "true");
-    if (args.force_share) add("lock", "force-shared");
+    if (args.lock.shared) add("lock", "force-shared");
+    if (args.lock.none) add("lock", "none");
     if (args.direct) add("direct", "true");
     if (args.stats) add("stats", "true");
     add("sandbox", args.sandbox.mode);
@@ -224,9 +225,8 @@ void add_listen_options(CLI::App& sub, ServeArgs& args) {
 
 void add_image_options(CLI::App& sub, ServeArgs& args) {
     auto* read_only = sub.add_flag("-r,--read-only", args.read_only, "Never change the image");
-    sub.add_flag("-U,--force-share", args.force_share,
-                 "Read beside a writer; what is read may be inconsistent")
-        ->needs(read_only);
+    add_lock_options(sub, args.lock);
+    sub.get_option("--force-share")->needs(read_only);
     sub.add_option("--order", args.order, "When table entries reach the file")
         ->check(CLI::IsMember({"automatic", "strict", "ordered", "deferred"}));
     sub.add_option("--cache-size", args.cache_size, "Memory for tables, as 64M");

@@ -86,7 +86,7 @@ Result<void> check_combination(const ConvertArgs& args, const Plan& plan) {
 Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
     DiskArgs open;
     open.format = args.source_format;
-    open.shared = args.shared;
+    open.lock = args.lock.mode();
     open.foreign = true;
     auto policy = make_backing_policy(args.source_backing, plan.policy_storage);
     if (!policy) return pass(policy);

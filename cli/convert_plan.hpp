@@ -30,7 +30,7 @@ struct ConvertArgs {
     bool out_of_order = false;
     bool share_blocks = false;
     bool salvage = false;
-    bool shared = false;
+    LockArgs lock;
     BackingArgs source_backing;
     ProgressArgs progress;
 };

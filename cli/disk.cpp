@@ -55,7 +55,7 @@ FileOptions file_options(const DiskArgs& args) {
 
 LockRole lock_role(const DiskArgs& args) {
     if (args.writable) return LockRole::writer;
-    return args.shared ? LockRole::shared_reader : LockRole::reader;
+    return args.lock == LockMode::force_shared ? LockRole::shared_reader : LockRole::reader;
 }
 
 OpenOptions image_options(const DiskArgs& args) {
@@ -65,7 +65,7 @@ OpenOptions image_options(const DiskArgs& args) {
     options.sync = args.cache.sync;
     options.ignore_flush = args.cache.ignore_flush;
     options.open_backing = args.open_backing;
-    options.lock = args.shared && !args.writable ? LockMode::force_shared : LockMode::normal;
+    options.lock = args.lock;
     options.order = args.order;
     options.backing = args.backing;
     return options;
@@ -137,8 +137,8 @@ Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const Di
     }
     auto file = open_file(path, file_options(args));
     if (!file) return cannot_open(path, std::move(file.error()));
-    if (auto locked = FileLock::acquire((*file)->descriptor(), lock_role(args), path); !locked) {
-        return pass(locked);
+    if (args.lock != LockMode::none) {
+        QED_CHECK(FileLock::acquire((*file)->descriptor(), lock_role(args), path));
     }
     return file;
 }
@@ -174,10 +174,12 @@ Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const D
     options.writable = args.writable;
     options.any_backing = args.backing.rule == BackingRule::any;
     options.cache = cache_mode_name(args.cache);
-    if (args.shared) {
-        return fail(Errc::unsupported,
-                    fmt::format("-U: '{}' has format {}; only raw and qed are read beside a writer",
-                                path, disk.format));
+    if (args.lock != LockMode::normal) {
+        return fail(
+            Errc::unsupported,
+            fmt::format(
+                "-U, --no-lock: '{}' has format {}; only raw and qed are read beside a writer",
+                path, disk.format));
     }
     auto opened = ForeignImage::open(path, disk.format, options);
     if (!opened) return pass(opened);

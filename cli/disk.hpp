@@ -28,7 +28,7 @@ struct DiskArgs {
     std::string format;  ///< empty: by its first bytes
     bool writable = false;
     bool foreign = false;  ///< formats that QEMU's programs read for us are welcome
-    bool shared = false;   ///< -U
+    LockMode lock = LockMode::normal;
     bool open_backing = true;
     CacheMode cache;
     BackingPolicy backing;

@@ -66,6 +66,15 @@ void add_output_option(CLI::App& app, OutputArgs& args) {
         ->type_name("FORMAT");
 }
 
+void add_lock_options(CLI::App& app, LockArgs& args) {
+    auto* shared =
+        app.add_flag("-U,--force-share", args.shared, "Read even while another program writes");
+    app.add_flag("--no-lock", args.none,
+                 "Neither take nor test locks: if any other program writes meanwhile, the image "
+                 "can be destroyed")
+        ->excludes(shared);
+}
+
 void add_backing_options(CLI::App& app, BackingArgs& args) {
     app.add_option("--backing", args.rule, "Backing files: none, same-dir, dir:PATH, any")
         ->type_name("RULE");

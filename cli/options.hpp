@@ -37,6 +37,17 @@ struct OutputArgs {
 };
 void add_output_option(CLI::App& app, OutputArgs& args);
 
+/// How an image that a command opens is locked against other programs.
+struct LockArgs {
+    bool shared = false;  ///< -U
+    bool none = false;    ///< --no-lock
+    LockMode mode() const {
+        if (none) return LockMode::none;
+        return shared ? LockMode::force_shared : LockMode::normal;
+    }
+};
+void add_lock_options(CLI::App& app, LockArgs& args);
+
 /// What a header may make a command open.
 struct BackingArgs {
     std::string rule;    ///< none, same-dir, dir:PATH, any; empty: $QED_BACKING or same-dir
