@@ -40,7 +40,8 @@ std::shared_ptr<CacheBudget> CacheBudget::create(std::uint64_t limit_bytes) {
 }
 
 std::shared_ptr<CacheBudget> CacheBudget::process() {
-    static const std::shared_ptr<CacheBudget> budget = create(kDefaultCacheBytes);
+    // Never destroyed: an image that is static outlives everything that was made after it.
+    static const auto& budget = *new std::shared_ptr<CacheBudget>(create(kDefaultCacheBytes));
     return budget;
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many clients, a server that is killed again and again, and a disk that is full.
 
-scripts/serve-long.sh runs the same for hours: QED_LOAD_SECONDS is how long, and figures are printed.
+scripts/serve-long.sh runs the same for hours: QED_LOAD_SECONDS says how long. Figures are printed.
 """
 
 import os

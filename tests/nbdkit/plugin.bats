@@ -106,16 +106,19 @@ serve() { # nbdkit argument...
 }
 
 @test "a limit on the size of files is an error for the client, and nbdkit lives" {
-    run timeout 60 prlimit --fsize=1048576 nbdkit --foreground -U - "$QED_NBDKIT_PLUGIN" disk.qed \
-        --run 'nbdsh -u "$uri" -c "
-import errno
+    cat >client.py <<'EOF'
+import errno, sys, nbd
+client = nbd.NBD()
+client.connect_uri(sys.argv[1])
 try:
-    h.pwrite(bytes(65536), 0)
-    h.pwrite(b\"x\" * (4 << 20), 65536)
-    print(\"no error\")
+    client.pwrite(b"x" * (4 << 20), 0)
+    print("no error")
 except nbd.Error as error:
     print(errno.errorcode[error.errnum])
-print(h.pread(512, 0) == bytes(512))"'
+print(client.pread(512, 8 << 20) == bytes(512))
+EOF
+    run timeout 60 prlimit --fsize=1048576 nbdkit --foreground -U - "$QED_NBDKIT_PLUGIN" disk.qed \
+        --run '/usr/bin/python3 client.py "$uri"'
     [ "$status" -eq 0 ]
     [[ $output == *ENOSPC*True* ]]
 }

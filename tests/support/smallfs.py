@@ -36,7 +36,7 @@ class SmallFilesystem:
                 return
             self._end(holder)
         self.kind = "limit on the size of files"
-        self.enter = ["prlimit", f"--fsize={SIZE - BALLAST}", "--"]
+        self.enter = ["prlimit", f"--fsize={SIZE - BALLAST}:", "--"]
 
     def _ext4(self):
         disk = self.folder.parent / "small.ext4"
@@ -59,7 +59,7 @@ class SmallFilesystem:
     def make_room(self, server_pids):
         if self.holder is None:
             for pid in server_pids:
-                run("prlimit", f"--pid={pid}", "--fsize=unlimited:unlimited")
+                run("prlimit", f"--pid={pid}", "--fsize=unlimited:")
         else:
             run(*self.command("rm", self.folder / "ballast"))
 
