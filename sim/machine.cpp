@@ -65,7 +65,7 @@ Result<void> Machine::open(bool is_writable) {
     auto image = world_.run(Image::open_file(make_file(), std::move(backing), options));
     if (!image) return pass(image);
     image_ = std::move(*image);
-    const std::string_view name = image_->backing_name();
+    const std::string name = image_->backing_name();
     if (setup_.has_base && name != kBaseName && name != kOtherBaseName) {
         throw Failure("the backing file keeps its old or gets its new name", std::string(name));
     }
