@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,9 +75,25 @@ def measure_case(case, rounds):
     return found
 
 
-def measure_all(bench, args):
+def keep(results, path, only):
+    """Writes the results, and returns them all: those of --only take the place of their like."""
+    if only and path.exists():
+        before = json.loads(path.read_text())
+        new = {(case["key"], case["name"]): case for case in results["cases"]}
+        before["cases"] = [new.pop((case["key"], case["name"]), case)
+                           for case in before["cases"]] + list(new.values())
+        results = before
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def measure_all(bench, args, save):
+    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT,
+                            capture_output=True, text=True, check=False).stdout.strip()
     results = {"machine": machine(bench.folder), "rounds": args.rounds, "short": args.short,
-               "cases": [], "proof": [], "scaling": {}, "parts": []}
+               "commit": commit, "ended": time.strftime("%Y-%m-%d", time.gmtime()),
+               "load": os.getloadavg()[0], "cases": [], "proof": [], "scaling": {}, "parts": []}
     if not args.only:
         print("proving that both do the same work ...", file=sys.stderr, flush=True)
         results["proof"] = proof.prove(bench)
@@ -85,18 +102,15 @@ def measure_all(bench, args):
         if args.only in f"{case.key} {case.name}":
             found = measure_case(case, args.rounds)
             results["cases"].append(found)
+            results["load"] = os.getloadavg()[0]
             print("\n".join(report.case_lines(found)), flush=True)
+            save(results)  # whoever stops the run keeps what there is, see --report
     if not args.only and not args.serve_threads:
         print("scaling ...", file=sys.stderr, flush=True)
         results["scaling"] = scaling.measure(bench)
         print("the parts in process ...", file=sys.stderr, flush=True)
         results["parts"] = micro.measure(bench)
-    results["load"] = os.getloadavg()[0]
-    results["ended"] = time.strftime("%Y-%m-%d", time.gmtime())
-    results["commit"] = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True,
-        text=True, check=False).stdout.strip()
-    return results
+    return save(results)
 
 
 def main():
@@ -105,7 +119,8 @@ def main():
     parser.add_argument("--short", action="store_true",
                         help="a quarter of the requests in each run, and 3 rounds")
     parser.add_argument("--rounds", type=int, help="how often each program runs; default 5")
-    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--only", default="",
+                        help="cases whose name holds this text; --write keeps the others")
     parser.add_argument("--dir", type=pathlib.Path, help="where the disks go")
     parser.add_argument("--no-tmpfs", action="store_true", help="leave the cases on tmpfs out")
     parser.add_argument("--serve-threads", action="store_true", help="compare serve --threads")
@@ -123,15 +138,16 @@ def main():
     if memory_parent is None and not args.no_tmpfs:
         print("bench: no room of 5 GiB in /dev/shm: the cases on tmpfs are left out",
               file=sys.stderr)
+    # So that what was mounted and started does not stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     with tempfile.TemporaryDirectory(prefix="qed-bench-", dir=args.dir) as folder, \
             tempfile.TemporaryDirectory(prefix="qed-bench-", dir=memory_parent) as memory, \
             contextlib.ExitStack() as at_end:
         bench = Bench(args.build.resolve(), pathlib.Path(folder),
                       pathlib.Path(memory) if memory_parent else None, args.short, at_end)
-        results = measure_all(bench, args)
+        results = measure_all(bench, args, lambda found: keep(found, kept, args.only)
+                              if args.write else found)
     if args.write:
-        RESULTS.mkdir(exist_ok=True)
-        kept.write_text(json.dumps(results, indent=1) + "\n")
         report.write(results)
     else:
         print(report.document(results))

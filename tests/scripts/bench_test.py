@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scripts/bench.sh makes of its measurements."""
 
+import json
 import pathlib
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import xml.etree.ElementTree
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "bench"))
 
 import disks  # noqa: E402  (found by the line above)
+import main  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
 
@@ -55,6 +57,19 @@ class BenchReportTest(unittest.TestCase):
             plots.growth(path, "threads", [[1, 900.0, 0.0], [2, 950.0, 0.0]])
             texts = [node.text for node in xml.etree.ElementTree.parse(path).iter()]
         self.assertIn("0.90", texts)
+
+
+class BenchResultsTest(unittest.TestCase):
+    def test_a_part_takes_the_place_of_its_like_and_leaves_the_rest(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "results" / "results.json"
+            other = case() | {"key": "b", "name": "writes"}
+            main.keep({"cases": [case(), other], "rounds": 5}, path, "")
+            again = case() | {"target": ">= 9"}
+            found = main.keep({"cases": [again], "rounds": 1}, path, "reads")
+            kept = json.loads(path.read_text())
+        self.assertEqual([one["target"] for one in kept["cases"]], [">= 9", ">= 2"])
+        self.assertEqual(kept, found)
 
 
 class BenchDisksTest(unittest.TestCase):
