@@ -64,8 +64,9 @@ struct Step {
 };
 
 Step step_of(std::span<const std::uint8_t> raw, std::uint64_t disk) {
-    const std::uint64_t offset = (raw[1] | raw[2] << 8U | raw[3] << 16U) % (disk + 1);
-    const std::uint64_t length = static_cast<std::uint64_t>(raw[4] | raw[5] << 8U) % kMostLength;
+    const auto byte = [raw](std::size_t i) { return std::uint64_t{raw[i]}; };
+    const std::uint64_t offset = (byte(1) | byte(2) << 8 | byte(3) << 16) % (disk + 1);
+    const std::uint64_t length = (byte(4) | byte(5) << 8) % kMostLength;
     return {raw[0] % 6U, offset, std::min(length, disk - offset), std::byte{raw[6]}};
 }
 
