@@ -107,6 +107,8 @@ case "$mode" in
         stage "release: instructions of a request"
         build release request_driver
         run_ctest release -V -L '^instructions$'
+        stage "fuzz: libFuzzer with clang-19, 20 s for each subject"
+        scripts/fuzz-long.sh 20
         stage "dev: all tests"
         run_ctest dev
         figures dev
