@@ -74,12 +74,37 @@ Result<void> draw_guest(Image& image, MapPicture& picture) {
     return {};
 }
 
+/// Which part of `whole` a byte lies in, when it is cut into `parts`.
+std::size_t part_of(std::uint64_t at, std::uint64_t whole, std::size_t parts) {
+    const auto share = static_cast<double>(at) / static_cast<double>(whole);
+    return std::min(static_cast<std::size_t>(share * static_cast<double>(parts)), parts - 1);
+}
+
+/// Marks where a run of guest data lies in the file.
+void mark_order(MapPicture& picture, std::uint64_t guest, std::uint64_t offset,
+                std::uint64_t length) {
+    const std::uint64_t cell = picture.guest.bytes / OrderMap::kColumns + 1;
+    for (std::uint64_t done = 0; done < length && guest + done < picture.guest.bytes;) {
+        const std::uint64_t step = std::min(length - done, cell - (guest + done) % cell);
+        const std::size_t column = part_of(guest + done, picture.guest.bytes, OrderMap::kColumns);
+        const std::size_t first = part_of(offset + done, picture.file.bytes, OrderMap::kRows);
+        const std::size_t last =
+            part_of(offset + done + step - 1, picture.file.bytes, OrderMap::kRows);
+        for (std::size_t row = first; row <= last; ++row)
+            picture.order.cells[row * OrderMap::kColumns + column] = true;
+        done += step;
+    }
+}
+
+/// \param table_begin  the guest address that the run's table starts at
 void take_run(MapPicture& picture, const EntryRun& run, const Geometry& geometry,
-              std::uint64_t& file_end) {
+              std::uint64_t table_begin, std::uint64_t& file_end) {
     if (run.kind == EntryRun::Kind::zero) picture.zero_clusters += run.count;
     if (run.kind == EntryRun::Kind::bad) picture.bad_entries += run.count;
     if (run.kind != EntryRun::Kind::data) return;
     paint(picture.file, run.offset, run.count * geometry.cluster_bytes(), file_data);
+    mark_order(picture, table_begin + run.first * geometry.cluster_bytes(), run.offset,
+               run.count * geometry.cluster_bytes());
     picture.data_clusters += run.count;
     if (run.offset != file_end) ++picture.runs;
     file_end = run.offset + run.count * geometry.cluster_bytes();
@@ -103,8 +128,10 @@ Result<void> draw_file(Image& image, MapPicture& picture) {
             continue;
         }
         paint(picture.file, entry.offset, geometry.table_bytes(), file_tables);
+        const std::uint64_t begin =
+            entry.index * geometry.table_entries() * geometry.cluster_bytes();
         QED_CHECK(tables.l2_runs(entry.offset, [&](const EntryRun& run) {
-            take_run(picture, run, geometry, file_end);
+            take_run(picture, run, geometry, begin, file_end);
         }));
     }
     paint_rest(picture.file, file_unused);

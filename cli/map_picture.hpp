@@ -30,6 +30,16 @@ struct SpaceMap {
     std::array<std::uint64_t, kShades> totals() const;
 };
 
+/// Where the guest's data lies in the file: a coarse grid over both spaces. A cell is set when some
+/// of the guest's column lies in the file's row.
+struct OrderMap {
+    static constexpr std::size_t kColumns = 256;  ///< of the guest's space
+    static constexpr std::size_t kRows = 128;     ///< of the file's space
+    std::vector<bool> cells = std::vector<bool>(kColumns * kRows);
+
+    bool at(std::size_t column, std::size_t row) const { return cells[row * kColumns + column]; }
+};
+
 /// What a map of a disk shows, gathered from the image and its tables.
 struct MapPicture {
     struct Layer {
@@ -43,6 +53,7 @@ struct MapPicture {
     Header header;
     SpaceMap guest;
     SpaceMap file;
+    OrderMap order;
     std::uint64_t data_clusters = 0;
     std::uint64_t zero_clusters = 0;
     std::uint64_t bad_entries = 0;

@@ -46,6 +46,19 @@ TEST(MapHtmlTest, SaysInWordsWhatThePictureShows) {
     EXPECT_THAT(html, HasSubstr("prefers-color-scheme:dark"));
 }
 
+TEST(MapHtmlTest, DrawsWhereTheDataLiesFromTheBottomOfTheFile) {
+    MapPicture picture = small_picture();
+    EXPECT_THAT(map_html(picture), HasSubstr("The image holds no data of its own."));
+    picture.runs = 2;
+    picture.data_clusters = 5;
+    picture.longest_run = 3;
+    picture.order.cells[0] = picture.order.cells[1] = true;  // the first two columns, row 0
+    const std::string html = map_html(picture);
+    EXPECT_THAT(html, HasSubstr("The data lies in 2 pieces of 2.5 clusters on average; the longest "
+                                "has 3."));
+    EXPECT_THAT(html, HasSubstr(R"(d="M0 127h2v1h-2z")"));
+}
+
 TEST(MapSvgTest, DividesACellInProportion) {
     const std::string svg = map_svg(small_picture());
     EXPECT_THAT(svg, HasSubstr(R"(<rect class="data" x="0" y="0" width="3.5" height="14"/>)"));
