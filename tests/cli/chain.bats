@@ -151,6 +151,20 @@ same() { # file: the guest sees what it saw, and QEMU finds the image sound
     same top.qed
 }
 
+@test "commit -b goes over a layer that ends inside a block" {
+    for base in "qed base.qed" "raw base.raw"; do
+        read -r format file <<<"$base"
+        qemu-img create -q -f "$format" "$file" 1M
+        qemu-io -f "$format" -c "write -P 1 0 1M" "$file" >/dev/null
+        qemu-img create -q -f qed -b "$file" -F "$format" mid.qed 325120
+        qemu-img create -q -f qed -b mid.qed -F qed top.qed 1M
+        qemu-img convert -O raw top.qed want.raw
+        expect 0 qed commit -b "$file" top.qed
+        qemu-img compare -q -f "$format" -F raw "$file" want.raw
+        same top.qed
+    done
+}
+
 @test "commit works from small clusters into large ones" {
     qemu-img create -q -f qed -o cluster_size=1M base.qed 16M
     qemu-io -f qed -c "write -P 1 0 16M" base.qed >/dev/null
