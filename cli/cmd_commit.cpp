@@ -49,6 +49,14 @@ Result<void> open_layers(Commit& commit) {
         OpenOptions options;
         auto image = sync_wait(Image::open_file(std::move(*file), below, options));
         if (!image) return pass(image);
+        // Locked only now: what was planned has to hold still.
+        if ((*image)->backing_name() != layer.backing_name ||
+            (*image)->size() != layer.disk_bytes) {
+            return fail(Errc::locked,
+                        fmt::format("'{}' was changed by another program at this moment; try "
+                                    "again",
+                                    layer.path));
+        }
         if ((*image)->header().needs_check()) {
             return fail(Errc::needs_check,
                         fmt::format("'{}' was not closed cleanly; run 'qed check -r all' first",
@@ -104,13 +112,8 @@ Result<void> plan_commit(const CommitArgs& args, const BackingPolicy& policy, Co
     return {};
 }
 
-Result<void> copy_down(const CommitArgs& args, Commit& commit, Console& console) {
-    std::uint64_t rate = 0;
-    if (!args.rate.empty()) {
-        auto parsed = parse_size(args.rate, "-r");
-        if (!parsed) return pass(parsed);
-        rate = *parsed;
-    }
+Result<void> copy_down(const CommitArgs& args, Commit& commit, std::uint64_t rate,
+                       Console& console) {
     Progress progress(console, args.progress);
     Pace pace(progress, rate);
     ConvertOptions options;
@@ -139,11 +142,14 @@ int run_commit(const CommitArgs& args, Console& console) {
     if (!policy) return console.fail(policy.error());
     auto cache = parse_cache_mode(args.cache, "-t");
     if (!cache) return console.fail(cache.error());
+    auto rate = args.rate.empty() ? Result<std::uint64_t>(0) : parse_size(args.rate, "-r");
+    if (!rate) return console.fail(rate.error());
     Commit commit;
     if (auto done = plan_commit(args, *policy, commit); !done) return console.fail(done.error());
     if (auto done = open_layers(commit); !done) return console.fail(done.error());
     if (auto done = open_base(commit, *policy, *cache); !done) return console.fail(done.error());
-    if (auto done = copy_down(args, commit, console); !done) return console.fail(done.error());
+    if (auto done = copy_down(args, commit, *rate, console); !done)
+        return console.fail(done.error());
     if (commit.base_index == 1 && !args.keep) {
         if (auto done = empty_overlay(commit); !done) return console.fail(done.error());
     }

@@ -54,23 +54,23 @@ Result<Held> hold(const SnapshotArgs& args) {
     std::error_code error;
     const std::filesystem::path real = std::filesystem::canonical(*given, error);
     const Result<std::string> path = error ? *given : real.string();
+    DiskArgs write;
+    write.writable = true;
+    auto lock = open_locked(*path, write);
+    if (!lock) return pass(lock);
     DiskArgs look;
     look.format = args.format;
     look.open_backing = false;
+    look.lock = LockMode::force_shared;  // beside our own lock
     auto chain = list_chain(*path, look);
     if (!chain) return pass(chain);
-    Held held{std::move(chain->front()), nullptr};
+    Held held{std::move(chain->front()), std::move(*lock)};
     if (held.image.format != "qed" && args.format.empty()) {
         return fail(Errc::invalid_argument,
                     fmt::format("'{}' looks like no QED image; if it is a raw disk, say -f raw: "
                                 "'{}' becomes a QED image over it",
                                 *path, *path));
     }
-    DiskArgs write;
-    write.writable = true;
-    auto lock = open_locked(*path, write);
-    if (!lock) return pass(lock);
-    held.lock = std::move(*lock);
     return held;
 }
 

@@ -71,6 +71,19 @@ OpenOptions image_options(const DiskArgs& args) {
     return options;
 }
 
+/// A file that was replaced after it was opened is not the one that the name now stands for.
+Result<void> check_still_named(BlockFile& file, const std::string& path) {
+    struct stat named{};
+    struct stat opened{};
+    if (fstat(file.descriptor(), &opened) != 0 || stat(path.c_str(), &named) != 0 ||
+        named.st_dev != opened.st_dev || named.st_ino != opened.st_ino) {
+        return fail(
+            Errc::locked,
+            fmt::format("'{}' was replaced by another program at this moment; try again", path));
+    }
+    return {};
+}
+
 std::unexpected<Error> cannot_open(const std::string& path, Error error) {
     if (error.message().find(path) != std::string::npos) return std::unexpected(std::move(error));
     return std::unexpected(std::move(error).with_context(fmt::format("opening '{}'", path)));
@@ -140,6 +153,7 @@ Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const Di
     if (args.lock != LockMode::none) {
         QED_CHECK(FileLock::acquire((*file)->descriptor(), lock_role(args), path));
     }
+    if (args.writable) QED_CHECK(check_still_named(**file, path));
     return file;
 }
 
@@ -172,14 +186,14 @@ Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const D
     }
     ForeignOptions options;
     options.writable = args.writable;
+    options.shared = args.lock == LockMode::force_shared;
     options.any_backing = args.backing.rule == BackingRule::any;
     options.cache = cache_mode_name(args.cache);
-    if (args.lock != LockMode::normal) {
-        return fail(
-            Errc::unsupported,
-            fmt::format(
-                "-U, --no-lock: '{}' has format {}; only raw and qed are read beside a writer",
-                path, disk.format));
+    if (args.lock == LockMode::none) {
+        return fail(Errc::unsupported,
+                    fmt::format("--no-lock: '{}' has format {}, and QEMU's programs take locks; "
+                                "use -U",
+                                path, disk.format));
     }
     auto opened = ForeignImage::open(path, disk.format, options);
     if (!opened) return pass(opened);
