@@ -152,6 +152,23 @@ teardown() {
     [[ -z $(ls -A small) ]]
 }
 
+@test "a limit on the size of files is a clear error and leaves nothing behind" {
+    truncate -s 8M disk.raw
+    qemu-io -f raw -c "write -P 1 0 8M" disk.raw >/dev/null
+    for target in "raw out.raw" "qed out.qed" "qcow2 out.qcow2"; do
+        # shellcheck disable=SC2086
+        expect 1 bash -c 'ulimit -f 4096; exec "$QED_BIN" convert -O "$@"' - ${target% *} disk.raw \
+            "${target#* }"
+        [[ $errors == *"converting to '${target#* }'"* ]]
+        [[ $(ls) == $'disk.raw\nerrors.txt' ]]
+    done
+    expect 0 qed create -f qed out.qed 8M
+    expect 1 bash -c 'ulimit -f 4096; exec "$QED_BIN" convert -n -O qed disk.raw out.qed'
+    qed check -q out.qed || [[ $? == 3 ]]
+    expect 0 qed convert -n -O qed disk.raw out.qed
+    qemu-img compare -q -f raw -F qed disk.raw out.qed
+}
+
 @test "a signal leaves nothing behind and the status of the signal" {
     truncate -s 64M zero.raw
     dd if=/dev/urandom of=zero.raw bs=1M count=64 conv=notrunc status=none
