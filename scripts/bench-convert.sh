@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A half-sparse disk converted by qed and by qemu-img, side by side, both ways and both with and
+# without a flush at the end. qemu-img's convert flushes nothing unless told (-t unsafe is its
+# default), qed's does, so each row states the cache mode for both.
+#
+#   scripts/bench-convert.sh [-s GIB] [-r ROUNDS] [-d FOLDER]   (default: 16, 5, a new one in /tmp)
+#
+# Prints a table for docs/performance.md: medians of the rounds, and the median and range of the
+# ratios of each round's two runs. FOLDER needs free space for two and a half times half the disk.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+gib=16 rounds=5 folder=
+usage() {
+    sed -n '/^#   scripts/s/^# *//p' "$0" >&2
+    exit 2
+}
+while getopts s:r:d: option; do
+    case "$option" in
+        s) gib="$OPTARG" ;;
+        r) rounds="$OPTARG" ;;
+        d) folder="$OPTARG" ;;
+        *) usage ;;
+    esac
+done
+shift $((OPTIND - 1))
+(($# == 0)) || usage
+
+command -v qemu-img >/dev/null || {
+    echo "bench-convert: qemu-img is missing; on Debian: apt-get install qemu-utils" >&2
+    exit 1
+}
+cmake --preset release >/dev/null
+cmake --build --preset release --target qed_cli >/dev/null
+
+work="$(mktemp -d "${folder:-/tmp}/qed-convert-XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+
+QED="$PWD/build/release/bin/qed" python3 scripts/bench_convert.py "$work" "$gib" "$rounds"
