@@ -6,6 +6,7 @@
 #include "cli/check_text.hpp"
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
+#include "cli/foreign.hpp"
 #include "cli/progress.hpp"
 #include "cli/sandbox_option.hpp"
 #include "qed/check.hpp"
@@ -63,6 +64,9 @@ int run_check(const CheckArgs& args, Console& console) {
     if (!file) return console.fail(file.error());
     auto format = args.format.empty() ? probe_format(*path) : Result<std::string>(args.format);
     if (!format) return console.fail(format.error());
+    if (*format != "qed" && *format != "raw" && !is_foreign_format(*format)) {
+        return console.fail(fmt::format("-f: there is no format '{}'; use -f qed", *format));
+    }
     if (*format != "qed") {
         console.fail(fmt::format("'{}' has format {}, which has no checks", *path, *format));
         return kExitNoCheck;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <memory>
 
 #include "cli/commands.hpp"
@@ -46,10 +47,16 @@ int fail_with(Console& console, const Error& error, int status) {
     return status;
 }
 
-int print_verdict(const CompareReport& report, const CompareArgs& args, Console& console) {
+/// \param common_bytes  the size of the smaller disk
+int print_verdict(const CompareReport& report, const CompareArgs& args, std::uint64_t common_bytes,
+                  Console& console) {
     using Verdict = CompareReport::Verdict;
     if (!args.progress.quiet) {
-        if (report.sizes_differ && !args.strict) console.write("Warning: Image size mismatch!\n");
+        const bool differs_before =
+            report.verdict == Verdict::content_differs && report.offset < common_bytes;
+        if (report.sizes_differ && !args.strict && !differs_before) {
+            console.write("Warning: Image size mismatch!\n");
+        }
         switch (report.verdict) {
             case Verdict::equal:
                 console.write("Images are identical.\n");
@@ -86,7 +93,8 @@ int run_compare(const CompareArgs& args, Console& console) {
         const bool in_tables = report.error().code() == Errc::corrupt_metadata;
         return fail_with(console, report.error(), in_tables ? kExitNoStatus : kExitNotRead);
     }
-    return print_verdict(*report, args, console);
+    const std::uint64_t common_bytes = std::min(one->image->size(), other->image->size());
+    return print_verdict(*report, args, common_bytes, console);
 }
 
 }  // namespace

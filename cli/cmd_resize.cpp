@@ -3,6 +3,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
+#include "cli/new_disk.hpp"
 #include "cli/sizes.hpp"
 #include "qed/check.hpp"
 
@@ -60,8 +61,8 @@ Result<void> resize_raw(const ResizeArgs& args, const std::string& path) {
     auto wanted = new_size(args.size, *present);
     if (!wanted) return pass(wanted);
     QED_CHECK(check_shrink(args, *present, *wanted));
-    if (args.preallocation != "off" && *wanted > *present) {
-        QED_CHECK((*file)->allocate(FileOffset{*present}, *wanted - *present).run_blocking());
+    if (*wanted > *present) {
+        QED_CHECK(preallocate_raw(**file, args.preallocation, *present, *wanted));
     }
     QED_CHECK((*file)->truncate(*wanted).run_blocking());
     return (*file)->flush().run_blocking();
@@ -140,8 +141,8 @@ void add_resize(CLI::App& app, Console& console) {
         .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
         ->type_name("FMT");
     command.add_flag("--shrink", args->shrink, "Allow a smaller size: data behind it is lost");
-    command.add_option("--preallocation", args->preallocation, "Raw only: off or falloc")
-        ->check(CLI::IsMember({"off", "falloc"}))
+    command.add_option("--preallocation", args->preallocation, "Raw only: off, falloc, full")
+        ->check(CLI::IsMember({"off", "falloc", "full"}))
         ->type_name("MODE");
     command.add_flag("-q,--quiet", args->quiet, "Print errors only");
     add_backing_options(command, args->backing);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.hpp"
 
-#include <csignal>
 #include <exception>
 #include <memory>
 
@@ -57,8 +56,6 @@ void add_commands(CLI::App& app, Console& console) {
 }
 
 int run_program(int argc, const char* const* argv, Console& console) {
-    // A limit on file sizes is an error of the write that meets it, not the end of the program.
-    std::signal(SIGXFSZ, SIG_IGN);
     CLI::App app("Copy-on-write disk images in the QED format", "qed");
     app.set_version_flag("-V,--version", fmt::format("qed {}", kVersion));
     app.footer("'qed COMMAND --help' shows a command's options and an example.");

@@ -267,7 +267,9 @@ Result<ConvertReport> write_new(Plan& plan) {
     const bool preallocates = create_options(plan.new_disk).preallocation != Preallocation::off;
     Result<ConvertReport> report{};
     if (plan.format == "raw") {
-        if (preallocates) QED_CHECK(preallocate_raw(file, plan.new_disk));
+        if (preallocates) {
+            QED_CHECK(preallocate_raw(file, plan.new_disk.preallocation, 0, *plan.new_disk.bytes));
+        }
         auto room = file.size();
         if (!room) return pass(room);
         if (!(*output)->is_new() && *room < plan.source_bytes) {

@@ -153,6 +153,27 @@ Result<void> check_leads_nowhere(const std::string& path, const std::string& for
     return {};
 }
 
+/// What qemu-nbd is told of the image.
+std::vector<std::string> server_words(const std::string& path, const std::string& format,
+                                      const ForeignOptions& options) {
+    std::vector<std::string> words = {"qemu-nbd", "--persistent",
+                                      fmt::format("--shared={}", kConnections), "--discard=unmap",
+                                      fmt::format("--cache={}", options.cache)};
+    if (!options.writable) words.emplace_back("--read-only");
+    if (!options.shared) {
+        words.push_back("--format=" + format);
+        words.push_back(absolute(path));
+        return words;
+    }
+    std::string name = absolute(path);
+    for (std::size_t at = name.find(','); at != std::string::npos; at = name.find(',', at + 2)) {
+        name.insert(at, 1, ',');
+    }
+    words.emplace_back("--image-opts");
+    words.push_back(fmt::format("driver={},force-share=on,file.filename={}", format, name));
+    return words;
+}
+
 /// A listening socket in a folder that only this user can enter.
 struct PrivateSocket {
     std::string directory;
@@ -222,12 +243,7 @@ Result<std::unique_ptr<ForeignImage>> ForeignImage::open(const std::string& path
     if (!socket) return pass(socket);
     std::unique_ptr<ForeignImage> image(new ForeignImage);
     image->directory_ = socket->directory;
-    std::vector<std::string> words = {
-        "qemu-nbd",           "--persistent",
-        "--format=" + format, fmt::format("--shared={}", kConnections),
-        "--discard=unmap",    fmt::format("--cache={}", options.cache)};
-    if (!options.writable) words.emplace_back("--read-only");
-    words.push_back(absolute(path));
+    const std::vector<std::string> words = server_words(path, format, options);
     const pid_t parent = ::getpid();
     image->server_ = ::fork();
     if (image->server_ < 0) return system_error("starting qemu-nbd");

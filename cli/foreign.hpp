@@ -18,6 +18,7 @@ bool is_foreign_format(std::string_view format);
 
 struct ForeignOptions {
     bool writable = false;
+    bool shared = false;                   ///< not writable: another program may be writing it
     bool any_backing = false;              ///< the image may lead QEMU to other files
     std::string_view cache = "writeback";  ///< QEMU's name of the mode
 };

@@ -137,7 +137,7 @@ Result<void> create_raw(const std::string& path, const NewDisk& disk) {
     // Old content must not show through: empty the file first.
     QED_CHECK((*file)->truncate(0).run_blocking());
     QED_CHECK((*file)->truncate(*disk.bytes).run_blocking());
-    return preallocate_raw(**file, disk);
+    return preallocate_raw(**file, disk.preallocation, 0, *disk.bytes);
 }
 
 }  // namespace
@@ -153,15 +153,15 @@ Result<NewDisk> parse_new_disk(const std::string& format, const std::vector<std:
     return disk;
 }
 
-Result<void> preallocate_raw(BlockFile& file, const NewDisk& disk) {
-    const std::uint64_t bytes = *disk.bytes;
-    if (bytes == 0 || preallocation_of(disk) == Preallocation::off) return {};
-    QED_CHECK(file.allocate(FileOffset{0}, bytes).run_blocking());
-    if (preallocation_of(disk) == Preallocation::falloc) return {};
+Result<void> preallocate_raw(BlockFile& file, std::string_view mode, std::uint64_t begin,
+                             std::uint64_t end) {
+    if (begin == end || mode.empty() || mode == "off") return {};
+    QED_CHECK(file.allocate(FileOffset{begin}, end - begin).run_blocking());
+    if (mode == "falloc") return {};
     const std::vector<std::byte> zeroes(1U << 20U);
-    for (std::uint64_t at = 0; at < bytes; at += zeroes.size()) {
+    for (std::uint64_t at = begin; at < end; at += zeroes.size()) {
         const std::span<const std::byte> piece(zeroes.data(),
-                                               std::min<std::uint64_t>(zeroes.size(), bytes - at));
+                                               std::min<std::uint64_t>(zeroes.size(), end - at));
         QED_CHECK(file.write(FileOffset{at}, piece).run_blocking());
     }
     return file.flush().run_blocking();

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qed/image.hpp"
@@ -42,8 +43,9 @@ CreateOptions create_options(const NewDisk& disk);
 /// Makes it, replacing what is at `path` unless `exclusive`.
 Result<void> create_disk(const std::string& path, const NewDisk& disk);
 
-/// Reserves or fills the space of a raw file as `disk` asks.
-Result<void> preallocate_raw(BlockFile& file, const NewDisk& disk);
+/// Reserves (falloc) or fills (full) the space of a raw file from `begin` to `end`.
+Result<void> preallocate_raw(BlockFile& file, std::string_view mode, std::uint64_t begin,
+                             std::uint64_t end);
 
 /// `name` as it stands in a header, seen from the folder of `image_path`.
 std::string resolve_backing_name(const std::string& image_path, const std::string& name);

@@ -77,7 +77,8 @@ private:
             auto other = disk_piece(other_, next_, one->length);
             if (!other) return pass(other);
             std::uint64_t length = other->length;
-            if (options_.strict && one->kind != other->kind) {
+            const bool alike = one->kind == other->kind && one->present == other->present;
+            if (options_.strict && !alike) {
                 differ(next_, Verdict::status_differs);
                 break;
             }

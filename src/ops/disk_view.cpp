@@ -37,7 +37,8 @@ Result<DiskPiece> disk_piece(Image& image, std::uint64_t at, std::uint64_t lengt
     if (at >= image.size()) return DiskPiece{.kind = DiskPiece::Kind::zero, .length = length};
     auto mapped = image.map_blocking(GuestOffset{at}, std::min(length, image.size() - at));
     if (!mapped) return pass(mapped);
-    DiskPiece piece{.kind = DiskPiece::Kind::data, .length = mapped->length};
+    DiskPiece piece{
+        .kind = DiskPiece::Kind::data, .length = mapped->length, .present = mapped->present};
     if (mapped->zero || !mapped->data) {
         piece.kind = DiskPiece::Kind::zero;
         return piece;

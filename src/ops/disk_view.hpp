@@ -19,6 +19,7 @@ struct DiskPiece {
     };
     Kind kind = Kind::zero;
     std::uint64_t length = 0;
+    bool present = false;       ///< of disk_piece(): some layer says what is here
     BlockFile* file = nullptr;  ///< data: where it is, when that is known
     FileOffset file_offset{};
 };

@@ -37,6 +37,21 @@ load common
     [[ $output == "Content mismatch at offset 1048576!" ]]
 }
 
+@test "an image that another program writes is read with -U only" {
+    make_raw disk.raw
+    qemu-img convert -f raw -O qcow2 disk.raw "a,disk.qcow2"
+    coproc qemu-io -f qcow2 "file:a,disk.qcow2"
+    echo "read 0 512" >&"${COPROC[1]}"
+    read -r _ <&"${COPROC[0]}"
+    expect 1 qed convert -O raw "a,disk.qcow2" back.raw
+    [[ $errors == *lock* ]]
+    expect 0 qed convert -U -O raw "a,disk.qcow2" back.raw
+    cmp disk.raw back.raw
+    expect 0 qed compare -U "a,disk.qcow2" disk.raw
+    exec {COPROC[1]}>&-
+    wait "$COPROC_PID" || true
+}
+
 @test "an image that leads to other files is refused unless that is allowed" {
     qemu-img create -q -f qcow2 base.qcow2 1M
     qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2

@@ -63,6 +63,20 @@ TEST(CompareTest, IsStrictAboutSizesAndHolesWhenAsked) {
     EXPECT_EQ(report->offset, 65536U);
 }
 
+TEST(CompareTest, IsStrictAboutWhatNoLayerHolds) {
+    MemoryFile hole(1U << 20U);
+    const auto raw = test::open_raw_disk(hole);
+    MemoryFile file(0);
+    CreateOptions create;
+    create.image_bytes = 1U << 20U;
+    ASSERT_TRUE(sync_wait(Image::format(file, create)));
+    const auto image = test::open_image(file);
+    CompareOptions strict;
+    strict.strict = true;
+    EXPECT_EQ(compare(*raw, *image, {})->verdict, Verdict::equal);
+    EXPECT_EQ(compare(*raw, *image, strict)->verdict, Verdict::status_differs);
+}
+
 TEST(CompareTest, ReportsWhatCannotBeRead) {
     MemoryFile one(1U << 20U);
     one.fill(0, 1U << 20U, std::byte{1});
