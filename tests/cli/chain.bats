@@ -308,3 +308,26 @@ same() { # file: the guest sees what it saw, and QEMU finds the image sound
         done
     done
 }
+
+@test "a commit or rebase that runs out of space loses nothing and can be run again" {
+    qemu-img create -q -f qed base.qed 16M
+    qemu-img create -q -f qed -b base.qed -F qed top.qed
+    qemu-io -f qed -c "write -P 1 0 8M" top.qed >/dev/null
+    qemu-img convert -O raw top.qed want.raw
+    limited() { # KiB argument...
+        bash -c 'ulimit -f "$1"; shift; exec "$QED_BIN" "$@"' - "$@"
+    }
+    expect 1 limited 4096 commit top.qed
+    [[ $errors == *base.qed* ]]
+    qemu-img compare -q -F raw top.qed want.raw
+    expect 0 qed commit top.qed
+    same top.qed
+    qemu-img compare -q -F raw base.qed want.raw
+    # What was copied before the end of the space may be lost space, but nothing worse.
+    expect 1 limited 4096 rebase -b '' top.qed
+    qemu-img compare -q -F raw top.qed want.raw
+    expect 0 qed rebase -b '' top.qed
+    qemu-img compare -q -F raw top.qed want.raw
+    expect 0 qed check -r leaks top.qed
+    same top.qed
+}

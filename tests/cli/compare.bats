@@ -73,6 +73,7 @@ PY
     make_pair
     expect 2 qed compare disk.raw
     expect 2 qed compare --image-opts a b
+    cp disk.raw copy.raw
     python3 - <<'PY'
 import struct
 with open("disk.qed", "r+b") as f:
@@ -83,4 +84,7 @@ with open("disk.qed", "r+b") as f:
     f.write(struct.pack("<Q", 0x123456780000))
 PY
     expect 3 qed compare -f raw -F qed disk.raw disk.qed
+    expect 4 strace -f -qq -o /dev/null -P disk.raw -e trace=pread64,preadv,preadv2 \
+        -e inject=pread64,preadv,preadv2:error=EIO "$QED_BIN" compare -f raw -F raw disk.raw copy.raw
+    [[ $errors == *"disk.raw"*"Input/output error"* ]]
 }

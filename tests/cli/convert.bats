@@ -195,6 +195,13 @@ teardown() {
     [[ -z $output$errors ]]
 }
 
+@test "a terminal is told the rate and the time that is left" {
+    dd if=/dev/urandom of=disk.raw bs=1M count=16 status=none
+    script -qec '"$QED_BIN" convert -r 8M -O qed disk.raw a.qed' /dev/null >terminal.txt
+    grep -aqE '[0-9.]+%  [0-9.]+ MiB of 16 MiB  [0-9.]+ MiB/s  [0-9]+ s left' terminal.txt
+    qemu-img compare -q -f raw -F qed disk.raw a.qed
+}
+
 @test "convert refuses what it cannot do, in a sentence" {
     make_raw disk.raw 1048576
     for words in "-c -O qed disk.raw a.qed" "-l snap -O qed disk.raw a.qed" \
