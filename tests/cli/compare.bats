@@ -84,7 +84,7 @@ with open("disk.qed", "r+b") as f:
     f.write(struct.pack("<Q", 0x123456780000))
 PY
     expect 3 qed compare -f raw -F qed disk.raw disk.qed
-    expect 4 strace -f -qq -o /dev/null -P disk.raw -e trace=pread64,preadv,preadv2 \
-        -e inject=pread64,preadv,preadv2:error=EIO "$QED_BIN" compare -f raw -F raw disk.raw copy.raw
+    expect 4 strace -f -qq -o /dev/null -P disk.raw -e trace=pread64,preadv,preadv2 -e \
+        inject=pread64,preadv,preadv2:error=EIO "$QED_BIN" compare -f raw -F raw disk.raw copy.raw
     [[ $errors == *"disk.raw"*"Input/output error"* ]]
 }

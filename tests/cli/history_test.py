@@ -17,7 +17,7 @@ from qedtest import QED, SCRIPT, TestCase, run  # noqa: E402
 KIB = 1024
 STEPS = 40
 # More of them, with another QED_TEST_SEED each time, is what to run for a night.
-HISTORIES = int(os.environ.get("QED_HISTORIES", "6"))
+HISTORIES = int(os.environ.get("QED_HISTORIES", "4"))
 # Cluster bytes and table clusters. QEMU cannot open the tables of one cluster.
 GEOMETRIES = [(4 * KIB, 4), (64 * KIB, 4), (4 * KIB, 1), (8 * KIB, 2), (16 * KIB, 16),
               (256 * KIB, 8)]

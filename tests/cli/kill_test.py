@@ -26,6 +26,10 @@ CALLS = ("openat,write,pwrite64,pwritev,pwritev2,fsync,fdatasync,ftruncate,fallo
 MOMENTS = int(os.environ.get("QED_KILL_MOMENTS", "12"))
 
 
+# A sanitizer cannot look for leaks in a program that is traced.
+TRACED = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+
+
 class KillTest(TestCase):
     def qed(self, *words, status=0):
         return run(QED, *words, cwd=self.folder, status=status)
@@ -56,7 +60,7 @@ class KillTest(TestCase):
         """Whether the command came to be killed at its `number`th call of that name."""
         done = run("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
                    "-e", f"inject={call}:signal=SIGKILL:when={number}", QED, *words,
-                   cwd=self.folder, status=None)
+                   cwd=self.folder, status=None, env=TRACED)
         self.assertIn(done.status, (0, -9, 137), done)
         return done.status != 0
 
@@ -65,7 +69,7 @@ class KillTest(TestCase):
         where names change, and some before them."""
         log = self.folder.with_name(self.folder.name + "-strace")
         run("strace", "-f", "-qq", "-o", log, "-e", f"trace={CALLS}", QED, *words,
-            cwd=self.folder)
+            cwd=self.folder, env=TRACED)
         counts = collections.Counter()
         moments = []
         for line in log.read_text().splitlines():
