@@ -102,6 +102,11 @@ std::uint64_t ClusterAllocator::reused_clusters() const {
     return reused_;
 }
 
+std::uint64_t ClusterAllocator::freed_clusters() const {
+    const std::scoped_lock lock(mutex_);
+    return freed_;
+}
+
 Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters) {
     const std::scoped_lock lock(mutex_);
     collect();
@@ -140,6 +145,7 @@ void ClusterAllocator::unlinked(FileOffset offset, std::uint64_t clusters) noexc
     RunSet& to =
         detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? unpunched_ : unlinked_;
     to.add(offset.value, clusters << geometry_.cluster_bits());
+    freed_ += clusters;
 }
 
 void ClusterAllocator::flush_begins() noexcept {

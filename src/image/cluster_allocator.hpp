@@ -59,6 +59,8 @@ public:
     std::uint64_t trim_end() noexcept;
 
     std::uint64_t reused_clusters() const;
+    /// Given back by table updates so far.
+    std::uint64_t freed_clusters() const;
 
 private:
     /// Runs by file offset, merged; bounded: what does not fit is leaked, which is harmless.
@@ -83,6 +85,7 @@ private:
     mutable std::mutex mutex_;  // guards everything below, and the gate's epoch
     std::uint64_t end_ = 0;
     std::uint64_t reused_ = 0;
+    std::uint64_t freed_ = 0;
     RunSet unlinked_;               // waiting for a flush to begin
     RunSet flushing_;               // covered by the flush under way
     std::array<RunSet, 2> in_use_;  // unlinked for good in this and the last epoch, by parity

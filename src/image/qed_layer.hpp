@@ -28,7 +28,6 @@ enum class ImageCounter : std::uint8_t {
     discards,
     flushes,
     allocated_clusters,
-    freed_clusters,
     turn_waits,
     count_,
 };

@@ -310,7 +310,7 @@ Stats QedLayer::stats() const {
     stats.flushes = counters_.sum(ImageCounter::flushes);
     stats.file_flushes = flushes_.count();
     stats.allocated_clusters = counters_.sum(ImageCounter::allocated_clusters);
-    stats.freed_clusters = counters_.sum(ImageCounter::freed_clusters);
+    stats.freed_clusters = allocator_.freed_clusters();
     stats.reused_clusters = allocator_.reused_clusters();
     stats.commit_groups = tables.groups;
     stats.grouped_updates = tables.updates;
