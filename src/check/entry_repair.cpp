@@ -17,7 +17,7 @@ namespace qed {
 
 namespace {
 
-using Verdict = EntryJudge::Verdict;
+using Verdict = EntryInspector::Verdict;
 
 constexpr std::string_view kCleared = "the entry was cleared";
 
@@ -53,7 +53,7 @@ private:
                               std::span<std::uint64_t> entries);
     Task<Result<void>> repair_l2(Step step);
     Task<Result<void>> name_copies_of_tables();
-    Task<Result<void>> repair_piece(TableWalk& walk, TableWalk::Piece piece, EntryJudge& judge,
+    Task<Result<void>> repair_piece(TableWalk& walk, TableWalk::Piece piece, EntryInspector& judge,
                                     Step step);
     Task<Result<void>> copy_apart(TableWalk::Piece piece, std::size_t i, Verdict verdict,
                                   std::optional<GuestOffset> owner, Changes& changes);
@@ -207,8 +207,8 @@ void EntryRepair::clean_copied_entries(const BadL1Entry& bad, std::uint64_t firs
 Task<Result<void>> EntryRepair::repair_l2(Step step) {
     EntryLimits limits = limits_;
     limits.l2_tables = image_->table_offsets();
-    Result<EntryJudge> judge =
-        EntryJudge::create(limits, image_->geometry(), scan_->entries.repeated());
+    Result<EntryInspector> judge =
+        EntryInspector::create(limits, image_->geometry(), scan_->entries.repeated());
     if (!judge) co_return pass(judge);
     Result<TableWalk> walk = TableWalk::create(*image_, image_->tables_in_guest_order());
     if (!walk) co_return pass(walk);
@@ -232,7 +232,7 @@ Task<Result<void>> EntryRepair::name_copies_of_tables() {
 }
 
 Task<Result<void>> EntryRepair::repair_piece(TableWalk& walk, TableWalk::Piece piece,
-                                             EntryJudge& judge, Step step) {
+                                             EntryInspector& judge, Step step) {
     Changes changes;
     for (std::size_t i = 0; i < piece.entries.size(); ++i) {
         const std::uint64_t entry = piece.entries[i];
@@ -297,8 +297,8 @@ Task<Result<void>> describe_bad_entries(const ImageTables& image, const ScanResu
     for (const BadL1Entry& bad : image.bad_l1_entries())
         add_bad_l1_finding(findings, image, bad, {});
     const EntryLimits limits = image.limits();
-    Result<EntryJudge> judge =
-        EntryJudge::create(limits, image.geometry(), scan.entries.repeated());
+    Result<EntryInspector> judge =
+        EntryInspector::create(limits, image.geometry(), scan.entries.repeated());
     if (!judge) co_return pass(judge);
     Result<TableWalk> walk = TableWalk::create(image, image.tables_in_guest_order());
     if (!walk) co_return pass(walk);

@@ -46,15 +46,15 @@ Task<Result<void>> TableWalk::write_back(Piece piece, std::size_t first, std::si
     co_return co_await file_->write(at, sectors);
 }
 
-Result<EntryJudge> EntryJudge::create(const EntryLimits& limits, const Geometry& geometry,
-                                      const ClusterSet& repeated) {
+Result<EntryInspector> EntryInspector::create(const EntryLimits& limits, const Geometry& geometry,
+                                              const ClusterSet& repeated) {
     Result<ClusterSet> seen =
         ClusterSet::create(repeated.bound(), repeated.memory_bytes());  // it is a part of it
     if (!seen) return pass(seen);
-    return EntryJudge(limits, geometry.cluster_bits(), repeated, std::move(*seen));
+    return EntryInspector(limits, geometry.cluster_bits(), repeated, std::move(*seen));
 }
 
-EntryJudge::Verdict EntryJudge::judge(std::uint64_t entry, GuestOffset guest) {
+EntryInspector::Verdict EntryInspector::judge(std::uint64_t entry, GuestOffset guest) {
     if (entry <= kZeroEntry) return Verdict::good;
     if (!limits_.is_place(entry)) return Verdict::bad;
     const std::uint64_t cluster = entry >> cluster_bits_;
@@ -65,7 +65,7 @@ EntryJudge::Verdict EntryJudge::judge(std::uint64_t entry, GuestOffset guest) {
     return Verdict::good;
 }
 
-std::optional<GuestOffset> EntryJudge::first_owner(std::uint64_t entry) const {
+std::optional<GuestOffset> EntryInspector::first_owner(std::uint64_t entry) const {
     const auto owner = owners_.find(entry);
     if (owner == owners_.end()) return std::nullopt;
     return owner->second;

@@ -52,7 +52,7 @@ private:
 };
 
 /// Tells what is wrong with entries that are visited in guest order.
-class EntryJudge {
+class EntryInspector {
 public:
     enum class Verdict : std::uint8_t {
         good,
@@ -64,8 +64,8 @@ public:
     /// \param limits  the rules, with the usable tables
     /// \param repeated  the clusters that are named more than once; both kept by reference
     /// \errors unsupported, out_of_memory
-    static Result<EntryJudge> create(const EntryLimits& limits, const Geometry& geometry,
-                                     const ClusterSet& repeated);
+    static Result<EntryInspector> create(const EntryLimits& limits, const Geometry& geometry,
+                                         const ClusterSet& repeated);
 
     /// Remembers who named a cluster first: to be asked once for each entry.
     Verdict judge(std::uint64_t entry, GuestOffset guest);
@@ -73,8 +73,8 @@ public:
     std::optional<GuestOffset> first_owner(std::uint64_t entry) const;
 
 private:
-    EntryJudge(const EntryLimits& limits, unsigned cluster_bits, const ClusterSet& repeated,
-               ClusterSet seen)
+    EntryInspector(const EntryLimits& limits, unsigned cluster_bits, const ClusterSet& repeated,
+                   ClusterSet seen)
         : limits_(limits),
           cluster_bits_(cluster_bits),
           repeated_(&repeated),
