@@ -246,9 +246,10 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
     }
     open_how how{};
     how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    how.resolve = RESOLVE_NO_MAGICLINKS;  // a name in a header never means a file of this process
     std::string wanted = name;
     if (rule != BackingRule::any) {
-        how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+        how.resolve |= RESOLVE_BENEATH;
         if (is_below || name.starts_with('/')) {
             Result<std::string> below = path_from(start, directory_of(image_path), name);
             if (!below) return refuse_failure(below.error().sys_errno());

@@ -91,6 +91,8 @@ class PolicyTest(qedtest.TestCase):
         os.mkfifo(self.folder / "fifo")
         self.expect_refused("../fifo", "any", "found a FIFO")
         self.expect_refused("/dev/zero", "any", "found a character device")
+        self.expect_refused("/proc/self/fd/0", "any", "Too many levels of symbolic links")
+        self.expect_refused("/proc/self/exe", "any", "Too many levels of symbolic links")
         self.expect_refused("/dev", "any", "found a directory")
         self.expect_refused('json:{"driver":"file","filename":"base"}', "any", "looks like a proto")
         self.expect_refused("nbd+unix:///?socket=../fifo", "any", "looks like a protocol")
