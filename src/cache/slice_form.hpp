@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/bits.hpp"
+#include "base/thread_shard.hpp"
 #include "cache/entry.hpp"
 
 namespace qed {
@@ -38,6 +39,10 @@ public:
     }
     static void store32(std::uintptr_t address, std::uint32_t value) noexcept {
         __atomic_store_n(at<Word32>(address), value, __ATOMIC_RELEASE);
+    }
+    /// Any address will do.
+    static void prefetch(std::uintptr_t address) noexcept {
+        __builtin_prefetch(at<Word64>(address));
     }
 
 private:
@@ -144,6 +149,10 @@ inline Entry widen_run(std::uint32_t value, std::uint32_t index, const SliceShap
 template <Form kForm>
 inline Entry read_ranked(SliceWord word, std::uint32_t index, const SliceShape& shape) {
     const std::uintptr_t payload = word.payload(kForm);
+    // Where there are few values they are on these lines, which now come together with those of the
+    // bitmap and the ranks, and not after them.
+    PayloadMemory::prefetch(payload + 2 * kCacheLineBytes);
+    PayloadMemory::prefetch(payload + 3 * kCacheLineBytes);
     const std::uint32_t group = index / 64;
     const std::uint64_t bits = PayloadMemory::load64(payload + group * 8);
     const std::uint64_t here = std::uint64_t{1} << (index % 64);
