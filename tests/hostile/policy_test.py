@@ -115,6 +115,18 @@ class PolicyTest(qedtest.TestCase):
         self.assertEqual(0, raw.status)
         self.assertTrue((self.folder / "out.raw").read_bytes().startswith(b"QED\0"))
 
+    def test_serve_follows_the_same_rules(self):
+        self.image("../base")
+        for rule, says in ((None, OUTSIDE), ("none", "opening one was not allowed"),
+                           ("dir:inner", OUTSIDE)):
+            with self.subTest(rule=rule):
+                done = self.qed(["serve", "-r", "{rule}", IMAGE], rule, 1)
+                self.assertRegex(done.err, says)
+        for rule in ("any", f"dir:{self.folder}", "dir:."):
+            with self.subTest(rule=rule), \
+                    qedtest.Server("-r", f"--backing={rule}", IMAGE, cwd=self.folder) as server:
+                self.assertEqual("65536", run("nbdinfo", "--size", server.uri).out.strip())
+
     def test_commands_that_do_not_follow_the_chain_leave_it_alone(self):
         self.image("/etc/passwd")
         for words in (["check", IMAGE], ["info", IMAGE], ["dump", IMAGE],
