@@ -18,12 +18,13 @@ namespace qed::sim {
 namespace {
 
 constexpr std::uint64_t kEventLimit = 1'000'000;
+constexpr std::size_t kMostCuts = 3;  // at flushes after the fault, and one at the end
 constexpr unsigned kGrowth =
     io_bit(IoKind::write) | io_bit(IoKind::truncate) | io_bit(IoKind::allocate);
 
 /// Words of the alphabet of crash_alphabet(). Together they use every letter.
 constexpr std::array kScripts{"acdehiob", "fkmanoec", "jlacoqdh", "mecoabso", "epqdoahr",
-                              "iagtficd", "nuhmeovr", "mascdboe", "wxaoyebo"};
+                              "iagtficd", "nuhmeovr", "mascdboe", "wxaoyebo", "dohobaeo"};
 
 struct Fault {
     const char* name;
@@ -33,6 +34,7 @@ struct Fault {
 std::vector<Fault> all_faults() {
     return {
         {"eio-once", {.error = EIO}},
+        {"eio-done", {.kinds = io_bit(IoKind::write), .error = EIO, .arrives = true}},
         {"eio-always", {.is_sticky = true, .error = EIO}},
         {"enospc-once", {.kinds = kGrowth, .error = ENOSPC}},
         {"enospc-always", {.is_sticky = true, .kinds = kGrowth, .error = ENOSPC}},
@@ -53,6 +55,7 @@ public:
           machine_(world_, named.setup, image.content, !is_at_once_),
           session_(machine_, disk_) {
         machine_.faults() = plan;
+        machine_.storage().record_crash_points();
         if (narrates) world_.narrate();
     }
 
@@ -90,11 +93,18 @@ void Trial::run_script(std::string_view word) {
     }
     for (Operation operation : spell(crash_alphabet(named_.setup), word)) {
         if (machine_.image() == nullptr) return;
+        // Only what follows the fault is of interest, and no process that has died.
+        if (machine_.faults().injected == 0 || needs_quiet(operation.act)) {
+            static_cast<void>(machine_.storage().take_crash_points());
+        }
         // What a failed flush should have covered may vanish: only a power cut may follow it.
         if (needs_quiet(operation.act)) {
             if (is_at_once_) continue;
             if (machine_.faults().failed_flushes != 0) return;
         }
+        // What a part of a sector is written into must be known when it is.
+        const bool is_whole = (operation.offset | operation.length) % kSectorBytes == 0;
+        if (!is_whole && (is_at_once_ || machine_.faults().injected != 0)) continue;
         if (has_range(operation.act)) {
             if (operation.offset >= disk_.size()) continue;
             operation.length = std::min(operation.length, disk_.size() - operation.offset);
@@ -145,7 +155,11 @@ void Trial::check_stopped() {
 void Trial::check_cuts() {
     Recovery recovery(named_.setup, disk_, {.exhaustive_bits = 5, .samples = 12},
                       {.exhaustive_bits = 0, .samples = 1});
-    recovery.explore(machine_.storage().crash_point(world_.tick()), 1);
+    std::vector<CrashPoint> points = machine_.storage().take_crash_points();
+    points.resize(std::min(points.size(), kMostCuts));
+    points.push_back(machine_.storage().crash_point(world_.tick()));
+    for (const CrashPoint& point : points)
+        recovery.explore(point, 1);
 }
 
 void Trial::check_reopened() {

@@ -133,7 +133,8 @@ void SimFile::take_effect(Flight& flight) {
     if (!flight.change) return;
     // A failed write may have got anywhere; one that was refused for space or kind got nowhere.
     const bool is_torn = flight.error == EIO && op.kind == IoKind::write;
-    const std::uint64_t luck = world_.random().below(3);
+    const bool arrives = options_.faults != nullptr && options_.faults->arrives;
+    const std::uint64_t luck = arrives ? 0 : world_.random().below(3);
     storage_->take_partial_effect(flight.change, [this, is_torn, luck] {
         return is_torn && (luck == 0 || (luck == 1 && world_.random().chance(1, 2)));
     });

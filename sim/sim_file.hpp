@@ -26,6 +26,7 @@ struct FaultPlan {
     bool is_sticky = false;     ///< and all of `kinds` after it
     unsigned kinds = kAllIo;    ///< of io_bit()
     int error = EIO;
+    bool arrives = false;  ///< a write that fails with EIO is done all the same; else by chance
     std::array<std::uint32_t, 6> chance{};          ///< of 65536, by IoKind
     std::uint64_t space_limit = ~std::uint64_t{0};  ///< the file cannot grow past it: ENOSPC
 
