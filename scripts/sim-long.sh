@@ -37,7 +37,7 @@ sim="build/$preset/bin/qed-sim"
 
 status=0
 echo "seeds from $seed on"
-"$sim" nth --jobs "$jobs" --at-once 20 || status=1
+"$sim" nth --jobs "$jobs" --at-once 20 --cuts 3 || status=1
 "$sim" crash --jobs "$jobs" --bits 14 --samples 500 --at-once 4 --time "$half" || status=1
 "$sim" seeds --jobs "$jobs" --seed "$seed" --time "$half" || status=1
 exit "$status"

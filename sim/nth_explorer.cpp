@@ -18,7 +18,6 @@ namespace qed::sim {
 namespace {
 
 constexpr std::uint64_t kEventLimit = 1'000'000;
-constexpr std::size_t kMostCuts = 3;  // at flushes after the fault, and one at the end
 constexpr unsigned kGrowth =
     io_bit(IoKind::write) | io_bit(IoKind::truncate) | io_bit(IoKind::allocate);
 
@@ -46,8 +45,9 @@ std::vector<Fault> all_faults() {
 class Trial {
 public:
     Trial(const NamedSetup& named, const PreparedImage& image, const FaultPlan& plan,
-          std::uint64_t at_once_seed, bool narrates)
+          std::uint64_t at_once_seed, const NthOptions& options)
         : named_(named),
+          cuts_(options.cuts),
           is_at_once_(at_once_seed != 0),
           random_(mix(plan.fail_at)),
           world_(mix(at_once_seed ^ plan.fail_at), image.world.moment()),
@@ -56,7 +56,7 @@ public:
           session_(machine_, disk_) {
         machine_.faults() = plan;
         machine_.storage().record_crash_points();
-        if (narrates) world_.narrate();
+        if (options.narrates) world_.narrate();
     }
 
     /// False: the script ended before the Nth I/O.
@@ -71,6 +71,7 @@ private:
     void check_reopened();
 
     const NamedSetup& named_;
+    std::size_t cuts_;
     bool is_at_once_;
     Random random_;
     World world_;
@@ -156,7 +157,7 @@ void Trial::check_cuts() {
     Recovery recovery(named_.setup, disk_, {.exhaustive_bits = 5, .samples = 12},
                       {.exhaustive_bits = 0, .samples = 1});
     std::vector<CrashPoint> points = machine_.storage().take_crash_points();
-    points.resize(std::min(points.size(), kMostCuts));
+    points.resize(std::min(points.size(), cuts_));
     points.push_back(machine_.storage().crash_point(world_.tick()));
     for (const CrashPoint& point : points)
         recovery.explore(point, 1);
@@ -213,6 +214,8 @@ public:
                 if (!options_.word.empty() && options_.word != script) continue;
                 for (const Fault& fault : all_faults()) {
                     if (!options_.fault.empty() && options_.fault != fault.name) continue;
+                    // What is tried again after such a fault matters at the flushes after it.
+                    if (fault.plan.arrives && options_.cuts == 0) continue;
                     run_orders(named, image, script, fault);
                 }
             }
@@ -239,11 +242,10 @@ private:
             FaultPlan plan = fault.plan;
             plan.fail_at = nth;
             const std::string command = fmt::format(
-                "qed-sim nth --setup {} --word {} --fault {} --nth {} --at-once-seed {}",
-                named.name, script, fault.name, nth, at_once_seed);
+                "qed-sim nth --setup {} --word {} --fault {} --nth {} --at-once-seed {} --cuts {}",
+                named.name, script, fault.name, nth, at_once_seed, options_.cuts);
             position_.set(command);
-            auto trial =
-                std::make_unique<Trial>(named, image, plan, at_once_seed, options_.narrates);
+            auto trial = std::make_unique<Trial>(named, image, plan, at_once_seed, options_);
             try {
                 if (!trial->run(script)) {
                     ++tally_.counts["scripts done to their last I/O"];

@@ -11,6 +11,7 @@ namespace qed::sim {
 struct NthOptions {
     unsigned jobs = 2;
     std::uint64_t at_once_seeds = 2;  ///< random orders in which each script also runs at once
+    std::size_t cuts = 0;             ///< power cuts at so many flushes that follow the fault
     bool narrates = false;            ///< prints all that happens
     double seconds = 0;
     std::size_t most_failures = 10;  ///< stop after so many in each process

@@ -158,6 +158,8 @@ private:
         sub->add_option("--time", nth_.seconds, "stop each process after so many seconds");
         sub->add_option("--at-once", nth_.at_once_seeds,
                         "random orders in which each script also runs all at once");
+        sub->add_option("--cuts", nth_.cuts,
+                        "also cut the power at so many flushes that follow the fault");
         sub->add_option("--setup", nth_.setup, "only this setup (see list)");
         sub->add_option("--word", nth_.word, "only this script");
         sub->add_option("--fault", nth_.fault, "only this kind of fault");
