@@ -183,11 +183,12 @@ class EndTest(ServeTest):
                 qedtest.wait_until(lambda: not self.is_dirty(), "the image stays dirty")
 
     def test_an_idle_image_gives_the_memory_of_its_tables_back(self):
-        arguments = ["--foreground", "--verbose", "-U", self.path("sock"), PLUGIN,
-                     f"file={self.image}", "release-after=20"]
+        # nbdkit writes its number when it listens, which is after the socket has a name.
+        arguments = ["--foreground", "--verbose", "-P", self.path("pid"), "-U", self.path("sock"),
+                     PLUGIN, f"file={self.image}", "release-after=20"]
         with subprocess.Popen(["nbdkit", *arguments], stderr=subprocess.PIPE, text=True) as server:
             try:
-                qedtest.wait_until(lambda: os.path.exists(self.path("sock")), "no socket")
+                qedtest.wait_until(lambda: os.path.exists(self.path("pid")), "no server")
                 client = connect(f"nbd+unix:///?socket={self.path('sock')}")
                 client.pwrite(b"x", 0)
                 for line in server.stderr:  # ends with the server, not with a clock
