@@ -9,6 +9,7 @@
 
 #include "image_mutator.hpp"
 #include "memory_file.hpp"
+#include "qed/check.hpp"
 #include "qed/image.hpp"
 
 namespace {
@@ -41,7 +42,15 @@ void look(Image& image) {
     }
 }
 
-void change(Image& image) {
+/// Where two entries name one cluster, or one names a table, a write changes more than it says, and
+/// opening does not look for that.
+bool is_sound(std::span<const std::uint8_t> input) {
+    fuzz::MemoryFile file(input);
+    const auto report = sync_wait(check_file(file, CheckOptions{}));
+    return report && (report->corruptions == 0 || report->was_dirty);
+}
+
+void change(Image& image, bool reads_back) {
     std::array<std::byte, 9000> data{};
     data.fill(std::byte{0x5a});
     const std::uint64_t length = std::min<std::uint64_t>(data.size(), image.size());
@@ -50,7 +59,8 @@ void change(Image& image) {
         if (!image.write_blocking({at}, piece)) continue;
         std::array<std::byte, 9000> again{};
         if (!image.read_blocking({at}, std::span(again).first(length))) continue;
-        if (!std::ranges::equal(piece, std::span(again).first(length))) __builtin_trap();
+        const bool is_same = std::ranges::equal(piece, std::span(again).first(length));
+        if (reads_back && !is_same) __builtin_trap();
     }
     (void)image.discard_blocking({0}, image.size() / 2);
     (void)image.flush_blocking();
@@ -66,6 +76,6 @@ std::size_t qed::fuzz::image_at() noexcept {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::span input(data, size);
     if (auto image = open(input, /*writable=*/false)) look(*image);
-    if (auto image = open(input, /*writable=*/true)) change(*image);
+    if (auto image = open(input, /*writable=*/true)) change(*image, is_sound(input));
     return 0;
 }
