@@ -5,6 +5,7 @@
 #
 #   scripts/fuzz-long.sh [seconds for each, default 1800] [subject...]
 #
+# QED_FUZZ_SEED=N makes all of them start from N, so that a new build tries the same inputs again.
 # A failure leaves its input in build/fuzz/failures; it belongs into fuzz/corpus/<subject>, where
 # every run of the tests replays it, once the fault is mended.
 set -euo pipefail
@@ -37,8 +38,8 @@ fuzz() { # subject
     seeds+=("$folder/fuzz/seeds/$kind")
     if [[ -d fuzz/corpus/$1 ]]; then seeds+=("fuzz/corpus/$1"); fi
     "$folder/bin/fuzz/$1_fuzzer" -max_total_time="$seconds" -max_len=65536 -timeout=25 \
-        -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix="$folder/failures/$1-" \
-        "$corpus" "${seeds[@]}" >"$folder/$1.log" 2>&1 || {
+        -rss_limit_mb=1024 -seed="${QED_FUZZ_SEED:-0}" -print_final_stats=1 \
+        -artifact_prefix="$folder/failures/$1-" "$corpus" "${seeds[@]}" >"$folder/$1.log" 2>&1 || {
         tail -40 "$folder/$1.log"
         echo "fuzz $1: failed, see above; the input is in $folder/failures"
         return 1
