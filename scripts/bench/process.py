@@ -5,15 +5,18 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import tempfile
 import time
 
 LIMIT = 600  # seconds for one command
 
 
+class CommandFailed(SystemExit):
+    """Ends the whole run unless somebody catches it."""
+
+
 def fail(text):
-    sys.exit(f"bench: {text}")
+    raise CommandFailed(f"bench: {text}")
 
 
 def run(command, folder=None, sound=(0,)):

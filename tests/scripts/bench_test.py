@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scripts/bench.sh makes of its measurements."""
 
+import contextlib
+import io
 import json
 import pathlib
 import sys
@@ -14,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts" /
 import disks  # noqa: E402  (found by the line above)
 import main  # noqa: E402
 import plots  # noqa: E402
+import process  # noqa: E402
 import report  # noqa: E402
 
 
@@ -35,6 +38,32 @@ RESULTS = {
     "rounds": 3, "short": True, "load": 0.1, "ended": "2026-01-01", "commit": "0123abc",
     "cases": [case()], "proof": ["equal"], "scaling": {"threads": [[1, 900.0, 4096.0]]},
     "parts": [["cache hit", "threads:1", 7.25]]}
+
+
+class FailingCase:
+    """A case whose sides fail so often before they succeed."""
+
+    def __init__(self, failures):
+        self.failures = failures
+
+    def measure(self, _):
+        self.failures -= 1
+        if self.failures >= 0:
+            process.fail("an assertion")
+        return "measured"
+
+
+class FailureTest(unittest.TestCase):
+    def test_another_program_may_fail_twice(self):
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            self.assertEqual(main.measure_side(FailingCase(2), "qemu-nbd"), "measured")
+            with self.assertRaises(SystemExit):
+                main.measure_side(FailingCase(3), "qemu-nbd")
+        self.assertIn("an assertion", said.getvalue())
+
+    def test_libqed_may_not(self):
+        with self.assertRaises(SystemExit):
+            main.measure_side(FailingCase(1), "libqed")
 
 
 class BenchReportTest(unittest.TestCase):
