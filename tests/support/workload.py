@@ -92,6 +92,7 @@ def qed_lines(batches):
         for request in batch:
             yield " ".join(str(word) for word in (request.verb, request.offset, request.length,
                                                   request.pattern))
+        yield "barrier"  # the flush is for all of them, on whatever thread they are
         yield "flush"
         yield "barrier"
 
