@@ -10,9 +10,9 @@ setup() {
     make_raw base.raw
     qed create -q -f qed -b base.raw -F raw disk.qed
     qemu-io -f qed -c 'write -P 7 1M 200K' disk.qed >/dev/null
-    if ! qed info --sandbox=on disk.qed >/dev/null 2>why.txt; then
-        skip "$(<why.txt)"
-    fi
+    local reason
+    reason="$(python3 "$QED_SOURCE_DIR/tests/support/sandbox_probe.py" "$QED_BIN")"
+    [[ -z $reason ]] || skip "$reason"
 }
 
 # System calls that reach something new, after the sandbox is closed.

@@ -247,7 +247,7 @@ class SandboxTest(ServeTest):
                 if line.startswith(("Seccomp:", "NoNewPrivs:"))}
 
     def test_the_server_is_in_its_sandbox_before_clients_come(self):
-        self.skip_without_sandbox(self.image)
+        self.skip_without_sandbox()
         with Server(self.image) as server:
             self.assertEqual(self.filters(server), {"NoNewPrivs:": "1", "Seccomp:": "2"})
             client = connect(server.uri)

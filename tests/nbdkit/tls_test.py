@@ -107,7 +107,7 @@ class TlsTest(qedtest.TestCase):
                 connect(f"{server.uri}?tls-certificates={nameless}").pread(512, 0)
 
     def test_keys_are_read_for_each_client_from_inside_the_sandbox(self):
-        self.skip_without_sandbox(self.image)
+        self.skip_without_sandbox()
         keys = self.make_keys()
         with Server("--sandbox", "on", "--tls", keys, self.image) as server:
             uri = server.uri.replace(":///", "://alice@/") + f"&tls-psk-file={keys}"

@@ -12,6 +12,8 @@ import tempfile
 import time
 import unittest
 
+import sandbox_probe
+
 SOURCE = pathlib.Path(os.environ["QED_SOURCE_DIR"])
 QED = os.environ["QED_BIN"]
 PLUGIN = os.environ["QED_NBDKIT_PLUGIN"]
@@ -199,11 +201,11 @@ class TestCase(unittest.TestCase):
         self.addCleanup(model.close)
         return model
 
-    def skip_without_sandbox(self, image, because_of=""):
+    def skip_without_sandbox(self):
         """An old kernel, a container that forbids filters, a sanitizer build."""
-        done = run(QED, "info", "--sandbox=on", image, status=None)
-        if "the sandbox cannot be complete here" in done.err and because_of in done.err:
-            self.skipTest(done.err)
+        reason = sandbox_probe.why_not(QED)
+        if reason:
+            self.skipTest(reason)
 
     def assert_same(self, path, other_path):
         difference = first_difference(path, other_path)

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Prints why there can be no whole sandbox here, or nothing: asked of the kernel and of the build,
+not of the code under test, whose failure to make one must not look like a reason to skip."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+LANDLOCK_CREATE_RULESET, VERSION = 444, 1
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+
+
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+
+
+def takes_filters(libc):
+    """In a child: a filter that allows everything."""
+    child = os.fork()
+    if child == 0:
+        allow_all = b"\x06\0\0\0\0\0\xff\x7f"
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        program = Program(1, allow_all)
+        os._exit(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) != 0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def is_sanitized(program):
+    libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return "libasan" in libraries or "libtsan" in libraries
+
+
+def why_not(program):
+    if is_sanitized(program):
+        return "a sanitizer build needs what the sandbox forbids"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, VERSION) < 1:
+        return "this kernel has no Landlock"
+    return "" if takes_filters(libc) else "this kernel takes no seccomp filter"
+
+
+if __name__ == "__main__":
+    print(why_not(sys.argv[1]))
