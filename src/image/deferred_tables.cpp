@@ -108,6 +108,7 @@ Task<Result<void>> DeferredTables::write_slice(std::uint64_t slice, const Waitin
             store_le64(raw, i, waiting.pin.entry(index));
         }
         QED_CO_CHECK(co_await parts_.file.write(FileOffset{at + begin * kSectorBytes}, raw));
+        count_write(raw.size());
         begin = end;
     }
     co_return {};
@@ -124,8 +125,14 @@ Task<Result<void>> DeferredTables::write_l1_sectors() {
             store_le64(buffer->span(), i, parts_.cache.l1(begin / kEntryBytes + i));
         }
         QED_CO_CHECK(co_await parts_.file.write(FileOffset{l1_at + begin}, buffer->span()));
+        count_write(unit());
     }
     co_return {};
+}
+
+void DeferredTables::count_write(std::uint64_t bytes) noexcept {
+    ++written_.writes;
+    written_.bytes += bytes;
 }
 
 }  // namespace qed

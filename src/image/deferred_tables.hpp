@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "image/table_committer.hpp"
@@ -34,6 +35,13 @@ public:
     /// What the last added update has replaced: free once the file does not name it any more.
     void free_replaced(std::span<const Entry> old_entries) noexcept;
 
+    struct Written {
+        std::uint64_t writes = 0;
+        std::uint64_t bytes = 0;
+    };
+    /// What went to the file since the last call.
+    Written take_written() noexcept { return std::exchange(written_, {}); }
+
     /// Content of new tables, flush, then sectors of other tables and of the L1 table. A caller
     /// who promises durability flushes once more. After a failure all of it still waits.
     Task<Result<void>> write_out(FlushGroup& flushes);
@@ -52,6 +60,7 @@ private:
     Task<Result<void>> write_slice(std::uint64_t slice, const Waiting& waiting,
                                    std::span<std::byte> buffer);
     Task<Result<void>> write_l1_sectors();
+    void count_write(std::uint64_t bytes) noexcept;
     std::uint32_t unit() const noexcept;
 
     const TableCommitter::Parts& parts_;
@@ -59,6 +68,7 @@ private:
     std::vector<NewTable> tables_;
     std::size_t linked_ = 0;         // so many of them the file may name, after a failed attempt
     std::vector<FileOffset> freed_;  // clusters that the file still names
+    Written written_;
 };
 
 }  // namespace qed

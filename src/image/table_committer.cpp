@@ -125,9 +125,12 @@ Task<Result<void>> TableCommitter::defer_group(std::span<TableUpdate*> members) 
 
 Task<Result<void>> TableCommitter::write_deferred() {
     if (deferred_ == nullptr || deferred_->empty()) co_return {};
-    QED_CO_CHECK(co_await deferred_->write_out(parts_.flushes));
-    deferred_bytes_.store(0);
-    co_return {};
+    Result<void> done = co_await deferred_->write_out(parts_.flushes);
+    const DeferredTables::Written written = deferred_->take_written();
+    writes_.fetch_add(written.writes, std::memory_order_relaxed);
+    write_bytes_.fetch_add(written.bytes, std::memory_order_relaxed);
+    if (done) deferred_bytes_.store(0);
+    co_return done;
 }
 
 TableCommitter::Totals TableCommitter::totals() const noexcept {
