@@ -23,7 +23,8 @@ struct MeasureArgs {
     BackingArgs backing;
 };
 
-Result<Measurement> measure_source(const MeasureArgs& args, const Geometry& geometry) {
+Result<Measurement> measure_source(const MeasureArgs& args, NewDisk& target,
+                                   const Geometry& geometry) {
     std::string storage;
     auto policy = make_backing_policy(args.backing, storage);
     if (!policy) return pass(policy);
@@ -34,6 +35,8 @@ Result<Measurement> measure_source(const MeasureArgs& args, const Geometry& geom
     open.backing = *policy;
     auto disk = open_disk(args.file, open);
     if (!disk) return pass(disk);
+    target.bytes = disk->image->size();
+    QED_CHECK(resolve_new_disk("", target));
     if (args.target_format == "qed") return measure_qed(*disk->image, geometry);
     return Measurement{disk->image->size(), disk->image->size()};
 }
@@ -47,7 +50,7 @@ Result<Measurement> measure(const MeasureArgs& args) {
     if (!target) return pass(target);
     auto geometry = Geometry::make(target->cluster_bytes, target->table_clusters);
     if (!geometry) return pass(geometry);
-    if (!args.file.empty()) return measure_source(args, *geometry);
+    if (!args.file.empty()) return measure_source(args, *target, *geometry);
     auto bytes = parse_size(args.size, "--size");
     if (!bytes) return pass(bytes);
     target->bytes = *bytes;

@@ -14,6 +14,14 @@ load common
     same_as_qemu measure -O raw --size 1G disk.qed
 }
 
+@test "measure refuses a disk that no image of the geometry can hold, as convert does" {
+    truncate -s 2G large.raw
+    expect 1 qed measure -O qed -o cluster_size=4096,table_size=1 -f raw large.raw
+    [[ $errors == *"too many for cluster_size=4096 and table_size=1"* ]]
+    expect 1 qed convert -f raw -O qed -o cluster_size=4096,table_size=1 large.raw large.qed
+    [[ $errors == *"too many for cluster_size=4096 and table_size=1"* ]]
+}
+
 @test "measure -O qed tells the size of the file that convert makes" {
     make_raw disk.raw
     for options in cluster_size=4K cluster_size=64K cluster_size=1M,table_size=2; do
