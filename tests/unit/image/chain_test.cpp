@@ -8,37 +8,18 @@
 #include <gtest/gtest.h>
 
 #include "qed/image.hpp"
+#include "support/layers.hpp"
 #include "support/memory_file.hpp"
 
 namespace qed {
 namespace {
 
+using test::make_layer;
 using test::MemoryFile;
+using test::open_layer;
 
 constexpr std::uint64_t kDiskBytes = 8U << 20;
 constexpr std::uint32_t kClusterBytes = 4096;
-
-std::unique_ptr<MemoryFile> make_layer(std::uint64_t bytes, bool has_backing) {
-    CreateOptions create;
-    create.image_bytes = bytes;
-    create.cluster_bytes = kClusterBytes;
-    if (has_backing) {
-        create.backing_name = "below";
-        create.backing_format = BackingFormat::qed;
-    }
-    auto file = std::make_unique<MemoryFile>();
-    EXPECT_TRUE(sync_wait(Image::format(*file, create)).has_value());
-    return file;
-}
-
-std::unique_ptr<Image> open(std::unique_ptr<MemoryFile> file, std::shared_ptr<Image> below,
-                            bool writable) {
-    OpenOptions options;
-    options.writable = writable;
-    auto image = sync_wait(Image::open_file(std::move(file), std::move(below), options));
-    EXPECT_TRUE(image.has_value()) << image.error().message();
-    return std::move(*image);
-}
 
 /// Layers over a zero disk; `writes` are made to each before the next is put on top.
 class ChainTest : public testing::Test {
@@ -49,14 +30,14 @@ protected:
         bytes_ = bytes;
         model_.resize(bytes);
         {
-            auto image = open(std::move(file), top_, true);
+            auto image = open_layer(std::move(file), top_, true);
             for (int i = 0; i < writes; ++i)
                 write_somewhere(*image);
             ASSERT_TRUE(image->close().has_value());
             auto* memory = dynamic_cast<MemoryFile*>(&image->file());
             copy = std::make_unique<MemoryFile>(*memory);
         }
-        top_ = open(std::move(copy), top_, false);
+        top_ = open_layer(std::move(copy), top_, false);
     }
 
     void write_somewhere(Image& image) {

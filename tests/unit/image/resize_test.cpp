@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An open image at its end, and behind it where it has become larger.
+// An open image at its end, and behind it where it has become larger or smaller.
 #include <algorithm>
 #include <memory>
 #include <vector>
@@ -7,35 +7,17 @@
 #include <gtest/gtest.h>
 
 #include "qed/image.hpp"
+#include "support/layers.hpp"
 #include "support/memory_file.hpp"
 
 namespace qed {
 namespace {
 
+using test::make_layer;
 using test::MemoryFile;
+using test::open_layer;
 
 constexpr std::uint64_t kClusterBytes = 4096;
-
-std::unique_ptr<MemoryFile> make_file(std::uint64_t bytes, bool has_backing) {
-    CreateOptions create;
-    create.image_bytes = bytes;
-    create.cluster_bytes = kClusterBytes;
-    if (has_backing) {
-        create.backing_name = "below";
-        create.backing_format = BackingFormat::qed;
-    }
-    auto file = std::make_unique<MemoryFile>();
-    EXPECT_TRUE(sync_wait(Image::format(*file, create)).has_value());
-    return file;
-}
-
-std::unique_ptr<Image> open(std::unique_ptr<MemoryFile> file, std::shared_ptr<Image> below) {
-    OpenOptions options;
-    options.writable = true;
-    auto image = sync_wait(Image::open_file(std::move(file), std::move(below), options));
-    EXPECT_TRUE(image.has_value()) << image.error().message();
-    return std::move(*image);
-}
 
 std::vector<std::byte> read(Image& image, std::uint64_t at, std::uint64_t length) {
     std::vector<std::byte> bytes(length, std::byte{0xee});
@@ -47,12 +29,12 @@ std::vector<std::byte> read(Image& image, std::uint64_t at, std::uint64_t length
 TEST(ResizeTest, NewSpaceDoesNotShowABaseThatLiesBehindAShorterLayer) {
     constexpr std::uint64_t kOldBytes = 10 * kClusterBytes;
     constexpr std::uint64_t kNewBytes = 40 * kClusterBytes;
-    std::shared_ptr<Image> base = open(make_file(kNewBytes, false), nullptr);
+    std::shared_ptr<Image> base = open_layer(make_layer(kNewBytes, false), nullptr);
     const std::vector<std::byte> secret(kNewBytes, std::byte{0x5e});
     ASSERT_TRUE(base->write_blocking({0}, secret).has_value());
-    std::shared_ptr<Image> middle = open(make_file(kOldBytes, true), base);
+    std::shared_ptr<Image> middle = open_layer(make_layer(kOldBytes, true), base);
     for (const bool reads_before : {false, true}) {
-        const auto top = open(make_file(kOldBytes, true), middle);
+        const auto top = open_layer(make_layer(kOldBytes, true), middle);
         if (reads_before) read(*top, 0, kOldBytes);
 
         ASSERT_TRUE(top->resize_blocking(kNewBytes).has_value());
@@ -67,7 +49,7 @@ TEST(ResizeTest, NewSpaceDoesNotShowABaseThatLiesBehindAShorterLayer) {
 TEST(ResizeTest, NewSpaceReadsAsZeroesThoughTheBackingFileWasNotOpened) {
     constexpr std::uint64_t kOldBytes = 2 * kClusterBytes;
     constexpr std::uint64_t kNewBytes = 7 * kClusterBytes;
-    const auto overlay = open(make_file(kOldBytes, true), nullptr);
+    const auto overlay = open_layer(make_layer(kOldBytes, true), nullptr);
 
     ASSERT_TRUE(overlay->resize_blocking(kNewBytes).has_value());
 
@@ -78,9 +60,31 @@ TEST(ResizeTest, NewSpaceReadsAsZeroesThoughTheBackingFileWasNotOpened) {
     EXPECT_EQ(extent->length, kNewBytes - kOldBytes);
 }
 
+TEST(ResizeTest, ShrinkingRefusesToDropDataUnlessTold) {
+    const auto image = open_layer(make_layer(16 * kClusterBytes, false), nullptr);
+    const std::vector<std::byte> data(512, std::byte{7});
+    ASSERT_TRUE(image->write_blocking(GuestOffset{10 * kClusterBytes}, data).has_value());
+
+    const auto refused = image->resize_blocking(8 * kClusterBytes);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_NE(refused.error().message().find("data"), std::string::npos)
+        << refused.error().message();
+    EXPECT_EQ(image->size(), 16 * kClusterBytes);
+    EXPECT_EQ(read(*image, 10 * kClusterBytes, 1)[0], std::byte{7});
+
+    EXPECT_TRUE(image->resize_blocking(12 * kClusterBytes).has_value());  // nothing is stored there
+    EXPECT_EQ(read(*image, 10 * kClusterBytes, 1)[0], std::byte{7});
+
+    ASSERT_TRUE(image->resize_blocking(8 * kClusterBytes, true).has_value());
+    EXPECT_EQ(image->size(), 8 * kClusterBytes);
+    ASSERT_TRUE(image->resize_blocking(16 * kClusterBytes).has_value());
+    EXPECT_EQ(read(*image, 10 * kClusterBytes, 1)[0], std::byte{0});
+    EXPECT_TRUE(image->close().has_value());
+}
+
 TEST(LastClusterTest, AllThatTheImageHasOfItIsWrittenWithoutTheBackingFile) {
     constexpr std::uint64_t kBytes = 2 * kClusterBytes + 512;
-    const auto overlay = open(make_file(kBytes, true), nullptr);
+    const auto overlay = open_layer(make_layer(kBytes, true), nullptr);
     const std::vector<std::byte> data(512, std::byte{7});
 
     const auto written = overlay->write_blocking({2 * kClusterBytes}, data);
