@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/aligned_buffer.hpp"
+#include "base/no_throw.hpp"
 #include "qed/check.hpp"
 #include "qed/file_lock.hpp"
 
@@ -104,13 +105,7 @@ Result<std::uint64_t> reclaim(const std::string& path, LockMode lock, std::uint6
     return report->leaks_fixed;
 }
 
-}  // namespace
-
-Result<std::uint64_t> give_up_zero_clusters(Image& image, const CompactOptions& options) {
-    return ZeroClusters(image, options).give_up();
-}
-
-Result<CompactReport> compact(const std::string& path, const CompactOptions& options) {
+Result<CompactReport> compact_image(const std::string& path, const CompactOptions& options) {
     CompactReport report;
     OpenOptions open;
     open.writable = true;
@@ -121,7 +116,7 @@ Result<CompactReport> compact(const std::string& path, const CompactOptions& opt
     const auto before = (*image)->file().size();
     if (!before) return std::unexpected(before.error().clone());
     report.file_bytes_before = *before;
-    const auto zeroes = give_up_zero_clusters(**image, options);
+    const auto zeroes = ZeroClusters(**image, options).give_up();
     if (!zeroes) return std::unexpected(zeroes.error().clone());
     report.zero_clusters = *zeroes;
     QED_CHECK((*image)->close());
@@ -131,6 +126,16 @@ Result<CompactReport> compact(const std::string& path, const CompactOptions& opt
     if (!reclaimed) return std::unexpected(reclaimed.error().clone());
     report.leaks_reclaimed = *reclaimed;
     return report;
+}
+
+}  // namespace
+
+Result<std::uint64_t> give_up_zero_clusters(Image& image, const CompactOptions& options) {
+    return without_throwing([&] { return ZeroClusters(image, options).give_up(); });
+}
+
+Result<CompactReport> compact(const std::string& path, const CompactOptions& options) {
+    return without_throwing([&] { return compact_image(path, options); });
 }
 
 }  // namespace qed

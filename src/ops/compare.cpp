@@ -8,6 +8,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/math.hpp"
+#include "base/no_throw.hpp"
 #include "ops/disk_view.hpp"
 #include "ops/threads.hpp"
 #include "ops/zero_scan.hpp"
@@ -42,17 +43,20 @@ public:
             return report_;
         }
         run_on_threads(options_.threads != 0 ? options_.threads : usual_threads(),
-                       [this] { work(); });
+                       [this]() noexcept { work(); });
         if (error_) return std::unexpected(std::move(*error_));
         return report_;
     }
 
 private:
-    void work() {
-        auto one = AlignedBuffer::create(kPieceBytes, kBufferAlignment);
-        auto other = AlignedBuffer::create(kPieceBytes, kBufferAlignment);
-        auto done = one && other ? work_through(one->span(), other->span())
-                                 : Result<void>(std::unexpected(Error::out_of_memory()));
+    void work() noexcept {
+        Result<void> done = without_throwing([this]() -> Result<void> {
+            auto one = AlignedBuffer::create(kPieceBytes, kBufferAlignment);
+            if (!one) return pass(one);
+            auto other = AlignedBuffer::create(kPieceBytes, kBufferAlignment);
+            if (!other) return pass(other);
+            return work_through(one->span(), other->span());
+        });
         if (done) return;
         const std::lock_guard lock(mutex_);
         stopped_ = true;
@@ -150,8 +154,7 @@ private:
 }  // namespace
 
 Result<CompareReport> compare(Image& one, Image& other, const CompareOptions& options) {
-    Comparison comparison(one, other, options);
-    return comparison.run();
+    return without_throwing([&] { return Comparison(one, other, options).run(); });
 }
 
 }  // namespace qed

@@ -8,6 +8,7 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/math.hpp"
+#include "base/no_throw.hpp"
 #include "ops/convert_source.hpp"
 #include "ops/convert_target.hpp"
 #include "ops/share_blocks.hpp"
@@ -53,7 +54,7 @@ public:
     Result<ConvertReport> run();
 
 private:
-    void work();
+    void work() noexcept;
     Result<void> work_through(std::span<std::byte> buffer);
     Result<std::optional<Item>> next_item();
     Result<DiskPiece> whole_grains(std::uint64_t at);
@@ -124,18 +125,18 @@ Result<ConvertReport> Copier::run() {
     const std::uint64_t memory_copies = std::max<std::uint64_t>(1, kMemoryBytes / piece_bytes_);
     const std::uint64_t copies =
         std::min<std::uint64_t>({copies_wanted, kMostCopies, memory_copies});
-    run_on_threads(static_cast<unsigned>(copies), [this] { work(); });
+    run_on_threads(static_cast<unsigned>(copies), [this]() noexcept { work(); });
     if (error_) return std::unexpected(std::move(*error_));
     return std::move(report_);
 }
 
-void Copier::work() {
-    auto buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
-    if (!buffer) {
-        stop(std::move(buffer.error()));
-        return;
-    }
-    if (auto done = work_through(buffer->span()); !done) stop(std::move(done.error()));
+void Copier::work() noexcept {
+    Result<void> done = without_throwing([this]() -> Result<void> {
+        auto buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
+        if (!buffer) return pass(buffer);
+        return work_through(buffer->span());
+    });
+    if (!done) stop(std::move(done.error()));
 }
 
 Result<void> Copier::work_through(std::span<std::byte> buffer) {

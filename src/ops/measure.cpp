@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qed/measure.hpp"
 
+#include "base/no_throw.hpp"
 #include "ops/disk_view.hpp"
 
 namespace qed {
@@ -42,6 +43,19 @@ private:
     std::uint64_t last_table_ = kNone;
 };
 
+Result<Measurement> measure_image(Image& source, const Geometry& geometry) {
+    Measurement result = measure_qed(source.size(), geometry);
+    Counter counter(geometry);
+    for (std::uint64_t at = 0; at < source.size();) {
+        auto piece = disk_piece(source, at, source.size() - at);
+        if (!piece) return pass(piece);
+        if (piece->kind == DiskPiece::Kind::data) counter.add(at, piece->length);
+        at += piece->length;
+    }
+    result.required = counter.bytes();
+    return result;
+}
+
 }  // namespace
 
 Measurement measure_qed(std::uint64_t image_bytes, const Geometry& geometry) {
@@ -54,16 +68,7 @@ Measurement measure_qed(std::uint64_t image_bytes, const Geometry& geometry) {
 }
 
 Result<Measurement> measure_qed(Image& source, const Geometry& geometry) {
-    Measurement result = measure_qed(source.size(), geometry);
-    Counter counter(geometry);
-    for (std::uint64_t at = 0; at < source.size();) {
-        auto piece = disk_piece(source, at, source.size() - at);
-        if (!piece) return pass(piece);
-        if (piece->kind == DiskPiece::Kind::data) counter.add(at, piece->length);
-        at += piece->length;
-    }
-    result.required = counter.bytes();
-    return result;
+    return without_throwing([&] { return measure_image(source, geometry); });
 }
 
 }  // namespace qed

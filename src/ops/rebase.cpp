@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/aligned_buffer.hpp"
+#include "base/no_throw.hpp"
 #include "ops/disk_view.hpp"
 #include "ops/zero_scan.hpp"
 
@@ -155,7 +156,7 @@ Result<RebaseReport> prepare_rebase(Image& overlay, Image* new_backing,
     if (overlay.is_raw()) {
         return fail(Errc::unsupported, "a raw disk has no backing file to change");
     }
-    return Rebase(overlay, new_backing, options).run();
+    return without_throwing([&] { return Rebase(overlay, new_backing, options).run(); });
 }
 
 }  // namespace qed

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -9,14 +10,17 @@
 namespace qed {
 
 /// Runs `work` on `count` threads at once, the caller's among them, until all have ended. Where the
-/// system gives fewer threads it is slower, not wrong: `work` takes its share itself.
+/// system gives fewer threads it is slower, not wrong: `work` takes its share itself. It must not
+/// throw: the others may wait for what this one has begun.
 template <class Work>
-void run_on_threads(unsigned count, const Work& work) {
+void run_on_threads(unsigned count, const Work& work) noexcept {
+    static_assert(noexcept(work()));
     std::vector<std::jthread> helpers;
     try {
         for (unsigned i = 1; i < count; ++i)
             helpers.emplace_back(work);
     } catch (const std::system_error&) {
+    } catch (const std::bad_alloc&) {
     }
     work();
 }

@@ -11,9 +11,13 @@
 #include <gtest/gtest.h>
 
 #include "qed/check.hpp"
+#include "qed/compact.hpp"
+#include "qed/compare.hpp"
 #include "qed/convert.hpp"
 #include "qed/files.hpp"
 #include "qed/image.hpp"
+#include "qed/measure.hpp"
+#include "qed/rebase.hpp"
 #include "support/replace_new.hpp"
 #include "support/temp_dir.hpp"
 
@@ -171,19 +175,67 @@ TEST_F(AllocationFailureTest, CreateAnOverlay) {
 }
 
 TEST_F(AllocationFailureTest, ConvertAChain) {
+    for (const unsigned copies : {1U, 2U}) {
+        fail_each_allocation([this, copies]() -> Result<void> {
+            auto source = Image::open(work_, OpenOptions{});
+            if (!source) return pass(source);
+            auto target = open_file(target_, quick_file(true));
+            if (!target) return pass(target);
+            CreateOptions create;
+            create.image_bytes = kDiskBytes;
+            ConvertOptions convert;
+            convert.copies = copies;
+            const std::array<Image*, 1> sources = {source->get()};
+            auto report = convert_to_qed(sources, **target, create, convert);
+            if (!report) return pass(report);
+            return (*source)->close();
+        });
+    }
+}
+
+TEST_F(AllocationFailureTest, CompareChains) {
+    for (const unsigned threads : {1U, 2U}) {
+        fail_each_allocation([this, threads]() -> Result<void> {
+            auto one = Image::open(work_, OpenOptions{});
+            if (!one) return pass(one);
+            auto other = Image::open(top_, OpenOptions{});
+            if (!other) return pass(other);
+            CompareOptions options;
+            options.threads = threads;
+            auto report = compare(**one, **other, options);
+            if (!report) return pass(report);
+            EXPECT_EQ(report->verdict, CompareReport::Verdict::equal);
+            return {};
+        });
+    }
+}
+
+TEST_F(AllocationFailureTest, Rebase) {
+    fail_each_allocation([this]() -> Result<void> {
+        auto overlay = Image::open(work_, quick_open(true));
+        if (!overlay) return pass(overlay);
+        auto report = prepare_rebase(**overlay, nullptr, RebaseOptions{});
+        if (!report) return pass(report);
+        if (auto named = (*overlay)->set_backing_name_blocking(nullptr, {}); !named) return named;
+        return (*overlay)->close();
+    });
+}
+
+TEST_F(AllocationFailureTest, Compact) {
+    fail_each_allocation([this]() -> Result<void> {
+        auto report = compact(work_, CompactOptions{});
+        if (!report) return pass(report);
+        return {};
+    });
+}
+
+TEST_F(AllocationFailureTest, Measure) {
     fail_each_allocation([this]() -> Result<void> {
         auto source = Image::open(work_, OpenOptions{});
         if (!source) return pass(source);
-        auto target = open_file(target_, quick_file(true));
-        if (!target) return pass(target);
-        CreateOptions create;
-        create.image_bytes = kDiskBytes;
-        ConvertOptions convert;
-        convert.copies = 1;
-        const std::array<Image*, 1> sources = {source->get()};
-        auto report = convert_to_qed(sources, **target, create, convert);
-        if (!report) return pass(report);
-        return (*source)->close();
+        auto measured = measure_qed(**source, (*source)->geometry());
+        if (!measured) return pass(measured);
+        return {};
     });
 }
 
