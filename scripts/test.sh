@@ -68,13 +68,24 @@ run_ctest() { # preset ctest-argument...
 stage "packages"
 scripts/install-packages.sh build demo test
 
-# What the tests of the simulation counted: ctest keeps it to itself when they pass.
+# What tests counted and why some were skipped: ctest keeps it to itself when they pass.
 figures() { # preset
     local log="build/$1/Testing/Temporary/LastTest.log"
     stage "$1: figures of the simulation"
     awk '/^[0-9]+\/[0-9]+ Test: /{ show = $3 ~ /^sim\.(crash|seeds|nth|mutants)$/ }
          show && /^<end of output>/ { show = 0 }
          show && !/^(Command|Directory|Output|---|".*start time)/' "$log"
+    stage "$1: figures of hostile images, locks, sandbox, fuzzers, valgrind, kill and load"
+    awk '/^[0-9]+\/[0-9]+ Test: /{ name = $3 }
+         name ~ /^(hostile|interop|nbdkit|fuzz)\./ &&
+             /[0-9] (images|commands|clusters hold|clients|inputs|tests in)/ {
+             sub(/^\.*/, ""); sub(/.* \.\.\. /, ""); print name ": " $0 }
+         name ~ /^cli\.(sandbox|valgrind|limits)$/ && /^ok / { print name ": " $0 }' "$log"
+    stage "$1: skipped, and why"
+    awk '/^[0-9]+\/[0-9]+ Test: /{ name = $3 }
+         is_reason || /^ok .* # skip|\.\.\. skipped/ { print name ": " $0; found = 1 }
+         { is_reason = /: Skipped$/ }  # of GoogleTest, the reason is in the next line
+         END { if (!found) print "nothing" }' "$log"
 }
 
 if [[ $mode != one ]]; then
