@@ -11,6 +11,7 @@
 #include "image/cluster_allocator.hpp"
 #include "image/cluster_turns.hpp"
 #include "image/file_growth.hpp"
+#include "image/file_judge.hpp"
 #include "image/flush_group.hpp"
 #include "image/header_keeper.hpp"
 #include "image/image_core.hpp"
@@ -30,25 +31,6 @@ enum class ImageCounter : std::uint8_t {
     allocated_clusters,
     turn_waits,
     count_,
-};
-
-/// Judges table entries by the header and by how long the file is now.
-class FileJudge final : public EntryJudge {
-public:
-    FileJudge(BlockFile& file, const Header& header, const Geometry& geometry)
-        : file_(file), header_(header), geometry_(geometry) {}
-    /// Entries may name clusters up to here; only ever grows.
-    void know_bytes(std::uint64_t file_bytes) const noexcept;
-    EntryLimits limits() const noexcept;
-    void decode(std::uint64_t table, std::uint64_t first, std::span<const std::byte> raw,
-                std::span<Entry> entries) const noexcept override;
-
-private:
-    bool has_grown() const noexcept;
-    BlockFile& file_;
-    const Header header_;
-    const Geometry geometry_;
-    mutable std::atomic<std::uint64_t> file_bytes_{0};
 };
 
 /// An open QED image.

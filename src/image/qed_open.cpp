@@ -48,43 +48,6 @@ Task<Result<void>> repair_dirty(BlockFile& file, OpenOptions options) {
 
 }  // namespace
 
-// --- Judging entries ----------------------------------------------------------------------------
-
-void FileJudge::know_bytes(std::uint64_t file_bytes) const noexcept {
-    std::uint64_t known = file_bytes_.load(std::memory_order_relaxed);
-    while (known < file_bytes &&
-           !file_bytes_.compare_exchange_weak(known, file_bytes, std::memory_order_release)) {
-    }
-}
-
-EntryLimits FileJudge::limits() const noexcept {
-    return EntryLimits::make(header_, geometry_, file_bytes_.load(std::memory_order_acquire));
-}
-
-bool FileJudge::has_grown() const noexcept {
-    const Result<std::uint64_t> now = file_.size();
-    const std::uint64_t before = file_bytes_.load(std::memory_order_relaxed);
-    if (now) know_bytes(*now);
-    return file_bytes_.load(std::memory_order_relaxed) != before;
-}
-
-void FileJudge::decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
-                       std::span<Entry> entries) const noexcept {
-    EntryLimits now = limits();
-    bool asked = false;
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-        const std::uint64_t entry = load_le64(raw, i);
-        entries[i] = entry;
-        if (entry <= kZeroEntry || now.is_place(entry)) continue;
-        // Past the end of the file as we know it: another process may have made it longer.
-        if (!asked && has_grown()) now = limits();
-        asked = true;
-        if (!now.is_place(entry)) entries[i] = kBadEntry;
-    }
-}
-
-// --- Opening ------------------------------------------------------------------------------------
-
 QedLayer::QedLayer(std::unique_ptr<BlockFile> file, ImageIdentity&& identity,
                    std::shared_ptr<Image> backing, const OpenOptions& options)
     : ImageCore(std::move(file), std::move(backing)),
