@@ -101,9 +101,10 @@ static_assert(std::is_trivially_destructible_v<CreateOptions>);
 
 enum class WriteFlags : std::uint8_t {
     none = 0,
-    fua = 1,            ///< durable when it completes
-    may_unmap = 2,      ///< write_zeroes: giving the clusters back is welcome
-    no_fallback = 4,    ///< write_zeroes: fail with unsupported rather than write zero bytes
+    fua = 1,          ///< durable when it completes
+    may_unmap = 2,    ///< write_zeroes of a raw file may make holes; whole clusters of a QED image
+                      ///< are given back with and without it
+    no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
     explicit_zero = 8,  ///< write_zeroes: whole clusters become zero clusters even where zeroes
                         ///< show already, so that another backing file can be put below them
 };
