@@ -50,10 +50,27 @@ set(QED_TEST_ENVIRONMENT
     "QED_BIN=${PROJECT_BINARY_DIR}/bin/qed"
     "QED_NBDKIT_PLUGIN=${PROJECT_BINARY_DIR}/lib/nbdkit-qed-plugin.so"
     "QED_SCRIPT=${PROJECT_BINARY_DIR}/bin/tests/qed_script"
+    "QED_SANITIZE=${QED_SANITIZE}"
     "PYTHONDONTWRITEBYTECODE=1"
     "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
     "UBSAN_OPTIONS=print_stacktrace=1"
     "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${tsan_suppressions}")
+
+# qed_test_seconds(<variable> <seconds>): the time limit of a test under this build.
+function(qed_test_seconds variable seconds)
+    if(QED_SANITIZE)
+        math(EXPR seconds "${seconds} * 5")
+    endif()
+    set(${variable} ${seconds} PARENT_SCOPE)
+endfunction()
+
+# qed_add_test(<name> <label> <seconds> <command> <argument>...): a test that runs a program.
+function(qed_add_test name label seconds)
+    add_test(NAME ${name} COMMAND ${ARGN})
+    qed_test_seconds(seconds ${seconds})
+    set_tests_properties(${name} PROPERTIES
+        LABELS ${label} TIMEOUT ${seconds} ENVIRONMENT "${QED_TEST_ENVIRONMENT}")
+endfunction()
 
 # qed_test(<name> SOURCES <file>... MODULES <module>... [LINK <target>...]
 #          [LABELS <label>...] [TIMEOUT <seconds>])
@@ -63,6 +80,7 @@ function(qed_test name)
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 120)
     endif()
+    qed_test_seconds(seconds ${arg_TIMEOUT})
     add_executable(${name} ${arg_SOURCES})
     foreach(label IN LISTS arg_LABELS)
         add_dependencies(tests_${label} ${name})
@@ -76,7 +94,7 @@ function(qed_test name)
     gtest_discover_tests(${name}
         TEST_PREFIX "${name}."
         DISCOVERY_MODE PRE_TEST
-        PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
+        PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${seconds})
     # gtest_discover_tests() takes no lists as property values, so the environment follows by file.
     set(environment "${CMAKE_CURRENT_BINARY_DIR}/${name}_environment.cmake")
     file(CONFIGURE OUTPUT "${environment}" @ONLY CONTENT [[

@@ -44,7 +44,14 @@ fuzz() { # subject
         echo "fuzz $1: failed, see above; the input is in $folder/failures"
         return 1
     }
-    echo "fuzz $1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$folder/$1.log") runs"
+    awk -v subject="$1" '
+        $2 ~ /^(INITED|DONE)$/ { for (i = 3; i < NF; i += 2) seen[$2 " " $i] = $(i + 1) }
+        /number_of_executed_units/ { runs = $2 }
+        END {
+            printf "fuzz %s: %d runs, ", subject, runs
+            printf "%d to %d edges, ", seen["INITED cov:"], seen["DONE cov:"]
+            printf "%d to %d inputs\n", seen["INITED corp:"], seen["DONE corp:"]
+        }' "$folder/$1.log"
 }
 
 failed=0

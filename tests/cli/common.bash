@@ -22,6 +22,11 @@ expect() { # status command...
     fi
 }
 
+# A sanitizer cannot look for leaks in a program that is traced.
+traced() { # strace-argument... command...
+    ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" strace "$@"
+}
+
 # The same arguments for qemu-img and qed: the same exit status and the same standard output.
 # What makes both equal before they are compared may be given as a sed script in $normalize.
 same_as_qemu() { # argument...

@@ -60,7 +60,7 @@ PY
     make_pair
     expect 0 qed create -q -f qed -b disk.qed -F qed a.qed
     expect 0 qed create -q -f qed -b disk.qed -F qed b.qed
-    strace -f -e trace=pread64,preadv,preadv2 -o reads.txt "$QED_BIN" compare a.qed b.qed
+    traced -f -e trace=pread64,preadv,preadv2 -o reads.txt "$QED_BIN" compare a.qed b.qed
     data="$(qed map --output=json disk.qed | jq '.[0].offset')"
     run grep -c ", $data\b" reads.txt
     [[ $output == 0 ]]
@@ -84,7 +84,7 @@ with open("disk.qed", "r+b") as f:
     f.write(struct.pack("<Q", 0x123456780000))
 PY
     expect 3 qed compare -f raw -F qed disk.raw disk.qed
-    expect 4 strace -f -qq -o /dev/null -P disk.raw -e trace=pread64,preadv,preadv2 -e \
+    expect 4 traced -f -qq -o /dev/null -P disk.raw -e trace=pread64,preadv,preadv2 -e \
         inject=pread64,preadv,preadv2:error=EIO "$QED_BIN" compare -f raw -F raw disk.raw copy.raw
     [[ $errors == *"disk.raw"*"Input/output error"* ]]
 }

@@ -15,7 +15,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from qedtest import QED, TestCase, run  # noqa: E402
+from qedtest import QED, TRACED, TestCase, run  # noqa: E402
 
 KIB = 1024
 MIB = 1 << 20
@@ -24,10 +24,6 @@ CALLS = ("openat,write,pwrite64,pwritev,pwritev2,fsync,fdatasync,ftruncate,fallo
          "rename,renameat,renameat2,unlink,unlinkat,fcntl,io_uring_enter")
 # Moments for one command; 0: every system call, which takes minutes.
 MOMENTS = int(os.environ.get("QED_KILL_MOMENTS", "12"))
-
-
-# A sanitizer cannot look for leaks in a program that is traced.
-TRACED = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
 
 
 class KillTest(TestCase):

@@ -11,7 +11,7 @@ setup() {
     qed create -q -f qed -b base.raw -F raw disk.qed
     qemu-io -f qed -c 'write -P 7 1M 200K' disk.qed >/dev/null
     local reason
-    reason="$(python3 "$QED_SOURCE_DIR/tests/support/sandbox_probe.py" "$QED_BIN")"
+    reason="$(python3 "$QED_SOURCE_DIR/tests/support/sandbox_probe.py")"
     [[ -z $reason ]] || skip "$reason"
 }
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import corpus
 import qedtest
 import runs
+import sandbox_probe
 from image_file import Reader
 
 # What a message of each class says; the class is the word behind the exit status in verdicts.txt.
@@ -80,11 +81,6 @@ def class_of(text):
     return next((word for word, says in CLASSES.items() if re.search(says, text)), "?")
 
 
-def is_sanitized():
-    cache = pathlib.Path(os.environ["QED_BUILD_DIR"]) / "CMakeCache.txt"
-    return re.search(r"^QED_SANITIZE:\w+=.", cache.read_text(), re.M) is not None
-
-
 class Case:
     """One image and all that is done with it."""
 
@@ -112,7 +108,7 @@ class Case:
         self.expect(done.status in (0, 1, 2, 3, 63), f"status {done.status}; {where}")
         self.expect(done.status == 0 or done.text.strip(), f"says nothing; {command}")
         self.expect(not done.offences, f"{command} reached outside: {done.offences}")
-        self.expect(done.memory <= MEMORY_LIMIT or is_sanitized(),
+        self.expect(done.memory <= MEMORY_LIMIT or sandbox_probe.is_sanitized(),
                     f"{command} took {done.memory >> 20} MiB of memory")
         self.expect(not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.text),
                     f"prints control characters; {where!r}")
@@ -161,7 +157,7 @@ class HostileTest(qedtest.TestCase):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def test_each_image_gets_the_verdict_that_is_stated(self):
-        if is_sanitized():
+        if sandbox_probe.is_sanitized():
             print("memory is not measured: sanitizers take their own")
         verdicts = stated_verdicts()
         self.assertEqual(sorted(verdicts), sorted(corpus.CASES), "verdicts.txt and corpus.py")

@@ -134,7 +134,7 @@ class PolicyTest(qedtest.TestCase):
             with self.subTest(words[0]):
                 log = self.folder / "log"
                 run("strace", "-f", "-qq", "-o", log, "-e", "trace=open,openat,openat2", QED,
-                    *words, cwd=self.folder)
+                    *words, cwd=self.folder, env=qedtest.TRACED)
                 self.assertNotIn("/etc/passwd", log.read_text())
 
     def test_what_the_user_names_is_opened_wherever_it_lies(self):

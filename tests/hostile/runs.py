@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 
-from qedtest import QED, TIMEOUT, data_ranges
+from qedtest import QED, TIMEOUT, TRACED, data_ranges
 
 CPU_SECONDS = 20
 # What every program opens: its libraries, and what the machine is like.
@@ -77,7 +77,7 @@ def run(folder, scratch, *arguments):
     with open(scratch / "out", "wb") as out, open(scratch / "err", "wb") as err:
         process = subprocess.Popen(
             ["timeout", "-k", "1", str(TIMEOUT), *wrapped([QED, *arguments], log, pid_file)],
-            cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=TRACED)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     texts = [(scratch / name).read_text(errors="backslashreplace") for name in ("out", "err")]
@@ -90,7 +90,7 @@ def serve(folder, scratch, image):
     command = [QED, "serve", "-r", "--socket", folder / "serve.sock", image]
     with open(scratch / "err", "wb") as err:
         process = subprocess.Popen(wrapped(command, log, pid_file), cwd=folder, stderr=err,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=TRACED)
         try:
             first = process.stdout.readline().decode()
             if first:

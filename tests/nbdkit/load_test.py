@@ -59,7 +59,7 @@ class LoadTest(qedtest.TestCase):
 
     def test_memory_and_descriptors_are_flat_while_clients_come_and_go(self):
         image = self.create("disk.qed", CLUSTERS * CLUSTER)
-        if sandbox_probe.is_sanitized(QED):
+        if sandbox_probe.is_sanitized():
             self.skipTest("a sanitizer build keeps freed memory")
         load = Load(CLIENTS, CLUSTERS, self.seed)
         with Server(image) as server:
