@@ -28,6 +28,6 @@ if [[ " $* " != *" --report "* ]]; then
         exit 1
     }
     cmake --build build/release -j "${QED_JOBS:-$(nproc)}" \
-        --target qed_cli nbdkit_qed_plugin scaling_bench cache_bench image_bench
+        --target qed_cli nbdkit_qed_plugin scaling_bench cache_bench image_bench qed-nbd-load
 fi
 exec python3 scripts/bench/main.py --build build/release "$@"

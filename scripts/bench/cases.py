@@ -164,6 +164,21 @@ class NbdCase(Case):
         return Sample(speed, self.count, server.cpu)
 
 
+class LeanNbdCase(NbdCase):
+    """The same with a client that takes next to no time itself: bench/nbd_load."""
+
+    def __init__(self, bench, key, name, depth, jobs, megabytes):
+        super().__init__(bench, key, name, depth, jobs, megabytes)
+        self.client = f"qed-nbd-load -c {jobs} -d {depth} -n {self.count // jobs} SOCKET"
+
+    def measure(self, side):
+        with self._server(side) as server:
+            program = self.bench.build / "bin" / "bench" / "qed-nbd-load"
+            client = self.client.replace("qed-nbd-load", str(program), 1)
+            text = process.run(client.replace("SOCKET", str(server.socket)), self.bench.folder)
+        return Sample(json.loads(text)["iops"], self.count, server.cpu)
+
+
 class NbdCopyCase(Case):
     unit = "MiB/s"
     operation = "MiB"
@@ -328,6 +343,11 @@ def nbd_cases(bench):
         plural = "s" if jobs > 1 else ""
         yield NbdCase(bench, key, f"NBD 4K random reads, {jobs} connection{plural}, depth {depth}",
                       depth, jobs, (32 if depth == 1 else 128) * bench.scale).goal(target)
+    for depth, jobs, key, target in ((32, 1, "h1", ""), (16, 4, "h2", ">= 4.5")):
+        plural = "s" if jobs > 1 else ""
+        yield LeanNbdCase(bench, key, f"NBD 4K random reads, {jobs} connection{plural}, "
+                          f"depth {depth}, lean client", depth, jobs,
+                          256 * bench.scale).goal(target)
     yield NbdCopyCase(bench, "h1", "nbdcopy out of the server", "mapped",
                       "nbdcopy URI null:").goal(">= 1.4")
     # With several connections that allocate, an assertion of QEMU's qed driver fails.

@@ -3,6 +3,7 @@
 """Real NBD clients at work on a served image: nbdinfo, nbdcopy, qemu-img, and a file system."""
 
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -120,6 +121,28 @@ class FileSystemTest(qedtest.TestCase):
         (files / "file3").unlink()
         self.assert_clean_file_system(
             dump_with_libqed(self.path("clone.qed"), self.path("out.raw")), files)
+
+
+LOAD = pathlib.Path(os.environ["QED_BUILD_DIR"]) / "bin" / "bench" / "qed-nbd-load"
+
+
+class LoadTest(qedtest.TestCase):
+    def test_the_load_generator_sends_all_the_reads_that_it_counts(self):
+        image = self.create("disk.qed", SIZE)
+        with Server("--stats", image) as server:
+            found = run_json(LOAD, "-c", 3, "-d", 7, "-s", 1024, "-n", 500, server.socket)
+            server.stop()
+        self.assertGreater(found["iops"], 0)
+        self.assertIn("qed_reads=1500\n", server.err)
+        self.assertIn(f"qed_read_bytes={1500 * 1024}\n", server.err)
+
+    def test_the_load_generator_says_what_fails(self):
+        gone = run(LOAD, self.path("nobody.sock"), status=1)
+        self.assertIn("nobody.sock: No such file", gone.err)
+        small = self.create("small.qed", 512)
+        with Server(small) as server:
+            refused = run(LOAD, server.socket, status=1)
+        self.assertIn("a disk of 512 bytes has no room for reads of 4096", refused.err)
 
 
 class Mounted:
