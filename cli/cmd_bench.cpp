@@ -31,6 +31,7 @@ struct BenchArgs {
     bool write = false;
     bool no_drain = false;
     bool random = false;
+    bool mapped = false;
     LockArgs lock;
     bool quiet = false;
     bool json = false;
@@ -133,6 +134,7 @@ Json json_of(const BenchSpec& spec, const BenchResult& result, const Stats& stat
     json["allocated-clusters"] = stats.allocated_clusters;
     json["file-flushes"] = stats.file_flushes;
     json["table-writes"] = stats.table_writes;
+    json["mapped-bytes"] = stats.mapped_bytes;
     return json;
 }
 
@@ -179,6 +181,7 @@ int run_bench_command(const BenchArgs& args, Console& console) {
     open.cache = *cache;
     open.backing = *policy;
     open.order = order_of(args.order);
+    open.mapped = args.mapped;
     auto disk = open_disk(args.file, open);
     if (!disk) return console.fail(disk.error());
 
@@ -249,6 +252,8 @@ void add_bench(CLI::App& app, Console& console) {
         ->type_name("AIO");
     refuse_flag(command, "-n,--native",
                 "Linux's older asynchronous I/O is not supported; use -i io_uring");
+    command.add_flag("--mapped", args->mapped,
+                     "Map files opened read-only; nobody may truncate them");
     add_lock_options(command, args->lock);
     command.add_flag("-q,--quiet", args->quiet, "Only the lines that qemu-img bench prints");
     command.add_flag("--json", args->json, "The result as JSON");

@@ -48,6 +48,7 @@ struct ServeArgs {
     bool stats = false;
     bool exit_with_parent = false;
     bool direct = false;
+    bool mapped = false;
     std::string order;
     std::string cache_size;
     BackingArgs backing;
@@ -167,6 +168,7 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     if (args.lock.shared) add("lock", "force-shared");
     if (args.lock.none) add("lock", "none");
     if (args.direct) add("direct", "true");
+    if (args.mapped) add("mapped", "true");
     if (args.stats) add("stats", "true");
     add("sandbox", args.sandbox.mode);
     // GnuTLS reads the file of keys again for each client.
@@ -231,9 +233,10 @@ void add_image_options(CLI::App& sub, ServeArgs& args) {
         ->check(CLI::IsMember({"automatic", "strict", "ordered", "deferred"}));
     sub.add_option("--cache-size", args.cache_size, "Memory for tables, as 64M");
     sub.add_flag("--direct", args.direct, "O_DIRECT: past this machine's page cache");
+    sub.add_flag("--mapped", args.mapped, "Map files opened read-only; nobody may truncate them");
     add_backing_options(sub, args.backing);
     sub.add_option("--settle-after", args.settle_after,
-                   "Milliseconds without a write until the image is settled; 0: at the end");
+                   "Idle milliseconds before settling; 0: at the end");
     sub.add_option("--release-after", args.release_after,
                    "Milliseconds until idle tables are freed; 0: never");
     add_sandbox_option(sub, args.sandbox);

@@ -50,6 +50,7 @@ FileOptions file_options(const DiskArgs& args) {
     options.direct = args.cache.direct;
     options.sync = args.cache.sync;
     options.ignore_flush = args.cache.ignore_flush;
+    options.mapped = args.mapped;
     return options;
 }
 
@@ -65,6 +66,7 @@ OpenOptions image_options(const DiskArgs& args) {
     options.sync = args.cache.sync;
     options.ignore_flush = args.cache.ignore_flush;
     options.open_backing = args.open_backing;
+    options.mapped = args.mapped;
     options.lock = args.lock;
     options.order = args.order;
     options.backing = args.backing;

@@ -30,6 +30,7 @@ struct DiskArgs {
     bool foreign = false;  ///< formats that QEMU's programs read for us are welcome
     LockMode lock = LockMode::normal;
     bool open_backing = true;
+    bool mapped = false;  ///< files opened read-only are read out of a mapping
     CacheMode cache;
     BackingPolicy backing;
     WriteOrder order = WriteOrder::automatic;

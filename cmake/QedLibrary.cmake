@@ -24,6 +24,8 @@ endforeach()
 set_target_properties(qed_static PROPERTIES EXPORT_NAME static)
 add_library(qed::qed ALIAS qed)
 add_library(qed::static ALIAS qed_static)
+# The handler that mapped files need (docs/adr/0013-mapped-reads.md) must not go away under them.
+target_link_options(qed PRIVATE -Wl,-z,nodelete)
 if(NOT QED_SANITIZE)  # the sanitizers' own symbols come from the program
     target_link_options(qed PRIVATE -Wl,--no-undefined)
 endif()

@@ -106,6 +106,8 @@ const char* const kConfigHelp =
     "backing-format=FORMAT      raw or qed, for backing files whose format is not stated\n"
     "cache-size=SIZE            Memory for L2 tables; default 12800K\n"
     "direct=true                O_DIRECT: past the page cache of this machine\n"
+    "mapped=true                Map files opened read-only (backing files; with readonly=true the\n"
+    "                           image); nobody may truncate them\n"
     "settle-after=MILLISECONDS  Clear the image's need-check bit after so long without a write;\n"
     "                           default 2000, 0: only at the end\n"
     "release-after=MILLISECONDS Give back the memory of tables that were not used for so long;\n"
@@ -140,6 +142,7 @@ int Config::set(const char* key_text, const char* value) {
     }
     if (key == "cache-size") return parse_bytes(value, cache_bytes);
     if (key == "direct") return parse_flag(value, options.direct);
+    if (key == "mapped") return parse_flag(value, options.mapped);
     if (key == "settle-after") return parse_milliseconds(key_text, value, settle_after);
     if (key == "release-after") return parse_milliseconds(key_text, value, release_after);
     if (key == "stats") return parse_flag(value, stats);

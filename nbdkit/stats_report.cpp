@@ -64,6 +64,7 @@ void print_stats(const Stats& stats, const CacheStats& total) {
         {"table_writes", stats.table_writes},
         {"table_write_bytes", stats.table_write_bytes},
         {"turn_waits", stats.turn_waits},
+        {"mapped_bytes", stats.mapped_bytes},
     };
     const Counter memory[] = {
         {"limit_bytes", total.limit_bytes}, {"bytes", total.bytes},

@@ -118,6 +118,8 @@ public:
     /// Whether punch gives space back (a failing punch reports unsupported otherwise).
     virtual bool can_punch() const noexcept { return false; }
     virtual bool is_read_only() const noexcept = 0;
+    /// Bytes that reads copy out of a mapping of the file; 0 where they ask the file.
+    virtual std::uint64_t mapped_bytes() const noexcept { return 0; }
     /// What to call the file in messages.
     virtual std::string_view name() const noexcept = 0;
     /// The descriptor behind the file, or -1: for reflinks, maps and locks only.

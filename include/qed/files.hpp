@@ -21,6 +21,7 @@ struct FileOptions {
     bool truncate = false;      ///< empty it. A file that others may use: open, lock, truncate()
     bool sync = false;          ///< every write is durable when it completes (O_DSYNC)
     bool ignore_flush = false;  ///< flush does nothing (cache mode "unsafe")
+    bool mapped = false;        ///< blocking reads use a mapping; ignored with writable or direct
     int directory = -1;         ///< openat() base, -1 for the current directory
 };
 

@@ -67,8 +67,14 @@ struct OpenOptions {
     bool direct = false;        ///< O_DIRECT for the image file (not for its backing files)
     bool sync = false;          ///< every write is durable when it completes
     bool ignore_flush = false;  ///< flush does nothing: for throw-away work only
-    bool repair_dirty = true;   ///< writable and NEED_CHECK is set: check and repair first
-    bool open_backing = true;   ///< false: unallocated reads are an error, metadata works
+    /// Blocking reads of files that are opened read-only (the backing files; the image, unless it
+    /// is writable or direct) copy out of a mapping where there can be one (Stats::mapped_bytes).
+    /// Saves the system call. For files that nobody truncates: if somebody does, reads notice and
+    /// ask the file from then on. Puts a handler of SIGBUS in place, for the whole process, and
+    /// threads that read must not block that signal after their first read.
+    bool mapped = false;
+    bool repair_dirty = true;  ///< writable and NEED_CHECK is set: check and repair first
+    bool open_backing = true;  ///< false: unallocated reads are an error, metadata works
     LockMode lock = LockMode::normal;
     WriteOrder order = WriteOrder::automatic;
     BackingPolicy backing{};

@@ -24,8 +24,9 @@ struct Stats {
     std::uint64_t grouped_updates = 0;  ///< updates in them
     std::uint64_t table_writes = 0;     ///< writes of L2 and L1 sectors
     std::uint64_t table_write_bytes = 0;
-    std::uint64_t turn_waits = 0;  ///< allocating requests that waited for the same cluster
-    CacheStats cache;              ///< this image's part; limit and bytes are the budget's
+    std::uint64_t turn_waits = 0;    ///< allocating requests that waited for the same cluster
+    std::uint64_t mapped_bytes = 0;  ///< now in mappings of this file and its backing files
+    CacheStats cache;                ///< this image's part; limit and bytes are the budget's
 };
 
 }  // namespace qed

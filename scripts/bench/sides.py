@@ -22,9 +22,12 @@ class Requests:
     """A stream of equal requests to a disk of 1 GiB."""
 
     def __init__(self, count, depth, write=False, block=4096, step=STRIDE, cache="writeback",
-                 aio="io_uring", extra=""):
+                 aio="io_uring", extra="", mapped=False):
         self.count, self.depth, self.write, self.block = count, depth, write, block
         self.step, self.cache, self.aio, self.extra = step, cache, aio, extra
+        if mapped:  # which only blocking calls use, and libqed alone has
+            self.extra += " --mapped"
+        self.mapped = mapped
 
     def first(self, count):
         few = copy.copy(self)
@@ -38,7 +41,7 @@ class Requests:
             return self._fio(name)
         program = f"{qed} bench --json" if side == LIBQED else "qemu-img bench"
         aio = f"-i {self.aio}"
-        if side == LIBQED and (self.depth == 1 or self.aio != "io_uring"):
+        if side == LIBQED and (self.depth == 1 or self.aio != "io_uring" or self.mapped):
             aio = "-i threads"
         extra = self.extra if side == LIBQED else ""
         write = "-w --pattern=90" if self.write else ""

@@ -15,7 +15,6 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -39,7 +38,14 @@ struct FileId {
 /// Backing files that are open somewhere in the process.
 class OpenBases {
 public:
-    using Key = std::tuple<FileId, bool, CacheBudget*, LockMode>;
+    struct Key {
+        FileId file;
+        bool is_raw = false;
+        CacheBudget* budget = nullptr;
+        LockMode lock = LockMode::normal;
+        bool mapped = false;
+        friend auto operator<=>(const Key&, const Key&) = default;
+    };
 
     std::shared_ptr<Image> find(const Key& key) {
         const std::scoped_lock lock(mutex_);
@@ -193,6 +199,7 @@ Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
     file_options.direct = options_.direct;
     file_options.sync = options_.sync;
     file_options.ignore_flush = options_.ignore_flush;
+    file_options.mapped = options_.mapped;
     Result<std::unique_ptr<BlockFile>> file = open_file(path, file_options);
     if (!file) return pass(file);
     QED_CHECK(
@@ -277,13 +284,18 @@ Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_p
     if (!opened) return std::unexpected(opened.error().clone());
     const std::string path = joined(directory_of(image_path), name);
     FileOptions file_options;
+    file_options.mapped = options_.mapped;
     Result<std::unique_ptr<BlockFile>> file = adopt_descriptor(*opened, path, file_options);
     if (!file) return pass(file);
     QED_CHECK(remember(**file));
     const bool is_raw = format == BackingFormat::raw;
     CacheBudget* budget =
         options_.budget != nullptr ? options_.budget : CacheBudget::process().get();
-    const OpenBases::Key key{seen_.back(), is_raw, budget, options_.lock};
+    const OpenBases::Key key{.file = seen_.back(),
+                             .is_raw = is_raw,
+                             .budget = budget,
+                             .lock = options_.lock,
+                             .mapped = options_.mapped};
     if (auto shared = open_bases().find(key)) return shared;
 
     QED_CHECK(take_lock(**file, LockRole::reader, options_.lock));

@@ -32,6 +32,13 @@ Result<void> ImageCore::check_range(GuestOffset at, std::uint64_t length) const 
                             file().name(), length, at.value, bytes));
 }
 
+std::uint64_t ImageCore::mapped_bytes() const noexcept {
+    std::uint64_t bytes = file_->mapped_bytes();
+    for (const ImageCore* layer : below_)
+        bytes += layer->file().mapped_bytes();
+    return bytes;
+}
+
 Located ImageCore::located(const Lookup& found, unsigned depth) noexcept {
     Located where{.layer = this,
                   .file_offset = found.file_offset,

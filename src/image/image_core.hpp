@@ -63,6 +63,8 @@ public:
     virtual bool lacks_backing() const noexcept { return false; }
 
     Result<void> check_range(GuestOffset at, std::uint64_t length) const;
+    /// Of this layer's file and of those below it.
+    std::uint64_t mapped_bytes() const noexcept;
     /// The first extent of [at, at + length) through the chain, as far as memory knows.
     Located locate(GuestOffset at, std::uint64_t length) noexcept;
     /// The same, loading what is missing: the answer is never a miss.

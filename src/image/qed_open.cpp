@@ -280,6 +280,7 @@ Stats QedLayer::stats() const {
     stats.table_writes = tables.writes;
     stats.table_write_bytes = tables.write_bytes;
     stats.turn_waits = counters_.sum(ImageCounter::turn_waits);
+    stats.mapped_bytes = mapped_bytes();
     stats.cache = cache_->stats();
     return stats;
 }

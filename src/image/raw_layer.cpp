@@ -19,6 +19,12 @@ std::unexpected<Error> only_qed(const BlockFile& file, const char* what) {
 
 }  // namespace
 
+Stats RawLayer::stats() const {
+    Stats stats;
+    stats.mapped_bytes = mapped_bytes();
+    return stats;
+}
+
 Task<Result<Lookup>> RawLayer::load(GuestOffset at, std::uint64_t length) {
     co_return find(at, length);
 }

@@ -13,7 +13,7 @@ public:
 
     std::uint64_t size() const noexcept override { return bytes_; }
     bool is_writable() const noexcept override { return !file_->is_read_only(); }
-    Stats stats() const override { return {}; }
+    Stats stats() const override;
     Lookup find(GuestOffset at, std::uint64_t length) noexcept override {
         return {.kind = Lookup::Kind::data, .file_offset = at.value, .length = length};
     }

@@ -17,6 +17,8 @@
 #include "base/no_throw.hpp"
 #include "io/direct_alignment.hpp"
 #include "io/direct_file.hpp"
+#include "io/file_mapping.hpp"
+#include "io/mapped_file.hpp"
 #include "io/posix_file.hpp"
 #include "qed/files.hpp"
 
@@ -148,8 +150,15 @@ Result<std::unique_ptr<BlockFile>> make_file(Descriptor& descriptor, std::string
     }
     auto file = std::make_unique<PosixFile>(descriptor.release(), std::move(name), *traits);
     const Alignment alignment = traits->alignment;
-    if (alignment.offset == 1 && alignment.memory == 1) return file;
-    return std::make_unique<DirectFile>(std::move(file));
+    if (alignment.offset != 1 || alignment.memory != 1) {
+        return std::make_unique<DirectFile>(std::move(file));
+    }
+    if (!options.mapped || options.writable) return file;
+    const Result<std::uint64_t> bytes = file->size();
+    if (!bytes) return std::unexpected(bytes.error().clone());
+    auto mapping = FileMapping::create(file->descriptor(), *bytes);
+    if (mapping == nullptr) return file;
+    return std::make_unique<MappedFile>(std::move(file), std::move(mapping));
 }
 
 Result<std::unique_ptr<BlockFile>> open_path(const std::string& path, const FileOptions& options) {

@@ -65,6 +65,23 @@ normalize='s/in [0-9.]+ seconds/in N seconds/; /^(IOPS|Latency|Table cache)/d'
              ."cache-memory".grows == 0' <<<"$output") == true ]]
 }
 
+@test "bench reads mapped files, which are those it does not write" {
+    make_image
+    bytes=$(stat -c %s a.qed)
+    expect 0 qed create -q -f qed -b a.qed -F qed top.qed
+    mapped() {
+        expect 0 qed bench --json -c 100 -d 2 "$@"
+        jq '."mapped-bytes"' <<<"$output"
+    }
+    [[ $(mapped a.qed) == 0 ]]
+    [[ $(mapped --mapped a.qed) == "$bytes" ]]
+    [[ $(mapped --mapped -i threads a.qed) == "$bytes" ]]
+    [[ $(mapped --mapped -f raw a.qed) == "$bytes" ]]
+    [[ $(mapped --mapped -w top.qed) == "$bytes" ]]
+    [[ $(mapped --mapped top.qed) -gt "$bytes" ]]
+    [[ $(mapped --mapped -w a.qed) == 0 ]]
+}
+
 @test "bench refuses what it cannot do" {
     make_image
     for words in "-d 0" "-s 0" "-s 3G" "--flush-interval 100" "-w -d 4 --flush-interval 2" \

@@ -37,7 +37,7 @@ serve() { # nbdkit argument...
     run nbdkit "$QED_NBDKIT_PLUGIN" --help
     [ "$status" -eq 0 ]
     for key in file readonly export order lock backing-rule backing-format cache-size direct \
-        settle-after release-after stats control-fd sandbox sandbox-read; do
+        mapped settle-after release-after stats control-fd sandbox sandbox-read; do
         [[ $output == *"$key"*=* ]] || { echo "no $key"; return 1; }
     done
 }
@@ -103,6 +103,37 @@ serve() { # nbdkit argument...
     [[ $output == *"qed_cache_misses=0"* ]]
     [[ $output == *"qed_cache_total_misses=1"* ]]
     [[ $output == *"qed_cache_loads_in_flight=0"* && $output == *"qed_cache_grows=0"* ]]
+}
+
+@test "backing files are mapped when the user says so, and clients read the same" {
+    "$QED_BIN" create -q -f qed -b disk.qed -F qed top.qed
+    "$QED_BIN" bench -q -w -c 16 -s 4096 --pattern 5 -f qed disk.qed
+    for mapped in false true; do
+        run timeout 60 nbdkit --foreground -U - "$QED_NBDKIT_PLUGIN" top.qed stats=true \
+            mapped=$mapped sandbox=auto --run "nbdcopy \"\$uri\" read.$mapped"
+        [ "$status" -eq 0 ]
+        bytes=0
+        if [[ $mapped == true ]]; then bytes=$(stat -c %s disk.qed); fi
+        [[ $output == *"qed_mapped_bytes=$bytes"$'\n'* ]]
+    done
+    cmp read.false read.true
+}
+
+@test "a mapped backing file that somebody truncates does not end the server" {
+    head -c 1M /dev/zero | tr '\0' x >base.raw
+    "$QED_BIN" create -q -f qed -b base.raw -F raw over.qed
+    cat >client.py <<'EOF'
+import os, sys, nbd
+client = nbd.NBD()
+client.connect_uri(sys.argv[1])
+print(client.pread(4096, 512 << 10) == b"x" * 4096)
+os.truncate("base.raw", 4096)
+print(client.pread(1 << 20, 0) == b"x" * 4096 + bytes((1 << 20) - 4096))
+EOF
+    run timeout 60 nbdkit --foreground -U - "$QED_NBDKIT_PLUGIN" over.qed stats=true \
+        mapped=true sandbox=auto --run '/usr/bin/python3 client.py "$uri"'
+    [ "$status" -eq 0 ]
+    [[ $output == True$'\n'True* && $output == *"qed_mapped_bytes=0"$'\n'* ]]
 }
 
 @test "a limit on the size of files is an error for the client, and nbdkit lives" {

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 
 #include "support/temp_dir.hpp"
@@ -38,6 +39,10 @@ public:
 
     const std::string& refusal() const { return refusal_; }
     const std::string& path() const { return path_; }
+    /// From here on what is not in memory cannot be read: the file under the device is empty.
+    void lose_storage() const {
+        if (::truncate(dir_.file("device").c_str(), 0) != 0) throw std::runtime_error("truncate");
+    }
 
 private:
     void attach(int file, std::uint32_t block) {
