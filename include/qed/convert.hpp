@@ -47,7 +47,8 @@ struct ConvertReport {
     std::uint64_t shared_bytes = 0;   ///< given to the target without a copy
     std::uint64_t zero_bytes = 0;     ///< zeroes, stored as cheaply as the target can
     std::uint64_t skipped_bytes = 0;  ///< left to the target's backing file
-    /// What could not be read and was replaced by zeroes: the first ranges, and the sum of all.
+    /// What could not be read and was replaced by zeroes: the first ranges, in order, and the
+    /// sum of all.
     struct Range {
         std::uint64_t begin = 0;
         std::uint64_t length = 0;

@@ -48,6 +48,26 @@ struct Placed {
     std::span<const std::byte> data;
 };
 
+/// Keeps `ranges` in order and apart, whichever thread comes first.
+void add_range(std::vector<ConvertReport::Range>& ranges, ConvertReport::Range added) {
+    const auto next =
+        std::ranges::upper_bound(ranges, added.begin, {}, &ConvertReport::Range::begin);
+    const bool meets_next = next != ranges.end() && added.begin + added.length == next->begin;
+    const auto before = next == ranges.begin() ? ranges.end() : std::prev(next);
+    if (before != ranges.end() && before->begin + before->length == added.begin) {
+        before->length += added.length;
+        if (!meets_next) return;
+        before->length += next->length;
+        ranges.erase(next);
+    } else if (meets_next) {
+        next->begin = added.begin;
+        next->length += added.length;
+    } else {
+        ranges.insert(next, added);
+        if (ranges.size() > kReportedRanges) ranges.pop_back();
+    }
+}
+
 class Copier {
 public:
     Copier(const ConvertSource& source, ConvertTarget& target, const ConvertOptions& options);
@@ -287,12 +307,7 @@ void Copier::salvage_piece(std::uint64_t at, std::span<std::byte> piece) {
         std::memset(part.data(), 0, part.size());
         const std::lock_guard lock(report_mutex_);
         report_.unreadable_bytes += part.size();
-        auto& ranges = report_.unreadable;
-        if (!ranges.empty() && ranges.back().begin + ranges.back().length == at + offset) {
-            ranges.back().length += part.size();
-        } else if (ranges.size() < kReportedRanges) {
-            ranges.push_back({at + offset, part.size()});
-        }
+        add_range(report_.unreadable, {at + offset, part.size()});
     }
 }
 

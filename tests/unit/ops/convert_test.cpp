@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qed/convert.hpp"
 
+#include <cerrno>
+#include <latch>
+#include <memory>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -319,6 +323,46 @@ TEST(ConvertTest, SalvagesWhatCanBeRead) {
     Bytes want(1U << 20U, std::byte{1});
     std::fill_n(want.begin() + 98304, 4096, std::byte{0});
     EXPECT_EQ(saved.load(0, 1U << 20U), want);
+}
+
+/// A disk that cannot be read; its first block is only tried after its last one.
+class LostFile final : public BlockFile {
+public:
+    static constexpr std::uint64_t kBlock = 4096;
+    explicit LostFile(std::uint64_t bytes) : bytes_(bytes) {}
+
+    bool start(IoOp& op) noexcept override {
+        if (op.kind == IoKind::read) {
+            op.error = EIO;
+            if (op.length == kBlock && op.offset == bytes_ - kBlock) last_tried_.count_down();
+            if (op.length == kBlock && op.offset == 0) last_tried_.wait();
+        }
+        return false;
+    }
+    Result<std::uint64_t> size() noexcept override { return bytes_; }
+    bool is_read_only() const noexcept override { return true; }
+    std::string_view name() const noexcept override { return "lost.raw"; }
+
+private:
+    std::uint64_t bytes_;
+    std::latch last_tried_{1};
+};
+
+TEST(ConvertTest, ReportsWhatCannotBeReadInOrderWhicheverThreadIsFirst) {
+    constexpr std::uint64_t kBytes = 512U << 10U;  // a piece for each of two threads
+    const auto disk = Image::open_raw(std::make_unique<LostFile>(kBytes)).value();
+    MemoryFile saved;
+    ConvertOptions options;
+    options.salvage = true;
+    options.copies = 2;
+
+    const auto report = to_raw(*disk, saved, options);
+
+    ASSERT_TRUE(report) << report.error().message();
+    EXPECT_EQ(report->unreadable_bytes, kBytes);
+    ASSERT_EQ(report->unreadable.size(), 1U);
+    EXPECT_EQ(report->unreadable[0].begin, 0U);
+    EXPECT_EQ(report->unreadable[0].length, kBytes);
 }
 
 }  // namespace
