@@ -14,7 +14,6 @@ namespace qed::test {
 namespace {
 
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t kPerSlice = 512;
 
 void look_up(TableImage& image, std::uint64_t slice) {
     const std::uint64_t cluster = slice * image.entries_in_slice();
