@@ -67,16 +67,18 @@ private:
     }
 
     static void pass_on(int signal, siginfo_t* info, void* context) noexcept {
-        if ((previous.sa_flags & SA_SIGINFO) != 0) {
+        // Whatever the flags say: both kinds of handlers are in one place.
+        const bool is_handled = previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN;
+        if (is_handled && (previous.sa_flags & SA_SIGINFO) != 0) {
             previous.sa_sigaction(signal, info, context);
+            return;
+        }
+        if (is_handled) {
+            previous.sa_handler(signal);
             return;
         }
         const bool was_sent = info->si_code <= 0;
         if (previous.sa_handler == SIG_IGN && was_sent) return;
-        if (previous.sa_handler != SIG_IGN && previous.sa_handler != SIG_DFL) {
-            previous.sa_handler(signal);
-            return;
-        }
         // The end, as it would have been without us: at the same instruction, for the core dump.
         struct sigaction standard{};
         standard.sa_handler = SIG_DFL;

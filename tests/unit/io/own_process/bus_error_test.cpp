@@ -49,9 +49,10 @@ volatile char* lost_memory() {
 }
 
 /// Sets up the program's own handling, in the way that libqed will find.
-void handle(void (*handler)(int)) {
+void handle(void (*handler)(int), int flags = 0) {
     struct sigaction action{};
     action.sa_handler = handler;
+    action.sa_flags = flags;
     if (::sigaction(SIGBUS, &action, nullptr) != 0) std::_Exit(5);
 }
 void handle(void (*handler)(int, siginfo_t*, void*)) {
@@ -107,14 +108,16 @@ TEST_F(BusErrorDeathTest, AnotherFaultEndsTheProcessWhereNobodyHandlesIt) {
 }
 
 TEST_F(BusErrorDeathTest, ASignalThatSomebodySendsDoesWhatItDidBefore) {
-    const auto send = [](void (*handler)(int)) {
-        handle(handler);
+    const auto send = [](void (*handler)(int), int flags = 0) {
+        handle(handler, flags);
         const auto file = open_mapped(make_file());
         ::raise(SIGBUS);
         std::_Exit(reads(*file) && file->mapped_bytes() == kBytes ? 0 : 9);
     };
     EXPECT_EXIT(send(SIG_DFL), ::testing::KilledBySignal(SIGBUS), "");
+    EXPECT_EXIT(send(SIG_DFL, SA_SIGINFO), ::testing::KilledBySignal(SIGBUS), "");
     EXPECT_EXIT(send(SIG_IGN), ::testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(send(SIG_IGN, SA_SIGINFO), ::testing::ExitedWithCode(0), "");
     EXPECT_EXIT(send([](int) {}), ::testing::ExitedWithCode(0), "");
     EXPECT_EXIT(send([](int) { std::_Exit(kReached); }), ::testing::ExitedWithCode(kReached), "");
 }
