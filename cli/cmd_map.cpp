@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
@@ -9,6 +11,7 @@
 #include "cli/output_file.hpp"
 #include "cli/sandbox_option.hpp"
 #include "cli/sizes.hpp"
+#include "qed/map.hpp"
 
 namespace qed::cli {
 namespace {
@@ -54,19 +57,22 @@ Result<Range> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
 
 /// Hands every extent of the range to `text`, neighbours that continue each other as one.
 Result<void> walk(Image& image, Range range, MapText& text) {
+    std::array<MappedExtent, 256> extents;
     std::optional<MapLine> run;
     while (range.begin < range.end) {
         const std::uint64_t length = uniform_length(image, range.begin, range.end - range.begin);
-        auto extent = image.map_blocking(GuestOffset{range.begin}, length);
-        if (!extent) return pass(extent);
-        range.begin += extent->length;
-        const MapLine line = map_line(image, *extent);
-        if (run && continues(*run, line)) {
-            run->extent.length += extent->length;
-            continue;
+        auto found = map_extents(image, GuestOffset{range.begin}, length, extents);
+        if (!found) return pass(found);
+        for (const MappedExtent& extent : std::span(extents).first(*found)) {
+            range.begin += extent.length;
+            const MapLine line = map_line(image, extent);
+            if (run && continues(*run, line)) {
+                run->extent.length += extent.length;
+                continue;
+            }
+            if (run) text.add(*run);
+            run = line;
         }
-        if (run) text.add(*run);
-        run = line;
     }
     if (run) text.add(*run);
     return {};

@@ -2,6 +2,7 @@
 #include "cli/map_text.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -9,7 +10,8 @@
 namespace qed::cli {
 namespace {
 
-constexpr std::size_t kWriteBytes = 64U << 10U;
+constexpr std::size_t kWriteBytes = 256U << 10U;
+constexpr std::size_t kMaxJsonBytes = 256;  // of one line
 
 /// `0x10000`, and `0` for zero.
 std::string hexadecimal(std::uint64_t value) {
@@ -73,32 +75,38 @@ void MapText::add(const MapLine& line) {
     }
 }
 
+std::string_view MapText::between_addresses(const MappedExtent& extent) {
+    Between& kept = between_[extent.data ? 1 : 0];
+    if (kept.text.empty() || !kept.is_of(extent)) {
+        kept = {extent.length, extent.depth, extent.present, extent.zero,
+                fmt::format(R"(, "length": {}, "depth": {}, "present": {}, "zero": {}, "data": {})",
+                            extent.length, extent.depth, extent.present, extent.zero, extent.data)};
+    }
+    return kept.text;
+}
+
 void MapText::add_json(const MapLine& line) {
-    // Maps have millions of lines: a format string would take most of the command's time.
-    const auto put = [this](std::string_view key, std::string_view value) {
-        text_.append(key.data(), key.data() + key.size());
-        text_.append(value.data(), value.data() + value.size());
+    text_.reserve(text_.size() + kMaxJsonBytes);
+    char* out = text_.data() + text_.size();
+    const auto put = [&out](std::string_view text) {
+        std::memcpy(out, text.data(), text.size());
+        out += text.size();
     };
-    const auto put_number = [&put](std::string_view key, std::uint64_t value) {
+    const auto put_number = [&put](std::uint64_t value) {
         const fmt::format_int digits(value);
-        put(key, {digits.data(), digits.size()});
+        put({digits.data(), digits.size()});
     };
-    const auto put_bool = [&put](std::string_view key, bool value) {
-        put(key, value ? "true" : "false");
-    };
-    const MappedExtent& extent = line.extent;
-    put_number(count_ == 0 ? R"({ "start": )"
-                           : ",\n"
-                             R"({ "start": )",
-               extent.start);
-    put_number(R"(, "length": )", extent.length);
-    put_number(R"(, "depth": )", extent.depth);
-    put_bool(R"(, "present": )", extent.present);
-    put_bool(R"(, "zero": )", extent.zero);
-    put_bool(R"(, "data": )", extent.data);
-    if (line.has_offset) put_number(R"(, "offset": )", extent.file_offset.value);
-    text_.push_back('}');
-    ++count_;
+    put(count_++ == 0 ? R"({ "start": )"
+                      : ",\n"
+                        R"({ "start": )");
+    put_number(line.extent.start);
+    put(between_addresses(line.extent));
+    if (line.has_offset) {
+        put(R"(, "offset": )");
+        put_number(line.extent.file_offset.value);
+    }
+    *out++ = '}';
+    text_.resize(static_cast<std::size_t>(out - text_.data()));
 }
 
 void MapText::add_human(const MapLine& line) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -29,13 +32,29 @@ public:
     void end();
 
 private:
+    /// The part of a line that most lines share: those of a scattered disk differ in addresses.
+    struct Between {
+        std::uint64_t length = 0;
+        unsigned depth = 0;
+        bool present = false;
+        bool zero = false;
+        std::string text;
+
+        bool is_of(const MappedExtent& extent) const {
+            return extent.length == length && extent.depth == depth && extent.present == present &&
+                   extent.zero == zero;
+        }
+    };
+
     void add_json(const MapLine& line);
+    std::string_view between_addresses(const MappedExtent& extent);
     void add_human(const MapLine& line);
 
     bool json_;
     Console& console_;
     fmt::memory_buffer text_;
     std::uint64_t count_ = 0;
+    std::array<Between, 2> between_;  ///< for lines without and with data
 };
 
 }  // namespace qed::cli

@@ -39,6 +39,7 @@ PUBLIC = {
     "stats.hpp": "cache",
     "check.hpp": "check",
     "image.hpp": "image",
+    "map.hpp": "image",
     "compact.hpp": "ops",
     "compare.hpp": "ops",
     "convert.hpp": "ops",

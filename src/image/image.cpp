@@ -9,6 +9,7 @@
 #include "image/image_identity.hpp"
 #include "image/qed_layer.hpp"
 #include "image/raw_layer.hpp"
+#include "qed/map.hpp"
 
 // Image forwards to its layer. The blocking forms try what needs no coroutine first.
 
@@ -133,7 +134,11 @@ Task<Result<MappedExtent>> Image::map(GuestOffset offset, std::uint64_t length) 
     return core_->map(offset, length);
 }
 Result<MappedExtent> Image::map_blocking(GuestOffset offset, std::uint64_t length) {
-    return sync_wait(core_->map(offset, length));
+    MappedExtent extent;
+    extent.start = offset.value;
+    auto found = map_extents(*this, offset, length, std::span(&extent, 1));
+    if (!found) return pass(found);
+    return extent;
 }
 
 Task<Result<void>> Image::resize(std::uint64_t image_bytes, bool allow_data_loss) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "image/image_core.hpp"
+#include "qed/map.hpp"
 
 // Image::map(): what a range is, through the chain, for people and for NBD block status.
 
@@ -46,6 +47,18 @@ bool continues(const MappedExtent& first, const MappedExtent& next) {
            (!first.data || first.file_offset + first.length == next.file_offset);
 }
 
+/// The extent at `at`, or its beginning.
+Result<MappedExtent> extent_at(ImageCore& core, GuestOffset at, std::uint64_t length) {
+    const Located where = core.locate(at, length);
+    if (where.kind == Located::Kind::miss || where.kind == Located::Kind::bad) {
+        // Reads the table, or says what is wrong with it.
+        return sync_wait(core.map(at, length));
+    }
+    MappedExtent extent = describe(where, at);
+    QED_CHECK(look_for_hole(where, extent));
+    return extent;
+}
+
 }  // namespace
 
 Task<Result<MappedExtent>> ImageCore::map(GuestOffset at, std::uint64_t length) {
@@ -79,6 +92,29 @@ Task<Result<MappedExtent>> ImageCore::map(GuestOffset at, std::uint64_t length) 
         length -= next.length;
     }
     co_return whole;
+}
+
+Result<std::size_t> map_extents(Image& image, GuestOffset offset, std::uint64_t length,
+                                std::span<MappedExtent> extents) {
+    ImageCore& core = ImageCore::of(image);
+    QED_CHECK(core.check_range(offset, length));
+    const RequestGate::Pass request = core.enter();
+    std::size_t count = 0;
+    while (length != 0) {
+        auto next = extent_at(core, offset, length);
+        if (!next && count != 0) break;
+        if (!next) return pass(next);
+        if (count != 0 && continues(extents[count - 1], *next)) {
+            extents[count - 1].length += next->length;
+        } else if (count == extents.size()) {
+            break;
+        } else {
+            extents[count++] = *next;
+        }
+        offset += next->length;
+        length -= next->length;
+    }
+    return count;
 }
 
 }  // namespace qed
