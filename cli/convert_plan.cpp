@@ -20,7 +20,8 @@ namespace {
 struct Plan {
     std::vector<Disk> disks;
     std::vector<Image*> sources;
-    std::uint64_t source_bytes = 0;
+    std::uint64_t source_bytes = 0;  ///< of what is copied
+    bool begins_behind = false;      ///< the copied part starts past the end of the sources
     std::string target_path;
     std::string format;
     NewDisk new_disk;
@@ -102,6 +103,7 @@ Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
         plan.sources.push_back(disk->image.get());
         plan.disks.push_back(std::move(*disk));
     }
+    plan.begins_behind = args.begin > plan.source_bytes;
     plan.options.begin = args.begin;
     plan.options.length = args.length;
     const std::uint64_t behind =
@@ -316,6 +318,12 @@ int run_convert_command(const ConvertArgs& args, Console& console) {
     Plan plan;
     if (auto parsed = parse_numbers(args, plan); !parsed) return console.fail(parsed.error());
     if (auto opened = open_sources(args, plan); !opened) return console.fail(opened.error());
+    if (plan.begins_behind) {
+        console.warn(
+            fmt::format("'{}': cannot skip to byte {}, which lies past the end; "
+                        "nothing is copied",
+                        args.files.front(), args.begin));
+    }
     if (auto planned = plan_target(args, plan); !planned) return console.fail(planned.error());
 
     Progress progress(console, args.progress);

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <random>
 
+#include "cli/file_attributes.hpp"
 #include "qed/file_lock.hpp"
 
 namespace qed::cli {
@@ -84,7 +85,7 @@ Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path, 
         return output;
     }
     QED_CHECK(output->open_new(cache, false));
-    if (output->old_ != nullptr) QED_CHECK(output->adopt_mode_of_old());
+    if (output->old_ != nullptr) QED_CHECK(output->adopt_rights_of_old());
     return output;
 }
 
@@ -97,7 +98,7 @@ Result<std::unique_ptr<OutputFile>> OutputFile::create_named(const std::string& 
                     fmt::format("'{}' is a device; only raw and qed are written to devices", path));
     }
     QED_CHECK(output->open_new(CacheMode{}, true));
-    if (output->old_ != nullptr) QED_CHECK(output->adopt_mode_of_old());
+    if (output->old_ != nullptr) QED_CHECK(output->adopt_rights_of_old());
     return output;
 }
 
@@ -106,7 +107,7 @@ Result<std::unique_ptr<OutputFile>> OutputFile::replace(const std::string& path,
     std::unique_ptr<OutputFile> output(new OutputFile(path));
     output->old_ = std::move(locked);
     QED_CHECK(output->open_new(cache, false));
-    QED_CHECK(output->adopt_mode_of_old());
+    QED_CHECK(output->adopt_rights_of_old());
     return output;
 }
 
@@ -138,7 +139,7 @@ Result<void> OutputFile::open_new(CacheMode cache, bool named) {
 }
 
 /// Whoever may use the file that is replaced may use the new one.
-Result<void> OutputFile::adopt_mode_of_old() {
+Result<void> OutputFile::adopt_rights_of_old() {
     struct stat status{};
     if (fstat(old_->descriptor(), &status) != 0) {
         return failed(errno, fmt::format("stat of '{}'", path_));
@@ -147,6 +148,7 @@ Result<void> OutputFile::adopt_mode_of_old() {
     if (fchown(descriptor_, status.st_uid, status.st_gid) != 0 && errno != EPERM) {
         return failed(errno, fmt::format("owner of the new '{}'", path_));
     }
+    QED_CHECK(copy_attributes(old_->descriptor(), descriptor_, path_));
     if (fchmod(descriptor_, status.st_mode & 07777U) != 0 && errno != EPERM) {
         return failed(errno, fmt::format("mode of the new '{}'", path_));
     }

@@ -45,7 +45,7 @@ private:
     /// Locks what is there already. True: there is something, and it is a device.
     Result<bool> hold_old(const FileOptions& options);
     Result<void> open_new(CacheMode cache, bool named);
-    Result<void> adopt_mode_of_old();
+    Result<void> adopt_rights_of_old();
     Result<void> link_as(const std::string& name);
 
     std::string path_;       ///< with symbolic links resolved

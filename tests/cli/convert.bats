@@ -232,6 +232,29 @@ teardown() {
     qemu-img compare -q -f raw disk.raw a.qed
 }
 
+@test "a file that is replaced leaves its attributes and access list to the new one" {
+    make_raw disk.raw 1048576
+    qed convert -O qed disk.raw a.qed
+    chmod 640 a.qed
+    # An entry more than the mode has: user 65534 may read.
+    python3 - a.qed <<'END' || skip "the file system of $PWD keeps no attributes or access lists"
+import os, struct, sys
+os.setxattr(sys.argv[1], "user.owner", b"backup of host 7")
+entries = ((1, 6, -1), (2, 4, 65534), (4, 4, -1), (16, 4, -1), (32, 0, -1))
+access = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, rights, number & 0xffffffff)
+                                         for tag, rights, number in entries)
+os.setxattr(sys.argv[1], "system.posix_acl_access", access)
+END
+    attributes='import os, sys
+print([(name, os.getxattr(sys.argv[1], name)) for name in sorted(os.listxattr(sys.argv[1]))])'
+    before="$(python3 -c "$attributes" a.qed) $(stat -c %a a.qed)"
+    [[ $before == *posix_acl_access*user.owner* ]]
+    qed convert -O qed disk.raw a.qed
+    [[ "$(python3 -c "$attributes" a.qed) $(stat -c %a a.qed)" == "$before" ]]
+    qed snapshot a.qed base.qed
+    [[ "$(python3 -c "$attributes" a.qed) $(stat -c %a a.qed)" == "$before" ]]
+}
+
 @test "a source cannot be its own target" {
     make_raw disk.raw 1048576
     before="$(sha256sum <disk.raw)"

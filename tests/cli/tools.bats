@@ -62,6 +62,15 @@ load common
     done
 }
 
+@test "dd says when skip leads past the end of the disk, and makes an empty one" {
+    make_raw disk.raw 1048576
+    expect 0 qed dd -f raw bs=1M skip=1 if=disk.raw of=end.raw
+    [[ -z $errors && $(stat -c %s end.raw) == 0 ]]
+    expect 0 qed dd -f raw bs=1M skip=2 if=disk.raw of=behind.raw
+    [[ $errors == *"'disk.raw': cannot skip to byte 2097152"* ]]
+    [[ $(stat -c %s behind.raw) == 0 ]]
+}
+
 @test "dump shows header and tables, also of what cannot be opened" {
     qemu-img create -q -f qed base.qed 1G
     qemu-img create -q -f qed -b base.qed -F qed a.qed
