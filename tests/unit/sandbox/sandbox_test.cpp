@@ -26,6 +26,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/sanitized.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qed::sandbox {
@@ -38,14 +39,6 @@ constexpr int kNoSandbox = 200;
 int tried(bool worked) {
     return worked ? kWorked : errno;
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kIsSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kIsSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kIsSanitized = false;
-#endif
 
 /// Whether the kernel takes a filter at all, asked without the code under test.
 bool kernel_takes_filters() {
@@ -69,7 +62,7 @@ bool kernel_has_landlock() {
 class SandboxTest : public ::testing::Test {
 protected:
     void SetUp() override {
-        if (kIsSanitized) GTEST_SKIP() << "sanitizers need what the sandbox forbids";
+        if (QED_TEST_SANITIZED) GTEST_SKIP() << "sanitizers need what the sandbox forbids";
         if (!kernel_takes_filters()) GTEST_SKIP() << "this kernel takes no seccomp filter";
         ASSERT_EQ(inside({}, [] { return kWorked; }), kWorked);
         ASSERT_EQ(missing_, kernel_has_landlock() ? "" : "this kernel has no Landlock");

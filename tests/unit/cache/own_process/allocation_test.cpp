@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/sanitized.hpp"
 #include "unit/cache/cache_fixture.hpp"
 
 namespace {
@@ -73,7 +74,7 @@ void* operator new(std::size_t bytes, std::align_val_t alignment, const std::not
 }
 
 // Sanitizers bring their own versions of these.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !QED_TEST_SANITIZED
 #define QED_TEST_COUNTS_LOCKS 1
 extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
     using Lock = int (*)(pthread_mutex_t*);
