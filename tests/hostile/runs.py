@@ -17,8 +17,8 @@ SYSTEM = re.compile(r"/(usr/)?lib(32|64)?/|/etc/ld\.so\.|/etc/gnutls/|/etc/ssl/|
                     r"|/sys/devices/system/|/sys/fs/cgroup|/proc/(cpuinfo|meminfo|stat|sys/)"
                     r"|/proc/filesystems$|/proc/self/(status|maps|cgroup|mountinfo|fd)$"
                     r"|/dev/(null|u?random|shm)$")
-# A sanitizer looks at its own process.
-OWN_PROCESS = re.compile(r"/proc/(self|\d+)/\w+$")
+# A sanitizer looks at its own process and at the list of what it shall not report.
+SANITIZER = re.compile(r"/proc/(self|\d+)/\w+$|/tmp/tsan\.rodata\.\d+$|.*/tsan\.supp$")
 CALL = re.compile(r'^\d+ +(\w+)\((.*?)(?:\) += (-?\d+|\?)(.*)| <unfinished \.\.\.>)$')
 PATH = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -50,8 +50,8 @@ def offences(log, folder):
         full = os.path.normpath(os.path.join(folder, os.fsdecode(unescaped(path[1]))))
         inside = full == str(folder) or full.startswith(f"{folder}/")
         program = full.startswith((os.environ["QED_BUILD_DIR"], f"{folder}.scratch/"))
-        own = sandbox_probe.is_sanitized() and OWN_PROCESS.match(full)
-        if not inside and not program and not own and not SYSTEM.match(full):
+        of_sanitizer = sandbox_probe.is_sanitized() and SANITIZER.match(full)
+        if not inside and not program and not of_sanitizer and not SYSTEM.match(full):
             yield line
 
 
