@@ -22,7 +22,6 @@ using test::MemoryFile;
 using test::open_layer;
 
 constexpr std::uint64_t kDiskBytes = 8U << 20;
-constexpr std::uint32_t kClusterBytes = 4096;
 
 /// Layers over a zero disk; `writes` are made to each before the next is put on top.
 class ChainTest : public testing::Test {
