@@ -99,62 +99,23 @@ Task<Result<void>> lane(Share& share, std::span<std::byte> bytes, std::uint64_t&
     co_return Result<void>{};
 }
 
-/// Lanes that have been started on a loop; all of them end before this is destroyed.
-class Lanes {
-public:
-    explicit Lanes(UringLoop& loop) : loop_(loop) {}
-    Lanes(const Lanes&) = delete;
-    Lanes& operator=(const Lanes&) = delete;
-    ~Lanes() {
-        for (const auto& one : lanes_)
-            one->root.handle.destroy();
-    }
-
-    Result<void> start(Task<Result<void>> task) {
-        auto one = std::make_unique<One>(std::move(task));
-        one->root = detail::run_root(one->task, one->result, one->done);
-        if (!one->root.handle) return std::unexpected(Error::out_of_memory());
-        lanes_.push_back(std::move(one));
-        lanes_.back()->root.handle.promise().home = &loop_;
-        lanes_.back()->root.handle.resume();
-        return {};
-    }
-    Result<void> finish() {
-        Result<void> first{};
-        for (const auto& one : lanes_) {
-            loop_.run_until(one->done);
-            if (first && !*one->result) first = pass(*one->result);
-        }
-        return first;
-    }
-
-private:
-    struct One {
-        explicit One(Task<Result<void>> work) : task(std::move(work)) {}
-        Task<Result<void>> task;
-        std::optional<Result<void>> result;
-        bool done = false;
-        detail::Root root;
-    };
-    UringLoop& loop_;
-    std::vector<std::unique_ptr<One>> lanes_;
-};
-
 Result<void> uring_round(UringLoop& loop, Share& share, std::span<const Buffer> buffers,
                          std::uint64_t requests) {
     std::uint64_t quota = requests;
-    Lanes lanes(loop);
-    Result<void> started{};
+    std::vector<Task<Result<void>>> lanes;
+    lanes.reserve(buffers.size());
     for (const Buffer& buffer : buffers) {
         const std::span<std::byte> bytes(buffer.get(), share.spec.bytes);
-        started = lanes.start(lane(share, bytes, quota));
-        if (!started) {
-            quota = 0;
-            break;
-        }
+        lanes.push_back(lane(share, bytes, quota));
+        lanes.back().start_on(loop);
     }
-    auto done = lanes.finish();
-    return started ? std::move(done) : std::move(started);
+    Result<void> first{};
+    for (Task<Result<void>>& started : lanes) {
+        loop.run_until(started.is_done());
+        Result<void> done = started.take_result();
+        if (first) first = std::move(done);
+    }
+    return first;
 }
 
 Result<void> uring_requests(Share& share) {

@@ -26,6 +26,7 @@ BELOW = {
 PUBLIC = {
     "error.hpp": "base",
     "units.hpp": "base",
+    "frame_pool.hpp": "base",
     "version.hpp": "base",
     "task.hpp": "coro",
     "executor.hpp": "coro",

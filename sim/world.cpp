@@ -30,12 +30,8 @@ void World::schedule(Happening& happening, std::uint64_t delay) {
 
 void World::spawn(Task<Result<void>> task, std::function<std::string()> describe) {
     spawned_.push_back(std::make_unique<Spawned>(
-        Spawned{.task = std::move(task), .describe = std::move(describe), .result = {}}));
-    Spawned& spawned = *spawned_.back();
-    spawned.root = detail::run_root(spawned.task, spawned.result, spawned.done);
-    if (!spawned.root.handle) std::abort();  // no memory: nothing to simulate
-    spawned.root.handle.promise().home = this;
-    spawned.root.handle.resume();
+        Spawned{.task = std::move(task), .describe = std::move(describe)}));
+    spawned_.back()->task.start_on(*this);
 }
 
 bool World::step() {
@@ -54,10 +50,8 @@ bool World::step() {
 }
 
 void World::reap() {
-    std::erase_if(spawned_, [](const std::unique_ptr<Spawned>& spawned) {
-        if (spawned->done) spawned->root.handle.destroy();
-        return spawned->done;
-    });
+    std::erase_if(spawned_,
+                  [](const std::unique_ptr<Spawned>& spawned) { return spawned->task.is_done(); });
 }
 
 bool World::run(std::uint64_t event_limit) {
@@ -74,7 +68,7 @@ bool World::run(std::uint64_t event_limit) {
 std::vector<std::string> World::unfinished() const {
     std::vector<std::string> names;
     for (const auto& spawned : spawned_) {
-        if (!spawned->done) names.push_back(spawned->describe());
+        if (!spawned->task.is_done()) names.push_back(spawned->describe());
     }
     return names;
 }

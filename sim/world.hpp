@@ -85,9 +85,6 @@ private:
     struct Spawned {
         Task<Result<void>> task;
         std::function<std::string()> describe;
-        std::optional<Result<void>> result;
-        bool done = false;
-        detail::Root root{};
     };
 
     bool step();
@@ -107,20 +104,14 @@ private:
 
 template <class T>
 T World::run(Task<T> task) {
-    std::optional<T> result;
-    bool done = false;
-    detail::Root root = detail::run_root(task, result, done);
-    if (!root.handle) return std::unexpected(Error::out_of_memory());
-    root.handle.promise().home = this;
-    root.handle.resume();
-    while (!done) {
+    task.start_on(*this);
+    while (!task.is_done()) {
         if (step()) continue;
         // Its frames hold what others may still point to: they stay.
         [[maybe_unused]] auto* const kept = new Task<T>(std::move(task));
         throw Failure("progress", "a task waits for something that never happens");
     }
-    root.handle.destroy();
-    return std::move(*result);
+    return task.take_result();
 }
 
 }  // namespace qed::sim

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <coroutine>
-#include <mutex>
 
 namespace qed {
 
@@ -74,9 +73,12 @@ public:
     void run_until(const bool& done);
 
 private:
-    std::mutex mutex_;  // guards ready_
-    std::condition_variable posted_;
-    WaiterQueue ready_;
+    void take_posted() noexcept;
+
+    // The newest of those posted since the owner last looked, linked to older ones; or a mark that
+    // the owner sleeps.
+    std::atomic<Waiter*> posted_{nullptr};
+    WaiterQueue ready_;  // oldest first; only for the owner
 };
 
 /// `co_await yield()`: lets everything else that is ready on this executor run first.

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "qed/block_file.hpp"
@@ -56,15 +55,9 @@ public:
     /// Runs `task` here and returns its result; other coroutines of this loop run meanwhile.
     template <class T>
     T run(Task<T> task) {
-        std::optional<T> result;
-        bool done = false;
-        detail::Root root = detail::run_root(task, result, done);
-        if (!root.handle) return std::unexpected(Error::out_of_memory());
-        root.handle.promise().home = this;
-        root.handle.resume();
-        run_until(done);
-        root.handle.destroy();
-        return std::move(*result);
+        task.start_on(*this);
+        run_until(task.is_done());
+        return task.take_result();
     }
 
 private:

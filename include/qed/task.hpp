@@ -10,6 +10,7 @@
 
 #include "qed/error.hpp"
 #include "qed/executor.hpp"
+#include "qed/frame_pool.hpp"
 
 namespace qed {
 
@@ -25,7 +26,7 @@ inline constexpr bool kIsResult<Result<T>> = true;
 
 /// What every coroutine of libqed knows: where it runs, who awaits it, and whether it has ended.
 /// Parent and child share one executor, so none of this needs to be atomic.
-struct PromiseBase {
+struct PromiseBase : PooledFrame {
     Executor* home = nullptr;
     std::coroutine_handle<> parent;
     bool done = false;
@@ -106,6 +107,18 @@ public:
         return std::move(*handle_.promise().value);
     }
 
+    /// Starts it on `home` for a caller that is no coroutine: who runs `home` until is_done(), and
+    /// then takes the result. Instead of awaiting it.
+    void start_on(Executor& home) noexcept {
+        if (handle_) start(&home, std::noop_coroutine());
+    }
+    /// Changes on the executor's thread only; the reference is valid as long as the task.
+    const bool& is_done() const noexcept {
+        static constexpr bool kNothingToRun = true;
+        return handle_ ? handle_.promise().done : kNothingToRun;
+    }
+    T take_result() noexcept { return await_resume(); }
+
     /// Starts the coroutine on `home`. True: it is suspended and will resume `parent` when it ends.
     bool start(Executor* home, std::coroutine_handle<> parent) noexcept {
         promise_type& promise = handle_.promise();
@@ -131,46 +144,14 @@ Task<T> detail::Promise<T>::get_return_object_on_allocation_failure() noexcept {
     return Task<T>(typename Task<T>::Handle{});
 }
 
-namespace detail {
-
-/// The coroutine at the bottom of a chain of awaits: tells its starter when the task has ended.
-struct Root {
-    struct promise_type {
-        Executor* home = nullptr;
-        Root get_return_object() noexcept {
-            return {std::coroutine_handle<promise_type>::from_promise(*this)};
-        }
-        static Root get_return_object_on_allocation_failure() noexcept { return {}; }
-        std::suspend_always initial_suspend() const noexcept { return {}; }
-        std::suspend_always final_suspend() const noexcept { return {}; }
-        void return_void() const noexcept {}
-        void unhandled_exception() const noexcept { std::abort(); }
-    };
-    std::coroutine_handle<promise_type> handle;
-};
-
-template <class T>
-Root run_root(Task<T>& task, std::optional<T>& result, bool& done) {
-    result.emplace(co_await task);
-    done = true;
-}
-
-}  // namespace detail
-
 /// Runs `task` on the calling thread and returns its result; blocks while it waits for others.
 /// Not to be called from inside a coroutine.
 template <class T>
 T sync_wait(Task<T> task) {
     BlockingExecutor executor;
-    std::optional<T> result;
-    bool done = false;
-    detail::Root root = detail::run_root(task, result, done);
-    if (!root.handle) return std::unexpected(Error::out_of_memory());
-    root.handle.promise().home = &executor;
-    root.handle.resume();
-    executor.run_until(done);
-    root.handle.destroy();
-    return std::move(*result);
+    task.start_on(executor);
+    executor.run_until(task.is_done());
+    return task.take_result();
 }
 
 }  // namespace qed

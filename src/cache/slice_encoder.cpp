@@ -160,8 +160,7 @@ std::unique_ptr<SliceUpdater> SliceUpdater::create(const SliceShape& shape) noex
 
 EncodedSlice SliceUpdater::encode_all(SliceWord word, std::uint32_t first,
                                       std::span<const Entry> values) noexcept {
-    for (std::uint32_t i = 0; i < shape_.entries(); ++i)
-        entries_[i] = read_entry(word, i, shape_);
+    read_entries(word, 0, {entries_.get(), shape_.entries()}, shape_);
     std::ranges::copy(values, entries_.get() + first);
     return encode_slice({entries_.get(), shape_.entries()}, shape_,
                         {words_.get(), shape_.entries()});

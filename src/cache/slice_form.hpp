@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/bits.hpp"
 #include "base/thread_shard.hpp"
@@ -196,5 +197,10 @@ inline Entry read_ranked(SliceWord word, std::uint32_t index, const SliceShape& 
 inline Entry read_entry(SliceWord word, std::uint32_t index, const SliceShape& shape) {
     return word.is_ranked() ? read_ranked(word, index, shape) : read_unranked(word, index, shape);
 }
+
+/// The entries from `first` on. With a pin: nothing may change the payload meanwhile.
+/// \cost about 1 ns an entry
+void read_entries(SliceWord word, std::uint32_t first, std::span<Entry> entries,
+                  const SliceShape& shape) noexcept;
 
 }  // namespace qed

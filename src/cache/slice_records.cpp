@@ -202,6 +202,10 @@ Entry SliceRef::entry(std::uint32_t index) const noexcept {
     return read_entry(record_->word, index, cache_->shape_);
 }
 
+void SliceRef::entries(std::uint32_t first, std::span<Entry> entries) const noexcept {
+    read_entries(record_->word, first, entries, cache_->shape_);
+}
+
 bool SliceRef::is_detached() const noexcept {
     return cache_->is_detached(*record_);
 }

@@ -44,6 +44,8 @@ public:
     explicit operator bool() const noexcept { return record_ != nullptr; }
     /// For the one writer of the image's tables: others may see an update half done.
     Entry entry(std::uint32_t index) const noexcept;
+    /// The entries from `first` on: far less work than one by one.
+    void entries(std::uint32_t first, std::span<Entry> entries) const noexcept;
     /// The slice was dropped after a failed write: what it says may no longer be what is on disk.
     bool is_detached() const noexcept;
 
@@ -67,6 +69,11 @@ struct Lookup {
     } kind = Kind::miss;
     std::uint64_t file_offset = 0;
     std::uint64_t length = 0;  ///< bytes that the answer holds for; at most what was asked
+
+    /// It is in memory, and keeps the format's rules.
+    bool is_sound() const noexcept {
+        return kind == Kind::unallocated || kind == Kind::zero || kind == Kind::data;
+    }
 };
 
 /// How raw entries of this image's tables are judged; made by the image from its header.

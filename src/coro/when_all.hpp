@@ -33,7 +33,7 @@ struct FanOut {
 /// One of the coroutines that work side by side. Owned by when_all(), which outlives it.
 class Lane {
 public:
-    struct promise_type {
+    struct promise_type : PooledFrame {
         Executor* home = nullptr;
         FanOut* shared = nullptr;
 

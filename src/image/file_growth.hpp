@@ -17,7 +17,7 @@ public:
     explicit FileGrowth(BlockFile& file) : file_(file) {}
     void start_at(std::uint64_t file_bytes) noexcept { bytes_.store(file_bytes); }
     std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_acquire); }
-    /// The file is at least `end` bytes long when it succeeds.
+    /// The file is at least `end` bytes long when it succeeds; often it is already, see bytes().
     Task<Result<void>> reach(std::uint64_t end);
     /// Cuts the file to `end`; nothing else may be using it.
     Task<Result<void>> cut(std::uint64_t end);

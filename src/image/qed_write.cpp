@@ -132,8 +132,9 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     const bool has_waited = co_await turn;
     if (has_waited) counters_.add(ImageCounter::turn_waits);
     // Another request may have allocated them in the meantime.
-    const Result<Lookup> found = co_await look_up(at, data.size());
-    if (!found) co_return std::unexpected(found.error().clone());
+    Result<Lookup> found = cache_->find(at, data.size());
+    if (!found->is_sound()) found = co_await look_up(at, data.size());
+    if (!found) co_return pass(found);
     data = data.first(found->length);
     if (found->kind == Lookup::Kind::data &&
         !(has_waited && detail::mutant(detail::Mutant::no_second_lookup))) {
@@ -167,7 +168,8 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
 
 Task<Result<void>> QedLayer::write_clusters(Piece& piece) {
     const std::uint64_t bytes = piece.run.clusters << geometry_.cluster_bits();
-    QED_CO_CHECK(co_await growth_.reach(piece.run.offset.value + bytes));
+    const std::uint64_t end = piece.run.offset.value + bytes;
+    if (growth_.bytes() < end) QED_CO_CHECK(co_await growth_.reach(end));
     const bool is_filled = piece.from_backing || piece.run.reused;
     if (is_filled && piece.head + piece.tail != 0) {
         if (piece.head + piece.tail <= kJoinedBytes) co_return co_await write_joined(piece);

@@ -49,7 +49,11 @@ Task<Result<void>> TableCommitter::commit(TableUpdate& update) {
         co_await yield();  // whoever is ready to join does so now
         AsyncMutex::Guard tables = co_await table_lock_.lock();
         WaiterQueue joined = take_waiting();
-        done = co_await run_group(update, joined);
+        if (rules_.defers) {
+            done = co_await defer_group(update, joined);
+        } else {
+            done = co_await write_group(update, joined);
+        }
         tables.unlock();
         end_group(joined, done);
         pass_on_lead();
@@ -63,15 +67,10 @@ WaiterQueue TableCommitter::take_waiting() noexcept {
     return std::exchange(waiting_, {});
 }
 
-Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue joined) {
-    std::vector<TableUpdate*> members{&leader};
-    while (Waiter* waiter = joined.pop())
-        members.push_back(static_cast<TableUpdate*>(waiter));
+void TableCommitter::count_group(std::size_t updates) noexcept {
     groups_.fetch_add(1, std::memory_order_relaxed);
-    updates_.fetch_add(members.size(), std::memory_order_relaxed);
-    QED_TRACE(group_commit, members.size());
-    if (rules_.defers) co_return co_await defer_group(members);
-    co_return co_await write_group(members);
+    updates_.fetch_add(updates, std::memory_order_relaxed);
+    QED_TRACE(group_commit, updates);
 }
 
 void TableCommitter::end_group(WaiterQueue& joined, const Result<void>& done) noexcept {
@@ -92,13 +91,18 @@ void TableCommitter::pass_on_lead() noexcept {
     next->wake();
 }
 
-Task<Result<void>> TableCommitter::write_group(std::span<TableUpdate*> members) {
-    TableGroup group(parts_, geometry_, rules_.strict, members);
-    QED_CO_CHECK(co_await group.pin_slices());
-    QED_CO_CHECK(co_await group.make_tables());
-    if (group.needs_dirty()) QED_CO_CHECK(co_await parts_.header.set_dirty());
+// Each awaited coroutine costs a frame: what most groups need not wait for is asked first.
+Task<Result<void>> TableCommitter::write_group(TableUpdate& leader, WaiterQueue joined) {
+    TableGroup group(parts_, geometry_, rules_.strict, leader, joined);
+    count_group(group.size());
+    if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
+    Result<std::uint64_t> end = group.reserve_tables();
+    if (!end) co_return pass(end);
+    if (parts_.growth.bytes() < *end) QED_CO_CHECK(co_await parts_.growth.reach(*end));
+    const bool needs_dirty = group.needs_dirty() && !parts_.header.is_dirty();
+    if (needs_dirty) QED_CO_CHECK(co_await parts_.header.set_dirty());
     QED_CO_CHECK(group.plan());
-    QED_CO_CHECK(co_await group.write_new_tables());
+    if (group.has_new_tables()) QED_CO_CHECK(co_await group.write_new_tables());
     if (group.needs_flush() && !detail::mutant(detail::Mutant::no_flush_before_entries)) {
         QED_CO_CHECK(co_await parts_.flushes.flush());
     }
@@ -113,10 +117,13 @@ Task<Result<void>> TableCommitter::write_group(std::span<TableUpdate*> members) 
     co_return {};
 }
 
-Task<Result<void>> TableCommitter::defer_group(std::span<TableUpdate*> members) {
-    TableGroup group(parts_, geometry_, rules_.strict, members);
-    QED_CO_CHECK(co_await group.pin_slices());
-    QED_CO_CHECK(co_await group.make_tables());
+Task<Result<void>> TableCommitter::defer_group(TableUpdate& leader, WaiterQueue joined) {
+    TableGroup group(parts_, geometry_, rules_.strict, leader, joined);
+    count_group(group.size());
+    if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
+    Result<std::uint64_t> end = group.reserve_tables();
+    if (!end) co_return pass(end);
+    if (parts_.growth.bytes() < *end) QED_CO_CHECK(co_await parts_.growth.reach(*end));
     group.defer(*deferred_);
     deferred_bytes_.store(deferred_->bytes());
     if (deferred_->bytes() > rules_.deferred_limit) co_return co_await write_deferred();

@@ -88,10 +88,11 @@ public:
 private:
     struct Join;
     WaiterQueue take_waiting() noexcept;
-    Task<Result<void>> run_group(TableUpdate& leader, WaiterQueue joined);
     static void end_group(WaiterQueue& joined, const Result<void>& done) noexcept;
-    Task<Result<void>> write_group(std::span<TableUpdate*> members);
-    Task<Result<void>> defer_group(std::span<TableUpdate*> members);
+    /// Write or defer the updates of the leader and of those who joined.
+    Task<Result<void>> write_group(TableUpdate& leader, WaiterQueue joined);
+    Task<Result<void>> defer_group(TableUpdate& leader, WaiterQueue joined);
+    void count_group(std::size_t updates) noexcept;
     void pass_on_lead() noexcept;
 
     const Parts parts_;

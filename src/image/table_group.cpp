@@ -25,55 +25,69 @@ bool in_slice_order(const TableUpdate* a, const TableUpdate* b) {
 }  // namespace
 
 TableGroup::TableGroup(const TableCommitter::Parts& parts, const Geometry& geometry, bool strict,
-                       std::span<TableUpdate*> members)
+                       TableUpdate& leader, WaiterQueue joined)
     : parts_(parts),
       geometry_(geometry),
       strict_(strict),
-      members_(members),
+      memory_(first_memory_.data(), first_memory_.size()),
+      members_({&leader}, &memory_),
+      tables_(&memory_),
       unit_(std::clamp<std::uint32_t>(parts.file.alignment().offset, kSectorBytes,
-                                      parts.cache.slice_bytes())) {
+                                      parts.cache.slice_bytes())),
+      new_table_runs_(&memory_),
+      entry_runs_(&memory_),
+      l1_runs_(&memory_),
+      scratch_(&memory_) {
+    while (Waiter* waiter = joined.pop())
+        members_.push_back(static_cast<TableUpdate*>(waiter));
     std::sort(members_.begin(), members_.end(), in_slice_order);
+}
+
+bool TableGroup::lacks_pin(const TableUpdate& update) const noexcept {
+    return is_data_entry(parts_.cache.l1(parts_.cache.l1_index_of(update.slice))) &&
+           (!update.pin || update.pin.is_detached());
+}
+
+bool TableGroup::pin_cached_slices() {
+    bool has_all = true;
+    for (TableUpdate* update : members_) {
+        const std::uint64_t l1_index = parts_.cache.l1_index_of(update->slice);
+        if (parts_.cache.l1(l1_index) == kBadEntry) {
+            update->error.emplace(Errc::corrupt_metadata,
+                                  fmt::format("L1 entry {} is bad: check the image", l1_index));
+        } else if (lacks_pin(*update)) {
+            update->pin = parts_.cache.try_pin(update->slice);
+            has_all = has_all && update->pin;
+        }
+    }
+    return has_all;
 }
 
 Task<Result<void>> TableGroup::pin_slices() {
     for (TableUpdate* update : members_) {
-        const Entry table = parts_.cache.l1(parts_.cache.l1_index_of(update->slice));
-        if (table == kBadEntry) {
-            update->error.emplace(Errc::corrupt_metadata,
-                                  fmt::format("L1 entry {} is bad: check the image",
-                                              parts_.cache.l1_index_of(update->slice)));
-        } else if (is_data_entry(table) && (!update->pin || update->pin.is_detached())) {
-            update->pin = parts_.cache.try_pin(update->slice);
-            if (update->pin) continue;
-            Result<SliceRef> loaded = co_await parts_.cache.pin(update->slice);
-            if (loaded) {
-                update->pin = std::move(*loaded);
-            } else {
-                update->error.emplace(std::move(loaded.error()));
-            }
+        if (!lacks_pin(*update)) continue;
+        Result<SliceRef> loaded = co_await parts_.cache.pin(update->slice);
+        if (loaded) {
+            update->pin = std::move(*loaded);
+        } else {
+            update->error.emplace(std::move(loaded.error()));
         }
     }
     co_return {};
 }
 
-Result<void> TableGroup::reserve_tables(std::uint64_t* end) {
+Result<std::uint64_t> TableGroup::reserve_tables() {
+    std::uint64_t end = 0;
     for (const TableUpdate* update : members_) {
         if (update->error || update->pin) continue;
         const std::uint64_t l1_index = parts_.cache.l1_index_of(update->slice);
         if (!tables_.empty() && tables_.back().l1_index == l1_index) continue;
-        const auto run = parts_.allocator.reserve_fresh(geometry_.table_clusters());
-        if (!run) return fail(run.error().code(), run.error().message());
+        auto run = parts_.allocator.reserve_fresh(geometry_.table_clusters());
+        if (!run) return pass(run);
         tables_.push_back({.l1_index = l1_index, .offset = run->offset});
-        *end = run->offset.value + geometry_.table_bytes();
+        end = run->offset.value + geometry_.table_bytes();
     }
-    return {};
-}
-
-Task<Result<void>> TableGroup::make_tables() {
-    std::uint64_t end = 0;
-    QED_CO_CHECK(reserve_tables(&end));
-    if (end != 0) QED_CO_CHECK(co_await parts_.growth.reach(end));
-    co_return {};
+    return end;
 }
 
 TableGroup::NewTable* TableGroup::new_table_of(const TableUpdate& update) noexcept {
@@ -111,7 +125,7 @@ void TableGroup::gather_runs() {
         const auto begin =
             static_cast<std::uint32_t>(round_down(update.first * kEntryBytes, unit_));
         const auto end = static_cast<std::uint32_t>(round_up(update.end() * kEntryBytes, unit_));
-        std::vector<SectorRun>& runs = fresh != nullptr ? new_table_runs_ : entry_runs_;
+        std::pmr::vector<SectorRun>& runs = fresh != nullptr ? new_table_runs_ : entry_runs_;
         if (!runs.empty() && runs.back().slice == update.slice && begin <= runs.back().end &&
             runs.back().end_member == i) {
             runs.back().end = std::max(runs.back().end, end);
@@ -152,8 +166,9 @@ Result<void> TableGroup::plan() {
             bytes += run.end - run.begin;
         }
     }
-    scratch_.reserve(parts_.cache.shape().entries());
-    Result<AlignedBuffer> buffer = AlignedBuffer::create(std::max<std::size_t>(bytes, 1), 4096);
+    reserve_scratch();
+    Result<AlignedBuffer> buffer =
+        AlignedBuffer::create(std::max<std::size_t>(bytes, 1), parts_.file.alignment().memory);
     if (!buffer) return pass(buffer);
     buffer_ = std::move(*buffer);
     for (SectorRun& run : new_table_runs_)
@@ -163,27 +178,40 @@ Result<void> TableGroup::plan() {
     return {};
 }
 
+// Nothing that runs once entries are in the file may need memory.
+void TableGroup::reserve_scratch() {
+    std::uint32_t most = 0;
+    for (const TableUpdate* update : members_)
+        most = std::max(most, update->count);
+    scratch_.reserve(most);
+}
+
 void TableGroup::fill_run(SectorRun& run) {
     const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
     const std::uint32_t first = run.begin / kEntryBytes;
     const SliceRef& pin = members_[run.first_member]->pin;
-    for (std::uint32_t i = 0; i < raw.size() / kEntryBytes; ++i) {
-        const Entry entry = pin ? pin.entry(first + i) : kUnallocatedEntry;
-        if (entry == kBadEntry) {
-            // Its raw value is not kept, and must not be overwritten with a guess.
-            fail_run(run, Error(Errc::corrupt_metadata,
-                                fmt::format("the L2 table sector at {:#x} holds a bad entry, so it "
-                                            "cannot be written: check and repair the image",
-                                            run.file_offset)));
-            return;
+    std::array<Entry, kSectorBytes / kEntryBytes> sector;
+    sector.fill(kUnallocatedEntry);
+    for (std::uint32_t done = 0; done < raw.size() / kEntryBytes; done += sector.size()) {
+        if (pin) pin.entries(first + done, sector);
+        for (std::uint32_t i = 0; i < sector.size(); ++i) {
+            if (sector[i] == kBadEntry) return refuse_bad_entry(run);
+            store_le64(raw, done + i, sector[i]);
         }
-        store_le64(raw, i, entry);
     }
     for (const TableUpdate* update : run.members(members_)) {
         for (std::uint32_t i = update->first; i < update->end(); ++i) {
             store_le64(raw, i - first, update->value(i, geometry_.cluster_bytes()));
         }
     }
+}
+
+void TableGroup::refuse_bad_entry(SectorRun& run) {
+    // Its raw value is not kept, and must not be overwritten with a guess.
+    fail_run(run, Error(Errc::corrupt_metadata,
+                        fmt::format("the L2 table sector at {:#x} holds a bad entry, so it cannot "
+                                    "be written: check and repair the image",
+                                    run.file_offset)));
 }
 
 void TableGroup::fill_l1_run(const SectorRun& run) {
@@ -208,8 +236,8 @@ void TableGroup::fail_run(SectorRun& run, const Error& error) {
 }
 
 Task<Result<void>> TableGroup::write_runs(std::span<SectorRun> runs) {
-    std::vector<IoOp> ops;
-    std::vector<SectorRun*> written;
+    std::pmr::vector<IoOp> ops(&memory_);
+    std::pmr::vector<SectorRun*> written(&memory_);
     ops.reserve(runs.size());
     written.reserve(runs.size());
     for (SectorRun& run : runs) {
@@ -248,7 +276,8 @@ Task<Result<void>> TableGroup::write_new_tables() {
 Task<Result<void>> TableGroup::write_entries() {
     for (const SectorRun& run : l1_runs_)
         fill_l1_run(run);
-    QED_CO_CHECK(co_await write_runs(entry_runs_));
+    if (!entry_runs_.empty()) QED_CO_CHECK(co_await write_runs(entry_runs_));
+    if (l1_runs_.empty()) co_return {};
     // Entries are in the file from here on: what fails now fails the new tables alone.
     const Result<void> started = co_await write_runs(l1_runs_);
     if (!started) fail_new_tables(started.error());
@@ -323,7 +352,7 @@ void TableGroup::publish_update(TableUpdate& update) noexcept {
 }
 
 void TableGroup::defer(DeferredTables& deferred) {
-    scratch_.reserve(parts_.cache.shape().entries());
+    reserve_scratch();
     deferred.reserve_tables(tables_.size());
     for (TableUpdate* update : members_) {
         const NewTable* table = new_table_of(*update);

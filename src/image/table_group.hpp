@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <vector>
 
@@ -16,13 +18,20 @@ class DeferredTables;
 /// table sectors as one write. A failed write fails the updates in it, not the others.
 class TableGroup {
 public:
+    /// Throws std::bad_alloc.
     TableGroup(const TableCommitter::Parts& parts, const Geometry& geometry, bool strict,
-               std::span<TableUpdate*> members);
+               TableUpdate& leader, WaiterQueue joined);
+    TableGroup(const TableGroup&) = delete;
+    TableGroup& operator=(const TableGroup&) = delete;
 
-    /// Every update of an existing table holds its slice.
+    std::size_t size() const noexcept { return members_.size(); }
+    /// Every update of an existing table holds its slice. False: some have to be read for that.
+    bool pin_cached_slices();
     Task<Result<void>> pin_slices();
-    /// File space for the tables that do not exist yet; it reads as zeroes.
-    Task<Result<void>> make_tables();
+    /// File space for the tables that do not exist yet. Returns where it ends, or 0; it reads as
+    /// zeroes once the file is that long.
+    Result<std::uint64_t> reserve_tables();
+    bool has_new_tables() const noexcept { return !tables_.empty(); }
     /// Entries or tables that a power cut may keep without what they name.
     bool needs_dirty() const noexcept;
     bool needs_flush() const noexcept;
@@ -56,15 +65,17 @@ private:
         std::size_t first_member = 0;
         std::size_t end_member = 0;
         bool failed = false;
-        std::span<TableUpdate*> members(std::span<TableUpdate*> all) const {
+        std::span<TableUpdate* const> members(std::span<TableUpdate* const> all) const {
             return all.subspan(first_member, end_member - first_member);
         }
     };
 
     NewTable* new_table_of(const TableUpdate& update) noexcept;
-    Result<void> reserve_tables(std::uint64_t* end);
+    bool lacks_pin(const TableUpdate& update) const noexcept;
     void gather_runs();
     void fill_run(SectorRun& run);
+    void refuse_bad_entry(SectorRun& run);
+    void reserve_scratch();
     void gather_l1_runs();
     void fill_l1_run(const SectorRun& run);
     void fail_run(SectorRun& run, const Error& error);
@@ -80,14 +91,16 @@ private:
     const TableCommitter::Parts& parts_;
     const Geometry& geometry_;
     const bool strict_;
-    std::span<TableUpdate*> members_;  // in order of slice and entry
-    std::vector<NewTable> tables_;     // in order of L1 index
-    std::uint32_t unit_;               // bytes that a write is a multiple of
+    std::array<std::byte, 1024> first_memory_;  // enough for the lists of a few updates
+    std::pmr::monotonic_buffer_resource memory_;
+    std::pmr::vector<TableUpdate*> members_;  // in order of slice and entry
+    std::pmr::vector<NewTable> tables_;       // in order of L1 index
+    std::uint32_t unit_;                      // bytes that a write is a multiple of
     AlignedBuffer buffer_;
-    std::vector<SectorRun> new_table_runs_;
-    std::vector<SectorRun> entry_runs_;
-    std::vector<SectorRun> l1_runs_;
-    std::vector<Entry> scratch_;
+    std::pmr::vector<SectorRun> new_table_runs_;
+    std::pmr::vector<SectorRun> entry_runs_;
+    std::pmr::vector<SectorRun> l1_runs_;
+    std::pmr::vector<Entry> scratch_;  // has room for the entries of any of the updates
     std::uint64_t write_count_ = 0;
     std::uint64_t write_bytes_ = 0;
 };

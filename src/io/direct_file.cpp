@@ -27,7 +27,7 @@ constexpr std::size_t kCopyBytes = std::size_t{1} << 20;
 /// request itself and is gone.
 class DirectFile::Request {
 public:
-    struct promise_type {
+    struct promise_type : detail::PooledFrame {
         Executor* home = nullptr;
         IoOp& op;
         bool done = false;

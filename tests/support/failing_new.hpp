@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+
+#include "qed/frame_pool.hpp"
+
 namespace qed::test {
 
 /// Works in programs of which one source file includes support/replace_new.hpp.
 inline thread_local long allocations_until_failure = -1;  // -1: never
+inline std::atomic<long> living_allocations = 0;
 
 /// While it lives, allocation number `count` of this thread (from 0) and all later ones fail.
 class FailingNew {
 public:
-    explicit FailingNew(long count) noexcept { allocations_until_failure = count; }
+    explicit FailingNew(long count) noexcept {
+        FramePool::keep_at_most(0);  // a frame that was kept would not be allocated
+        allocations_until_failure = count;
+    }
     FailingNew(const FailingNew&) = delete;
     FailingNew& operator=(const FailingNew&) = delete;
-    ~FailingNew() { allocations_until_failure = -1; }
+    ~FailingNew() {
+        allocations_until_failure = -1;
+        FramePool::keep_at_most(FramePool::kMostKept);
+    }
 };
 
 }  // namespace qed::test

@@ -16,7 +16,14 @@ inline void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
     if (allocations_until_failure == 0) return nullptr;
     if (allocations_until_failure > 0) --allocations_until_failure;
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    return std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+    void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+    if (memory != nullptr) living_allocations.fetch_add(1, std::memory_order_relaxed);
+    return memory;
+}
+
+inline void release(void* memory) noexcept {
+    if (memory != nullptr) living_allocations.fetch_sub(1, std::memory_order_relaxed);
+    std::free(memory);
 }
 
 inline constexpr std::size_t kPlain = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
@@ -41,14 +48,14 @@ void* operator new(std::size_t bytes, std::align_val_t alignment, const std::not
     return qed::test::allocate(bytes, static_cast<std::size_t>(alignment));
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept {
-    std::free(memory);
+    qed::test::release(memory);
 }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
+    qed::test::release(memory);
 }
 [[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-    std::free(memory);
+    qed::test::release(memory);
 }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-    std::free(memory);
+    qed::test::release(memory);
 }

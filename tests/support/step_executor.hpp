@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -28,29 +27,18 @@ private:
 template <class T>
 class Running {
 public:
-    Running(StepExecutor& executor, Task<T> task)
-        : state_(std::make_unique<State>(std::move(task))) {
-        state_->root = detail::run_root(state_->task, state_->result, state_->done);
-        state_->root.handle.promise().home = &executor;
-        state_->root.handle.resume();
+    Running(StepExecutor& executor, Task<T> task) : task_(std::move(task)) {
+        task_.start_on(executor);
     }
-    Running(Running&&) noexcept = default;
-    Running& operator=(Running&&) noexcept = default;
-    ~Running() {
-        if (state_ != nullptr) state_->root.handle.destroy();
+    bool done() const { return task_.is_done(); }
+    T& result() {
+        if (!result_) result_.emplace(task_.take_result());
+        return *result_;
     }
-    bool done() const { return state_->done; }
-    T& result() { return *state_->result; }
 
 private:
-    struct State {
-        explicit State(Task<T> started) : task(std::move(started)) {}
-        Task<T> task;
-        std::optional<T> result;
-        bool done = false;
-        detail::Root root;
-    };
-    std::unique_ptr<State> state_;
+    Task<T> task_;
+    std::optional<T> result_;
 };
 
 }  // namespace qed::test
