@@ -2,7 +2,6 @@
 // From options to reports, as the program does it.
 #include "experiment.hpp"
 
-#include <filesystem>
 #include <fstream>
 
 #include <gmock/gmock.h>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report.hpp"
+#include "support/temp_dir.hpp"
 
 namespace qed::cache_sim {
 namespace {
@@ -26,15 +26,14 @@ Options two_policies() {
 
 class CsvFile : public testing::Test {
 protected:
-    ~CsvFile() override { std::filesystem::remove(path_); }
-
     std::string write(const std::string& text) {
         std::ofstream(path_) << text;
         return path_;
     }
 
 private:
-    std::string path_ = testing::TempDir() + "qed_cache_sim_test.csv";
+    const test::TempDir folder_;  // of its own: tests run at the same time
+    const std::string path_ = folder_.file("trace.csv");
 };
 
 TEST_F(CsvFile, IsPlayedAtEveryGranularityAndBudget) {
