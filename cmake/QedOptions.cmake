@@ -35,6 +35,14 @@ if(QED_SANITIZE)
         # g++ 12 does not model std::atomic_thread_fence and says so for each use in libstdc++.
         target_compile_options(qed_flags INTERFACE -Wno-tsan)
     endif()
+    if(QED_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+        # In its static runtime operator new cannot be replaced, as tests of lacking memory do.
+        execute_process(
+            COMMAND "${CMAKE_CXX_COMPILER}" -print-file-name=libclang_rt.tsan-${CMAKE_SYSTEM_PROCESSOR}.so
+            OUTPUT_VARIABLE tsan_runtime OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+        cmake_path(GET tsan_runtime PARENT_PATH tsan_folder)
+        target_link_options(qed_flags INTERFACE -shared-libsan "-Wl,-rpath,${tsan_folder}")
+    endif()
 endif()
 if(QED_FUZZ)
     if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
