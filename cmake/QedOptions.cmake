@@ -37,9 +37,10 @@ if(QED_SANITIZE)
     endif()
     if(QED_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
         # In its static runtime operator new cannot be replaced, as tests of lacking memory do.
-        execute_process(
-            COMMAND "${CMAKE_CXX_COMPILER}" -print-file-name=libclang_rt.tsan-${CMAKE_SYSTEM_PROCESSOR}.so
-            OUTPUT_VARIABLE tsan_runtime OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+        set(tsan_runtime libclang_rt.tsan-${CMAKE_SYSTEM_PROCESSOR}.so)
+        execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${tsan_runtime}
+            OUTPUT_VARIABLE tsan_runtime OUTPUT_STRIP_TRAILING_WHITESPACE
+            COMMAND_ERROR_IS_FATAL ANY)
         cmake_path(GET tsan_runtime PARENT_PATH tsan_folder)
         target_link_options(qed_flags INTERFACE -shared-libsan "-Wl,-rpath,${tsan_folder}")
     endif()

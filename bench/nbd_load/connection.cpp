@@ -25,7 +25,12 @@ constexpr std::uint32_t kRequestMagic = 0x25609513;
 constexpr std::uint32_t kReplyMagic = 0x67446698;
 constexpr std::uint16_t kFixedNewstyle = 1;
 constexpr std::uint16_t kNoZeroes = 2;
-constexpr std::uint32_t kOptionExportName = 1;
+constexpr std::uint64_t kOptionReplyMagic = 0x3e889045565a9;
+constexpr std::uint32_t kOptionGo = 7;
+constexpr std::uint32_t kReplyAck = 1;
+constexpr std::uint32_t kReplyInfo = 3;
+constexpr std::uint16_t kInfoExport = 0;
+constexpr std::uint32_t kMaxOptionReplyBytes = 4096;
 constexpr std::uint16_t kCommandDisconnect = 2;
 
 constexpr std::size_t kRequestBytes = 28;
@@ -100,14 +105,36 @@ void Connection::negotiate() {
         (flags & kNeeded) != kNeeded) {
         throw std::runtime_error("the server does not speak NBD's fixed newstyle negotiation");
     }
-    std::array<std::byte, 20> choice{};
+    std::array<std::byte, 26> choice{};
     std::byte* at = put(choice.data(), htobe32(std::uint32_t{kNeeded}));
     at = put(at, htobe64(kOptionMagic));
-    put(at, htobe32(kOptionExportName));  // followed by a length of 0: the empty name
+    at = put(at, htobe32(kOptionGo));
+    at = put(at, htobe32(std::uint32_t{6}));  // bytes that follow:
+    at = put(at, std::uint32_t{0});           // those of the name, none
+    put(at, std::uint16_t{0});                // how many special wishes there are
     give(choice.data(), choice.size());
-    std::array<std::byte, 10> answer{};
-    take(answer.data(), answer.size());
-    disk_bytes_ = be64toh(load<std::uint64_t>(answer.data()));
+    while (take_option_reply()) {
+    }
+}
+
+bool Connection::take_option_reply() {
+    std::array<std::byte, 20> head{};
+    take(head.data(), head.size());
+    const auto kind = be32toh(load<std::uint32_t>(&head[12]));
+    const auto bytes = be32toh(load<std::uint32_t>(&head[16]));
+    if (be64toh(load<std::uint64_t>(head.data())) != kOptionReplyMagic ||
+        bytes > kMaxOptionReplyBytes) {
+        throw std::runtime_error("the server sent something that is no reply to an option");
+    }
+    std::vector<std::byte> body(bytes);
+    take(body.data(), body.size());
+    if (kind == kReplyAck) return false;
+    if (kind != kReplyInfo) {
+        throw std::runtime_error(fmt::format("the server refuses its export: reply {:#x}", kind));
+    }
+    const bool tells_size = body.size() >= 10 && load<std::uint16_t>(body.data()) == kInfoExport;
+    if (tells_size) disk_bytes_ = be64toh(load<std::uint64_t>(&body[2]));
+    return true;
 }
 
 void Connection::send_reads(std::span<const std::uint64_t> offsets) {

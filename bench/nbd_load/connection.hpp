@@ -30,6 +30,8 @@ public:
 
 private:
     void negotiate();
+    /// False: it was the last.
+    bool take_option_reply();
     void take(void* into, std::size_t bytes);
     void give(const void* from, std::size_t bytes);
     std::size_t receive_some(std::span<std::byte> into);
