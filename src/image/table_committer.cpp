@@ -49,11 +49,7 @@ Task<Result<void>> TableCommitter::commit(TableUpdate& update) {
         co_await yield();  // whoever is ready to join does so now
         AsyncMutex::Guard tables = co_await table_lock_.lock();
         WaiterQueue joined = take_waiting();
-        if (rules_.defers) {
-            done = co_await defer_group(update, joined);
-        } else {
-            done = co_await write_group(update, joined);
-        }
+        done = co_await run_group(update, joined);
         tables.unlock();
         end_group(joined, done);
         pass_on_lead();
@@ -92,13 +88,19 @@ void TableCommitter::pass_on_lead() noexcept {
 }
 
 // Each awaited coroutine costs a frame: what most groups need not wait for is asked first.
-Task<Result<void>> TableCommitter::write_group(TableUpdate& leader, WaiterQueue joined) {
+Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue joined) {
     TableGroup group(parts_, geometry_, rules_.strict, leader, joined);
     count_group(group.size());
     if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
     Result<std::uint64_t> end = group.reserve_tables();
     if (!end) co_return pass(end);
     if (parts_.growth.bytes() < *end) QED_CO_CHECK(co_await parts_.growth.reach(*end));
+    if (rules_.defers) {
+        group.defer(*deferred_);
+        deferred_bytes_.store(deferred_->bytes());
+        if (deferred_->bytes() > rules_.deferred_limit) co_return co_await write_deferred();
+        co_return {};
+    }
     const bool needs_dirty = group.needs_dirty() && !parts_.header.is_dirty();
     if (needs_dirty) QED_CO_CHECK(co_await parts_.header.set_dirty());
     QED_CO_CHECK(group.plan());
@@ -114,19 +116,6 @@ Task<Result<void>> TableCommitter::write_group(TableUpdate& leader, WaiterQueue 
     group.publish();
     writes_.fetch_add(group.write_count(), std::memory_order_relaxed);
     write_bytes_.fetch_add(group.write_bytes(), std::memory_order_relaxed);
-    co_return {};
-}
-
-Task<Result<void>> TableCommitter::defer_group(TableUpdate& leader, WaiterQueue joined) {
-    TableGroup group(parts_, geometry_, rules_.strict, leader, joined);
-    count_group(group.size());
-    if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
-    Result<std::uint64_t> end = group.reserve_tables();
-    if (!end) co_return pass(end);
-    if (parts_.growth.bytes() < *end) QED_CO_CHECK(co_await parts_.growth.reach(*end));
-    group.defer(*deferred_);
-    deferred_bytes_.store(deferred_->bytes());
-    if (deferred_->bytes() > rules_.deferred_limit) co_return co_await write_deferred();
     co_return {};
 }
 

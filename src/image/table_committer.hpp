@@ -89,9 +89,8 @@ private:
     struct Join;
     WaiterQueue take_waiting() noexcept;
     static void end_group(WaiterQueue& joined, const Result<void>& done) noexcept;
-    /// Write or defer the updates of the leader and of those who joined.
-    Task<Result<void>> write_group(TableUpdate& leader, WaiterQueue joined);
-    Task<Result<void>> defer_group(TableUpdate& leader, WaiterQueue joined);
+    /// Writes or defers the updates of the leader and of those who joined.
+    Task<Result<void>> run_group(TableUpdate& leader, WaiterQueue joined);
     void count_group(std::size_t updates) noexcept;
     void pass_on_lead() noexcept;
 
