@@ -71,8 +71,6 @@ if(BUILD_TESTING)
     if(NOT QED_BATS)
         qed_missing("bats" bats)
     endif()
-    # The system's own first: it is the one that python3-libnbd is installed for.
-    find_program(Python3_EXECUTABLE python3 PATHS /usr/bin NO_DEFAULT_PATH)
     # The NBD bindings of python3-libnbd belong to the system's own Python.
     find_program(Python3_EXECUTABLE python3 PATHS /usr/bin NO_DEFAULT_PATH)
     find_package(Python3 QUIET COMPONENTS Interpreter)

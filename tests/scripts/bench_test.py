@@ -81,10 +81,12 @@ class BenchReportTest(unittest.TestCase):
     def test_draws_pictures_that_are_well_formed(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "plot.svg"
-            plots.ratio_bars(path, "reads & writes", [("reads", {"libqed": 3.0})], ["libqed"])
-            xml.etree.ElementTree.parse(path)
+            plots.ratio_bars(path, "reads & writes", [("reads", {"libqed": 3.0}, 2.0)], ["libqed"])
+            bars = [node.text for node in xml.etree.ElementTree.parse(path).iter()]
             plots.growth(path, "threads", [[1, 900.0, 0.0], [2, 950.0, 0.0]])
             texts = [node.text for node in xml.etree.ElementTree.parse(path).iter()]
+        for words in ("reads & writes", "3.00", "wanted"):
+            self.assertIn(words, bars)
         self.assertIn("0.90", texts)
 
 
