@@ -37,4 +37,4 @@ cmake --build --preset release --target qed_cli >/dev/null
 work="$(mktemp -d "${folder:-/tmp}/qed-convert-XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 
-QED="$PWD/build/release/bin/qed" python3 scripts/bench/convert.py "$work" "$gib" "$rounds"
+QED="$PWD/build/release/bin/qed" /usr/bin/python3 scripts/bench/convert.py "$work" "$gib" "$rounds"

@@ -30,4 +30,4 @@ if [[ " $* " != *" --report "* ]]; then
     cmake --build build/release -j "${QED_JOBS:-$(nproc)}" \
         --target qed_cli nbdkit_qed_plugin scaling_bench cache_bench image_bench qed-nbd-load
 fi
-exec python3 scripts/bench/main.py --build build/release "$@"
+exec /usr/bin/python3 scripts/bench/main.py --build build/release "$@"
