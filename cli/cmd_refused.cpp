@@ -18,10 +18,13 @@ void refuse_command(CLI::App& app, Console& console, const std::string& name,
 
 }  // namespace
 
-void add_refused(CLI::App& app, Console& console) {
+void refuse_amend(CLI::App& app, Console& console) {
     refuse_command(app, console, "amend",
                    "a QED image's geometry is fixed when it is made; convert it into a new one "
                    "with 'qed convert -O qed -o cluster_size=...'");
+}
+
+void refuse_bitmap(CLI::App& app, Console& console) {
     refuse_command(app, console, "bitmap",
                    "QED images hold no dirty bitmaps; use overlays ('qed create -b') to tell what "
                    "has changed");

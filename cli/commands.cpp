@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands.hpp"
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <memory>
+#include <string_view>
 
 #include "cli/help.hpp"
 #include "qed/version.hpp"
@@ -10,8 +13,37 @@
 namespace qed::cli {
 namespace {
 
-bool has_command(CLI::App& app, std::string_view name) {
-    return !app.get_subcommands([name](CLI::App* one) { return one->get_name() == name; }).empty();
+struct Command {
+    std::string_view name;
+    void (*add)(CLI::App& app, Console& console);
+};
+
+/// In the order of the help.
+constexpr Command kCommands[] = {
+    {"create", add_create},
+    {"info", add_info},
+    {"map", add_map},
+    {"check", add_check},
+    {"convert", add_convert},
+    {"compare", add_compare},
+    {"resize", add_resize},
+    {"clone", add_clone},
+    {"snapshot", add_snapshot},
+    {"commit", add_commit},
+    {"rebase", add_rebase},
+    {"measure", add_measure},
+    {"dd", add_dd},
+    {"compact", add_compact},
+    {"dump", add_dump},
+    {"bench", add_bench},
+    {"serve", add_serve},
+    {"amend", refuse_amend},
+    {"bitmap", refuse_bitmap},
+};
+
+const Command* find_command(std::string_view name) {
+    const auto* const found = std::ranges::find(kCommands, name, &Command::name);
+    return found != std::end(kCommands) ? found : nullptr;
 }
 
 /// qemu-img's compare says 1 for "different", so its failures start at 2.
@@ -34,27 +66,6 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, Console& con
 
 }  // namespace
 
-void add_commands(CLI::App& app, Console& console) {
-    add_create(app, console);
-    add_info(app, console);
-    add_map(app, console);
-    add_check(app, console);
-    add_convert(app, console);
-    add_compare(app, console);
-    add_resize(app, console);
-    add_clone(app, console);
-    add_snapshot(app, console);
-    add_commit(app, console);
-    add_rebase(app, console);
-    add_measure(app, console);
-    add_dd(app, console);
-    add_compact(app, console);
-    add_dump(app, console);
-    add_bench(app, console);
-    add_serve(app, console);
-    add_refused(app, console);
-}
-
 int run_program(int argc, const char* const* argv, Console& console) {
     CLI::App app("Copy-on-write disk images in the QED format", "qed");
     app.set_version_flag("-V,--version", fmt::format("qed {}", kVersion));
@@ -62,12 +73,19 @@ int run_program(int argc, const char* const* argv, Console& console) {
     app.formatter(std::make_shared<HelpFormatter>());
     app.require_subcommand(1);
     refuse_option(app, "-T,--trace", "QEMU's trace events are not supported; see docs/tracing.md");
-    add_commands(app, console);
     const bool names_command = argc > 1 && argv[1][0] != '-' && argv[1][0] != '\0';
-    if (names_command && !has_command(app, argv[1])) {
-        console.fail(fmt::format("there is no command '{}'", argv[1]));
-        console.write_error("Try 'qed --help' for more information.\n");
-        return kExitError;
+    if (names_command) {
+        const Command* const command = find_command(argv[1]);
+        if (command == nullptr) {
+            console.fail(fmt::format("there is no command '{}'", argv[1]));
+            console.write_error("Try 'qed --help' for more information.\n");
+            return kExitError;
+        }
+        // The options of all others would take longer to set up than many a command to run.
+        command->add(app, console);
+    } else {
+        for (const Command& command : kCommands)
+            command.add(app, console);
     }
     try {
         app.parse(argc, argv);

@@ -23,10 +23,9 @@ void add_bench(CLI::App& app, Console& console);
 void add_compact(CLI::App& app, Console& console);
 void add_serve(CLI::App& app, Console& console);
 /// Commands of qemu-img that QED images have no use for: each says what to do instead.
-void add_refused(CLI::App& app, Console& console);
+void refuse_amend(CLI::App& app, Console& console);
+void refuse_bitmap(CLI::App& app, Console& console);
 
-/// Fills `app` with all commands.
-void add_commands(CLI::App& app, Console& console);
 /// The program: parses, runs the command, and gives the exit status.
 int run_program(int argc, const char* const* argv, Console& console);
 
