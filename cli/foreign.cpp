@@ -23,6 +23,7 @@
 
 #include "cli/descriptor.hpp"
 #include "cli/nbd_file.hpp"
+#include "cli/nbd_library.hpp"
 
 namespace qed::cli {
 namespace {
@@ -237,6 +238,7 @@ Result<std::unique_ptr<ForeignImage>> ForeignImage::open(const std::string& path
                                                          const std::string& format,
                                                          const ForeignOptions& options) {
     if (!options.any_backing) QED_CHECK(check_leads_nowhere(path, format));
+    QED_CHECK(NbdLibrary::load());
     auto errors = Capture::make();
     if (!errors) return pass(errors);
     auto socket = make_socket();

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <libnbd.h>
+
+#include "cli/nbd_library.hpp"
 
 namespace qed::cli {
 namespace {
@@ -19,41 +20,44 @@ constexpr std::uint64_t kStatusBytes = 1U << 30U;
 constexpr std::chrono::milliseconds kPatience{250};
 constexpr const char* kAllocation = "base:allocation";
 
-std::unexpected<Error> failure(std::string_view name, std::string_view what) {
-    const char* const text = nbd_get_error();
-    const int error = nbd_get_errno() != 0 ? nbd_get_errno() : EIO;
+std::unexpected<Error> failure(const NbdLibrary& nbd, std::string_view name,
+                               std::string_view what) {
+    const char* const text = nbd.get_error();
+    const int error = nbd.get_errno() != 0 ? nbd.get_errno() : EIO;
     return std::unexpected(Error::from_errno(
         error, fmt::format("{}: {}: {}", name, what, text != nullptr ? text : "unknown error")));
 }
 
 struct CloseHandle {
+    const NbdLibrary* nbd = nullptr;
+
     void operator()(nbd_handle* handle) const noexcept {
-        nbd_shutdown(handle, 0);
-        nbd_close(handle);
+        nbd->shutdown(handle, 0);
+        nbd->close(handle);
     }
 };
 using Handle = std::unique_ptr<nbd_handle, CloseHandle>;
 
-Result<Handle> make_handle(const std::string& uri) {
-    Handle handle(nbd_create());
-    if (!handle) return failure(uri, "making an NBD client");
-    if (nbd_add_meta_context(handle.get(), kAllocation) != 0 ||
-        nbd_set_uri_allow_local_file(handle.get(), true) != 0) {
-        return failure(uri, "preparing to connect");
+Result<Handle> make_handle(const NbdLibrary& nbd, const std::string& uri) {
+    Handle handle(nbd.create(), CloseHandle{&nbd});
+    if (!handle) return failure(nbd, uri, "making an NBD client");
+    if (nbd.add_meta_context(handle.get(), kAllocation) != 0 ||
+        nbd.set_uri_allow_local_file(handle.get(), true) != 0) {
+        return failure(nbd, uri, "preparing to connect");
     }
     return handle;
 }
 
 /// One more connection, or nothing: a server that takes one client lets the next one wait.
-Handle try_connect(const std::string& uri) {
-    auto handle = make_handle(uri);
-    if (!handle || nbd_aio_connect_uri(handle->get(), uri.c_str()) != 0) return nullptr;
+Handle try_connect(const NbdLibrary& nbd, const std::string& uri) {
+    auto handle = make_handle(nbd, uri);
+    if (!handle || nbd.aio_connect_uri(handle->get(), uri.c_str()) != 0) return nullptr;
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (nbd_aio_is_ready(handle->get()) != 1) {
+    while (nbd.aio_is_ready(handle->get()) != 1) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());
-        if (left.count() <= 0 || nbd_poll(handle->get(), static_cast<int>(left.count())) != 1) {
-            nbd_close(handle->release());
+        if (left.count() <= 0 || nbd.poll(handle->get(), static_cast<int>(left.count())) != 1) {
+            nbd.close(handle->release());
             return nullptr;
         }
     }
@@ -62,12 +66,17 @@ Handle try_connect(const std::string& uri) {
 
 class NbdFile final : public BlockFile {
 public:
-    NbdFile(std::string name, std::vector<Handle> handles, bool writable, std::uint64_t bytes)
-        : name_(std::move(name)), bytes_(bytes), writable_(writable), handles_(std::move(handles)) {
+    NbdFile(const NbdLibrary& nbd, std::string name, std::vector<Handle> handles, bool writable,
+            std::uint64_t bytes)
+        : nbd_(nbd),
+          name_(std::move(name)),
+          bytes_(bytes),
+          writable_(writable),
+          handles_(std::move(handles)) {
         nbd_handle* const first = handles_.front().get();
-        can_zero_ = nbd_can_zero(first) == 1;
-        can_flush_ = nbd_can_flush(first) == 1;
-        has_status_ = nbd_can_meta_context(first, kAllocation) == 1;
+        can_zero_ = nbd_.can_zero(first) == 1;
+        can_flush_ = nbd_.can_flush(first) == 1;
+        has_status_ = nbd_.can_meta_context(first, kAllocation) == 1;
         for (const Handle& handle : handles_)
             idle_.push_back(handle.get());
     }
@@ -117,6 +126,7 @@ private:
         nbd_handle* handle_;
     };
 
+    int last_error() const;
     int run(IoOp& op);
     int transfer(nbd_handle* handle, IoOp& op) const;
     int read_piece(nbd_handle* handle, std::byte* to, std::uint64_t length, std::uint64_t at) const;
@@ -126,6 +136,7 @@ private:
     static int collect(void* context, const char* kind, std::uint64_t offset,
                        std::uint32_t* entries, std::size_t count, int* error);
 
+    const NbdLibrary& nbd_;
     const std::string name_;
     const std::uint64_t bytes_;
     const bool writable_;
@@ -141,8 +152,8 @@ private:
     std::vector<StatusRun> status_;
 };
 
-int last_error() {
-    const int error = nbd_get_errno();
+int NbdFile::last_error() const {
+    const int error = nbd_.get_errno();
     return error != 0 ? error : EIO;
 }
 
@@ -156,7 +167,7 @@ int NbdFile::run(IoOp& op) {
             forget_status();
             return transfer(handle, op);
         case IoKind::flush:
-            return !can_flush_ || nbd_flush(handle, 0) == 0 ? 0 : last_error();
+            return !can_flush_ || nbd_.flush(handle, 0) == 0 ? 0 : last_error();
         case IoKind::truncate:
             return op.offset == bytes_ ? 0 : EOPNOTSUPP;  // an export keeps its size
         case IoKind::punch:
@@ -178,7 +189,7 @@ int NbdFile::transfer(nbd_handle* handle, IoOp& op) const {
                 if (const int error = read_piece(handle, bytes, length, at); error != 0) {
                     return error;
                 }
-            } else if (nbd_pwrite(handle, bytes, length, at, 0) != 0) {
+            } else if (nbd_.pwrite(handle, bytes, length, at, 0) != 0) {
                 return last_error();
             }
             bytes += length;
@@ -195,7 +206,7 @@ int NbdFile::read_piece(nbd_handle* handle, std::byte* to, std::uint64_t length,
     const std::uint64_t inside = at < bytes_ ? std::min(length, bytes_ - at) : 0;
     std::fill(to + inside, to + length, std::byte{0});
     if (inside == 0) return 0;
-    return nbd_pread(handle, to, inside, at, 0) == 0 ? 0 : last_error();
+    return nbd_.pread(handle, to, inside, at, 0) == 0 ? 0 : last_error();
 }
 
 int NbdFile::zero(nbd_handle* handle, const IoOp& op, std::uint32_t flags) {
@@ -203,7 +214,7 @@ int NbdFile::zero(nbd_handle* handle, const IoOp& op, std::uint32_t flags) {
     forget_status();
     for (std::uint64_t done = 0; done < op.length;) {
         const std::uint64_t length = std::min(op.length - done, kStatusBytes);
-        if (nbd_zero(handle, length, op.offset + done, flags) != 0) return last_error();
+        if (nbd_.zero(handle, length, op.offset + done, flags) != 0) return last_error();
         done += length;
     }
     return 0;
@@ -233,9 +244,9 @@ Result<void> NbdFile::load_status(std::uint64_t at) {
     const Lease lease(*this);
     const nbd_extent_callback callback{.callback = collect, .user_data = &status_, .free = nullptr};
     const std::uint64_t length = std::min(bytes_ - at, kStatusBytes);
-    if (nbd_block_status(lease.get(), length, at, callback, 0) != 0) {
+    if (nbd_.block_status(lease.get(), length, at, callback, 0) != 0) {
         status_.clear();
-        return failure(name_, fmt::format("asking what is at {:#x}", at));
+        return failure(nbd_, name_, fmt::format("asking what is at {:#x}", at));
     }
     if (status_.empty() || status_.back().end <= at) {
         status_.clear();
@@ -282,24 +293,29 @@ bool is_nbd_uri(std::string_view name) {
 }
 
 Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOptions& options) {
-    auto first = make_handle(uri);
+    const auto library = NbdLibrary::load();
+    if (!library) {
+        return std::unexpected(library.error().clone().with_context(fmt::format("'{}'", uri)));
+    }
+    const NbdLibrary& nbd = **library;
+    auto first = make_handle(nbd, uri);
     if (!first) return pass(first);
-    if (nbd_connect_uri(first->get(), uri.c_str()) != 0) return failure(uri, "connecting");
-    const std::int64_t bytes = nbd_get_size(first->get());
-    if (bytes < 0) return failure(uri, "asking for the size");
-    if (options.writable && nbd_is_read_only(first->get()) == 1) {
+    if (nbd.connect_uri(first->get(), uri.c_str()) != 0) return failure(nbd, uri, "connecting");
+    const std::int64_t bytes = nbd.get_size(first->get());
+    if (bytes < 0) return failure(nbd, uri, "asking for the size");
+    if (options.writable && nbd.is_read_only(first->get()) == 1) {
         return fail(Errc::read_only, fmt::format("{}: the server lets nobody write", uri));
     }
     // Where a flush on one connection does not cover the others, one has to do.
-    const bool shares = nbd_can_multi_conn(first->get()) == 1;
+    const bool shares = nbd.can_multi_conn(first->get()) == 1;
     std::vector<Handle> handles;
     handles.push_back(std::move(*first));
     while (shares && handles.size() < options.connections) {
-        Handle next = try_connect(uri);
+        Handle next = try_connect(nbd, uri);
         if (!next) break;
         handles.push_back(std::move(next));
     }
-    return std::make_unique<NbdFile>(uri, std::move(handles), options.writable,
+    return std::make_unique<NbdFile>(nbd, uri, std::move(handles), options.writable,
                                      static_cast<std::uint64_t>(bytes));
 }
 

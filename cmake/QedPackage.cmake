@@ -23,7 +23,8 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME qed-tools)
 set(CPACK_COMPONENT_TOOLS_DESCRIPTION "Create, convert, check, serve and measure QED disk images")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
-set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS nbdkit-plugin-qed)
+# `qed` loads libnbd itself, so the linker's list of libraries does not name it.
+set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS "libnbd0, nbdkit-plugin-qed")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SUGGESTS qemu-utils)
 set(CPACK_DEBIAN_NBDKIT_PACKAGE_NAME nbdkit-plugin-qed)
 set(CPACK_COMPONENT_NBDKIT_DESCRIPTION "QED disk images for the NBD server nbdkit")

@@ -143,3 +143,32 @@ teardown() {
     cmp disk.raw out.raw
     stop
 }
+
+@test "libnbd is loaded for NBD addresses only" {
+    run ldd "$QED_BIN"
+    [[ $status == 0 && $output == *libc.so* && $output != *libnbd* ]]
+    make_raw disk.raw
+    serve disk.raw raw --read-only
+    expect 0 traced -f -e trace=openat,open -o opened.txt "$QED_BIN" info -f raw disk.raw
+    [[ $(<opened.txt) == *disk.raw* && $(<opened.txt) != *libnbd* ]]
+    expect 0 traced -f -e trace=openat,open -o opened.txt "$QED_BIN" info "$uri"
+    [[ $(<opened.txt) == *libnbd.so.0* ]]
+    stop
+}
+
+@test "without a libnbd that works NBD addresses say what to install" {
+    make_raw disk.raw
+    qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+    mkdir truncated other
+    : >truncated/libnbd.so.0
+    # A library that is sound and lacks what we need stands for one that is too old.
+    ln -s "$(ldd "$QED_BIN" | awk '$1 ~ /^libc\.so/ {print $3}')" other/libnbd.so.0
+    for folder in truncated other; do
+        local path="$PWD/$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+        LD_LIBRARY_PATH="$path" expect 1 qed info nbd://localhost/disk
+        [[ $errors == *"'nbd://localhost/disk'"*"libnbd.so.0"*"apt-get install libnbd0"* ]]
+        LD_LIBRARY_PATH="$path" expect 1 qed convert -f qcow2 -O raw disk.qcow2 out.raw
+        [[ $errors == *"libnbd.so.0"*"apt-get install libnbd0"* && ! -e out.raw ]]
+        LD_LIBRARY_PATH="$path" expect 0 qed info -f raw disk.raw
+    done
+}
