@@ -10,7 +10,7 @@
 #
 # --short takes some minutes; --write keeps the results in bench/results/ and puts tables and plots
 # into docs/performance.md. A ratio is the median of the rounds' ratios. --dir is where the disks go
-# (10 GiB of space; default: a new folder in $TMPDIR or /tmp).
+# (12 GiB of space; default: a new folder in $TMPDIR or /tmp).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 

@@ -322,6 +322,31 @@ def reflink_cases(bench):
             before="rm -f out.*", folder=folder).goal(">= 40")
 
 
+# What a command changes is copied first: base and overlay, or the overlay alone, beside its bases.
+NEW_CHAIN = "rm -rf chain; mkdir chain; cp changed/base.qed changed/overlay.qed chain"
+NEW_OVERLAY = "cp changed/overlay.qed changed/rebased.qed"
+
+
+def chain_cases(bench):
+    """Commands on whole chains; those that change one get a copy of their own. There is no figure
+    for them among the goals: they should keep the disk or both processors busy."""
+    disks.make_changed(bench.folder)
+    for what, files in (("qed with raw, half holes", "-f qed -F raw half.qed half.raw"),
+                        ("two overlays of 64 MiB over one base",
+                         "-f qed -F qed changed/one.qed changed/two.qed")):
+        yield CommandCase(bench, "e3", f"compare {what}, 1 GiB", {
+            LIBQED: f"{bench.qed} compare {files}", QEMU_QED: f"qemu-img compare {files}"}, 1024)
+    for mode, what in (("unsafe", "not flushed"), ("writeback", "flushed")):
+        flags = f"commit -d -t {mode} -f qed chain/overlay.qed"
+        yield CommandCase(bench, "e4", f"commit of 256 MiB, half of it scattered, {what}", {
+            LIBQED: f"{bench.qed} {flags}", QEMU_QED: f"qemu-img {flags}"}, 256, before=NEW_CHAIN)
+    for mode, what in (("unsafe", "not flushed"), ("writeback", "flushed")):
+        flags = f"rebase -t {mode} -f qed -F qed -b newer.qed changed/rebased.qed"
+        yield CommandCase(bench, "e5", f"rebase of 1 GiB, 64 MiB differ, {what}", {
+            LIBQED: f"{bench.qed} {flags}", QEMU_QED: f"qemu-img {flags}"}, 1024,
+            before=NEW_OVERLAY)
+
+
 def metadata_cases(bench):
     # QEMU's check finds leaks that are none (3) in large images.
     disks.make_scattered(bench.folder / "scattered.qed")
@@ -385,6 +410,7 @@ def all_cases(bench):
     yield from write_cases(bench)
     yield from convert_cases(bench)
     yield from reflink_cases(bench)
+    yield from chain_cases(bench)
     yield from metadata_cases(bench)
     yield from table_cases(bench)
     yield from nbd_cases(bench)

@@ -102,6 +102,35 @@ def make_alternating(path):
     write_tables(path, 16, lambda n: n // 2 if n % 2 == 0 else -1)
 
 
+def _change(folder, image, seed, clusters, more=""):
+    """Fills random clusters of an image with bytes of one value for each."""
+    chosen = random.Random(seed).sample(range(GIB // CLUSTER), clusters)
+    commands = [f"write -q -P {1 + number % 255} {cluster * CLUSTER} {CLUSTER}"
+                for number, cluster in enumerate(chosen)]
+    (folder / "changes").write_text("\n".join([*commands, more, ""]))
+    run(f"qemu-io -t unsafe -f qed {image} <changes >/dev/null", folder)
+
+
+def make_changed(folder):
+    """changed/: overlay.qed over base.qed with 128 MiB in scattered clusters and as much in runs of
+    1 MiB, and want.raw, what its guest sees; newer.qed, base.qed with other content in 64 MiB; two
+    clones of base.qed that hold the same 64 MiB. Names are relative: a copy is a chain of its own.
+    """
+    changed = folder / "changed"
+    if changed.exists():
+        return
+    changed.mkdir()
+    run(f"cp ../half.qed base.qed && cp base.qed newer.qed && ln -s {folder}/base.raw noise",
+        changed)
+    for name in ("overlay", "one", "two"):
+        run(f"qemu-img create -q -f qed -b base.qed -F qed {name}.qed", changed)
+    runs = "\n".join(f"write -q -s noise {at} 1M" for at in range(0, GIB // 4, 2 << 20))
+    _change(changed, "overlay.qed", 1, 2048, runs)
+    for name in ("newer", "one", "two"):
+        _change(changed, f"{name}.qed", 2, 1024)
+    run("qemu-img convert -f qed -O raw overlay.qed want.raw && rm changes noise", changed)
+
+
 def mount_xfs(bench):
     """A folder on XFS with base.raw and base.qed, or None where nothing can be mounted."""
     folder = bench.folder / "xfs"

@@ -6,6 +6,7 @@ import re
 import shlex
 
 import disks
+from cases import NEW_CHAIN, NEW_OVERLAY
 from process import fail, run
 from sides import LIBQED, QEMU_QED, Requests, Server
 
@@ -67,6 +68,32 @@ def _same_served(bench):
     return f"nbdcopy out of both servers: sha256 {sums['libqed'][:16]}, as that of the disk"
 
 
+def _same_verdicts(bench):
+    for files in ("half.qed half.raw", "changed/one.qed changed/two.qed",
+                  "changed/base.qed changed/newer.qed", "changed/overlay.qed half.raw"):
+        kind = files.rsplit(".", 1)[1]
+        said = {run(f"{program} compare -f qed -F {kind} {files}", bench.folder, (0, 1))
+                for program in (bench.qed, "qemu-img")}
+        if len(said) != 1:
+            fail(f"compare {files}: {said}")
+    return "compare of equal and of different disks: the same words, the same first offset"
+
+
+def _same_chains(bench):
+    """The base after a commit, and the overlay after a rebase, against what the overlay's guest saw
+    before."""
+    for program in (bench.qed, "qemu-img"):
+        run(f"{NEW_CHAIN}; {program} commit -d -f qed chain/overlay.qed", bench.folder)
+        run(f"{NEW_OVERLAY}; {program} rebase -f qed -F qed -b newer.qed changed/rebased.qed",
+            bench.folder)
+        for result in ("chain/base.qed", "changed/rebased.qed"):
+            disks.same(bench.folder, "raw", "changed/want.raw", "qed", result)
+            run(f"{bench.qed} check -q -f qed {result}", bench.folder)
+        if "backing file: newer.qed" not in run("qemu-img info changed/rebased.qed", bench.folder):
+            fail(f"{program} rebase left the overlay over its old backing file")
+    return "commit into the base and rebase: every result holds what the overlay's guest saw before"
+
+
 def prove(bench):
     """Sentences on what was found equal. Ends the run where something is not."""
     sentences = ["mapped and half disks: qemu-img compare finds all formats identical",
@@ -80,6 +107,9 @@ def prove(bench):
         bench, "scattered first writes without base, depth 32", "cp sized.qed",
         Requests(4096, 32, write=True)))
     sentences.append(_same_converts(bench))
+    disks.make_changed(bench.folder)
+    sentences.append(_same_verdicts(bench))
+    sentences.append(_same_chains(bench))
     sentences.append(_same_served(bench))
-    run("rm -f ours.* theirs.* sized.qed trace.txt", bench.folder)
+    run("rm -rf ours.* theirs.* sized.qed trace.txt chain", bench.folder)
     return sentences
