@@ -26,6 +26,9 @@ add_library(qed::qed ALIAS qed)
 add_library(qed::static ALIAS qed_static)
 # The handler that mapped files need (docs/adr/0013-mapped-reads.md) must not go away under them.
 target_link_options(qed PRIVATE -Wl,-z,nodelete)
+set(map "${PROJECT_SOURCE_DIR}/capi/libqed.map")
+target_link_options(qed PRIVATE "-Wl,--version-script=${map}")
+set_target_properties(qed PROPERTIES LINK_DEPENDS "${map}")
 if(NOT QED_SANITIZE)  # the sanitizers' own symbols come from the program
     target_link_options(qed PRIVATE -Wl,--no-undefined)
 endif()

@@ -46,6 +46,7 @@ PUBLIC = {
     "convert.hpp": "ops",
     "measure.hpp": "ops",
     "rebase.hpp": "ops",
+    "qed.h": "ops",
 }
 
 # Rooms outside src/: which of src/ they may include. Tests and benchmarks may include all of it.

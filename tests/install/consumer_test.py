@@ -67,14 +67,35 @@ class ConsumerTest(unittest.TestCase):
         run("cmake", "--build", build)
         self.assert_program_works(build / "app")
 
-    def test_pkg_config(self):
+    def flags(self):
         pc = next(self.prefix.rglob("libqed.pc")).parent
         environment = os.environ | {"PKG_CONFIG_PATH": str(pc)}
-        flags = run("pkg-config", f"--define-variable=prefix={self.prefix}", "--cflags", "--libs",
-                    "libqed", env=environment).split()
+        return run("pkg-config", f"--define-variable=prefix={self.prefix}", "--cflags", "--libs",
+                   "libqed", env=environment).split()
+
+    def test_pkg_config(self):
         program = self.root / "app-pc"
-        run("g++", "-std=c++23", self.root / "app.cpp", "-o", program, *flags)
+        run("g++", "-std=c++23", self.root / "app.cpp", "-o", program, *self.flags())
         self.assert_program_works(program)
+
+    def test_a_program_in_c(self):
+        (self.root / "app.c").write_text(readme_block("c"))
+        program = self.root / "app-c"
+        run("gcc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", self.root / "app.c",
+            "-o", program, *self.flags())
+        libraries = next(self.prefix.rglob("libqed.so.1")).parent
+        printed = run(program, "disk.qed", "clone.qed", cwd=self.root,
+                      env={"LD_LIBRARY_PATH": str(libraries)})
+        self.assertIn("67108864", printed)
+        self.assertIn("No errors", run(os.environ["QED_BIN"], "check", self.root / "clone.qed"))
+
+    def test_the_library_shows_its_interfaces_and_nothing_of_others(self):
+        library = next(self.prefix.rglob("libqed.so.1"))
+        names = [line.split(maxsplit=2)[2] for line in
+                 run("nm", "-DC", "--defined-only", library).splitlines()]
+        self.assertIn("qed_open@@QED_1", names)
+        strange = re.compile(r"(?!qed_|QED_|((typeinfo|typeinfo name|vtable) for )?qed::)")
+        self.assertEqual([name for name in names if strange.match(name)], [])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "qed/error.hpp"
+#include "qed/qed.h"
+
+// What every C function needs: failures without exceptions, and structures that may be older or
+// newer than the library.
+
+namespace qed::capi {
+
+/// Fills in `error`, where there is one, and returns its code.
+int report(const Error& failure, qed_error* error) noexcept;
+
+/// Runs `work`, which returns a Result<void>, for a C caller.
+template <class Work>
+int guarded(qed_error* error, Work work) noexcept {
+    try {
+        const Result<void> done = work();
+        return done ? int{QED_OK} : report(done.error(), error);
+    } catch (const std::bad_alloc&) {
+        return report(Error::out_of_memory(), error);
+    }
+}
+
+/// \errors invalid_argument where `pointer` is NULL
+Result<void> require(const void* pointer, std::string_view what);
+
+/// \errors invalid_argument where `value` is not 0 .. `last`
+Result<void> require_choice(int value, int last, std::string_view what);
+
+/// A caller's structure: members that it does not have yet are zero.
+/// \errors invalid_argument where it was made for a newer library and uses what is new there
+template <class Struct>
+Result<Struct> structure_of(const Struct* given, std::string_view what) {
+    static_assert(std::is_trivially_copyable_v<Struct>);
+    Struct known{};
+    if (given == nullptr) return known;
+    const std::size_t bytes = given->struct_bytes;
+    if (bytes < sizeof given->struct_bytes) {
+        return fail(Errc::invalid_argument,
+                    std::string(what) + ".struct_bytes is not set: it is the structure's size");
+    }
+    const auto* from = reinterpret_cast<const std::byte*>(given);
+    const std::size_t shared = std::min(bytes, sizeof known);
+    const std::span unknown(from + shared, bytes - shared);
+    if (std::ranges::any_of(unknown, [](std::byte byte) { return byte != std::byte{0}; })) {
+        return fail(Errc::invalid_argument,
+                    std::string(what) + " asks for what this version of libqed does not know");
+    }
+    std::memcpy(&known, from, shared);
+    return known;
+}
+
+/// Fills in as much of the caller's structure as it has.
+template <class Struct>
+Result<void> fill_structure(Struct* given, Struct known, std::string_view what) {
+    QED_CHECK(require(given, what));
+    if (given->struct_bytes < sizeof given->struct_bytes) {
+        return fail(Errc::invalid_argument,
+                    std::string(what) + ".struct_bytes is not set: it is the structure's size");
+    }
+    known.struct_bytes = given->struct_bytes;
+    std::memcpy(given, &known, std::min(given->struct_bytes, sizeof known));
+    return {};
+}
+
+}  // namespace qed::capi

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include "qed/image.hpp"
+#include "qed/qed.h"
+
+/// What a C program holds.
+struct qed_image {
+    std::unique_ptr<qed::Image> image;
+};
