@@ -64,10 +64,6 @@ Task<Result<void>> FlushGroup::flush() {
     } else {
         if (!detail::mutant(detail::Mutant::failed_flush_is_forgotten)) stop();
     }
-    while (Waiter* waiter = members.pop()) {
-        if (!done) static_cast<Member*>(waiter)->error.emplace(done.error().clone());
-        waiter->wake();
-    }
     {
         const std::scoped_lock lock(mutex_);
         // The first who came too late for this flush leads the next one, for all the others.
@@ -77,6 +73,11 @@ Task<Result<void>> FlushGroup::flush() {
             static_cast<Member*>(next)->leads = true;
             next->wake();
         }
+    }
+    // Waking these takes long: the next flush does not wait for that.
+    while (Waiter* waiter = members.pop()) {
+        if (!done) static_cast<Member*>(waiter)->error.emplace(done.error().clone());
+        waiter->wake();
     }
     co_return done;
 }

@@ -51,8 +51,8 @@ Task<Result<void>> TableCommitter::commit(TableUpdate& update) {
         WaiterQueue joined = take_waiting();
         done = co_await run_group(update, joined);
         tables.unlock();
+        pass_on_lead();  // waking the others takes long: the next group does not wait for that
         end_group(joined, done);
-        pass_on_lead();
     }
     if (done && update.error) done = std::unexpected(std::move(*update.error));
     co_return done;
