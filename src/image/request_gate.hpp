@@ -18,32 +18,43 @@ namespace qed {
 /// try_advance() and epoch() are called under one lock of the caller's. What is unlinked while
 /// epoch() is e has no more users once it is e + 2.
 class RequestGate {
+    struct Shard;
+
 public:
     class Pass {
     public:
         Pass() = default;
-        explicit Pass(std::atomic<std::int64_t>* count) : count_(count) {}
-        Pass(Pass&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+        Pass(Shard& shard, std::size_t number, unsigned parity)
+            : shard_(&shard), number_(number), parity_(parity) {}
+        Pass(Pass&& other) noexcept
+            : shard_(std::exchange(other.shard_, nullptr)),
+              number_(other.number_),
+              parity_(other.parity_) {}
         Pass& operator=(Pass&& other) noexcept {
-            std::swap(count_, other.count_);
+            std::swap(shard_, other.shard_);
+            std::swap(number_, other.number_);
+            std::swap(parity_, other.parity_);
             return *this;
         }
         ~Pass() {
-            if (count_ != nullptr) count_->fetch_sub(1, std::memory_order_release);
+            if (shard_ != nullptr) shard_->leave(number_, parity_);
         }
 
     private:
-        std::atomic<std::int64_t>* count_ = nullptr;
+        Shard* shard_ = nullptr;
+        std::size_t number_ = 0;
+        unsigned parity_ = 0;
     };
 
     /// Before the first table lookup of a request; the pass is held until its last I/O has ended.
     [[nodiscard]] Pass enter() noexcept {
-        const std::uint64_t epoch = epoch_.load(std::memory_order_acquire);
-        std::atomic<std::int64_t>& count = shards_[thread_shard()].counts[epoch & 1];
+        const std::size_t number = thread_shard();
+        const auto parity = static_cast<unsigned>(epoch_.load(std::memory_order_acquire) & 1);
+        Shard& shard = shards_[number];
         // Sequentially consistent against try_advance(): either it counts this request, or this
         // request sees the tables as they were when it looked.
-        count.fetch_add(1, std::memory_order_seq_cst);
-        return Pass(&count);
+        shard.entered[parity].fetch_add(1, std::memory_order_seq_cst);
+        return {shard, number, parity};
     }
 
     std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_relaxed); }
@@ -52,9 +63,8 @@ public:
     bool try_advance() noexcept {
         const std::uint64_t epoch = epoch_.load(std::memory_order_relaxed);
         std::int64_t under_way = 0;
-        for (Shard& shard : shards_) {
-            under_way += shard.counts[(epoch + 1) & 1].fetch_add(0, std::memory_order_seq_cst);
-        }
+        for (Shard& shard : shards_)
+            under_way += shard.under_way((epoch + 1) & 1);
         if (under_way != 0) return false;
         epoch_.store(epoch + 1, std::memory_order_seq_cst);
         return true;
@@ -62,7 +72,27 @@ public:
 
 private:
     struct alignas(kCacheLineBytes) Shard {
-        std::array<std::atomic<std::int64_t>, 2> counts{};
+        // Less those who have left on the thread that has the shard to itself.
+        std::array<std::atomic<std::int64_t>, 2> entered{};
+        std::array<std::atomic<std::int64_t>, 2> left_elsewhere{};
+
+        // The thread that owns the shard leaves without a locked instruction, which would wait for
+        // all that the request has stored into its buffer. Nobody else takes from `entered`. After
+        // somebody who advances has found nobody under way, what the owner does next to it is to
+        // enter, a locked instruction that sees what came before the advance.
+        void leave(std::size_t number, unsigned parity) noexcept {
+            if (number == own_thread_shard() && number < kSharedShard) {
+                std::atomic<std::int64_t>& count = entered[parity];
+                count.store(count.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+            } else {
+                left_elsewhere[parity].fetch_add(1, std::memory_order_release);
+            }
+        }
+        // In this order: whoever is seen to have left is also seen to have entered.
+        std::int64_t under_way(std::size_t parity) noexcept {
+            const std::int64_t left = left_elsewhere[parity].load(std::memory_order_acquire);
+            return entered[parity].fetch_add(0, std::memory_order_seq_cst) - left;
+        }
     };
     std::array<Shard, kThreadShards> shards_{};
     std::atomic<std::uint64_t> epoch_{0};
