@@ -12,6 +12,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "plots"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+# What does the work without an image format, or no work at all: hardly anybody can pass it by far.
+LIMITS = ("fio raw", "cp", "nbdkit null", "dd of the tables")
 RATIO_SIDES = ("libqed", "QEMU qcow2", "QEMU raw", "fio raw")
 
 
@@ -42,8 +44,8 @@ def case_lines(case):
 
 
 def _goal_lines(results):
-    lines = ["| # | work | wanted | reached | lowest .. highest round | CPU, of QEMU's |",
-             "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| # | work | wanted | reached | lowest .. highest round | CPU, of QEMU's | limit |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
     for case in results["cases"]:
         side = "libqed" if "libqed" in case["sides"] else "libqed, 16"
         if side not in case["sides"] or not case["target"]:
@@ -52,8 +54,11 @@ def _goal_lines(results):
         cpu = [ours / theirs for ours, theirs in zip(
             case["sides"][side]["cpu_us"], case["sides"][case["baseline"]]["cpu_us"]) if theirs]
         share = f"{median(cpu):.2f}" if cpu else ""
+        limit = "; ".join(f"{name} {median(ratios(case, name)):.2f}"
+                          for name in LIMITS if name in case["sides"])
         lines.append(f"| {case['key']} | {case['name']} | {case['target']} | "
-                     f"**{median(found):.2f}** | {min(found):.2f} .. {max(found):.2f} | {share} |")
+                     f"**{median(found):.2f}** | {min(found):.2f} .. {max(found):.2f} | {share} | "
+                     f"{limit} |")
     return lines
 
 
@@ -75,7 +80,9 @@ def document(results):
         f"{'; '.join(machine['versions'])}. {results['rounds']} rounds, interleaved"
         f"{', short runs' if results['short'] else ''}; load average at the end "
         f"{results['load']:.1f}; {results['ended']}, commit {results['commit']}.", "",
-        "### Wanted and reached", "", *_goal_lines(results), ""]
+        "### Wanted and reached", "",
+        "`limit` is what a program reached in the same rounds that does the bare work on a raw "
+        "file, or none at all.", "", *_goal_lines(results), ""]
     if results["scaling"]:
         lines += ["![Speed beside QEMU's qed driver](plots/ratios.svg)", ""]
     lines += [
