@@ -31,11 +31,6 @@ int report(const Error& failure, qed_error* error) noexcept {
     return code;
 }
 
-Result<void> require(const void* pointer, std::string_view what) {
-    if (pointer != nullptr) return {};
-    return fail(Errc::invalid_argument, std::string(what) + " is NULL");
-}
-
 Result<void> require_choice(int value, int last, std::string_view what) {
     if (value >= 0 && value <= last) return {};
     return fail(Errc::invalid_argument, std::string(what) + " is " + std::to_string(value) +

@@ -33,7 +33,11 @@ int guarded(qed_error* error, Work work) noexcept {
 }
 
 /// \errors invalid_argument where `pointer` is NULL
-Result<void> require(const void* pointer, std::string_view what);
+template <class Pointed>
+Result<void> require(const Pointed* pointer, std::string_view what) {
+    if (pointer != nullptr) return {};
+    return fail(Errc::invalid_argument, std::string(what) + " is NULL");
+}
 
 /// \errors invalid_argument where `value` is not 0 .. `last`
 Result<void> require_choice(int value, int last, std::string_view what);

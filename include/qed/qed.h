@@ -23,6 +23,8 @@
 extern "C" {
 #endif
 
+/* NOLINTBEGIN(readability-identifier-naming): the names that C has */
+
 enum qed_error_code {
     QED_OK = 0,
     QED_INVALID_ARGUMENT = 1,     /* the caller's argument is not legal */
@@ -260,6 +262,8 @@ int qed_convert(qed_image* source, const char* target_path,
 
 /* A raw file or device as an image that is all data. */
 int qed_open_raw(const char* path, bool writable, qed_image** image, struct qed_error* error);
+
+/* NOLINTEND(readability-identifier-naming) */
 
 #ifdef __cplusplus
 }
