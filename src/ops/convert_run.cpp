@@ -395,6 +395,7 @@ Result<ConvertReport> run_convert(const ConvertSource& source, ConvertTarget& ta
     Copier copier(source, target, options);
     auto report = copier.run();
     if (!report) return report;
+    QED_CHECK(source.check_lengths());
     QED_CHECK(target.finish());
     return report;
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <fmt/format.h>
+
 #include "base/assert.hpp"
 
 namespace qed {
@@ -14,8 +16,28 @@ ConvertSource::ConvertSource(std::span<Image* const> images, const ConvertOption
     for (Image* const image : images) {
         parts_.push_back({image, bytes, bytes + image->size()});
         bytes += image->size();
+        note_lengths(*image);
     }
     size_ = bytes > window_begin_ ? std::min(bytes - window_begin_, options.length) : 0;
+}
+
+void ConvertSource::note_lengths(Image& image) {
+    for (Image* layer = &image; layer != nullptr; layer = layer->backing()) {
+        if (auto bytes = layer->file().size()) lengths_.push_back({&layer->file(), *bytes});
+    }
+}
+
+Result<void> ConvertSource::check_lengths() const {
+    for (const FileLength& noted : lengths_) {
+        auto bytes = noted.file->size();
+        if (!bytes) return pass(bytes);
+        if (*bytes >= noted.bytes) continue;
+        return fail(Errc::io_error,
+                    fmt::format("{}: the file had {} bytes at first and has {} now: somebody has "
+                                "shortened it while it was read; restore it and begin again",
+                                noted.file->name(), noted.bytes, *bytes));
+    }
+    return {};
 }
 
 const ConvertSource::Part& ConvertSource::part_at(std::uint64_t at) const {

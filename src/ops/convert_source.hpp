@@ -24,6 +24,10 @@ public:
     /// What is stored from `at` on, in at most `length` bytes. With `layers` > 0, what the top
     /// layers of that number do not allocate is `unallocated`, whatever lies below.
     Result<DiskPiece> piece_at(std::uint64_t at, std::uint64_t length, unsigned layers) const;
+    /// Whether everything was there: what lies behind the end of a file reads as zeroes, also when
+    /// somebody has just moved the end.
+    /// \errors io_error  a file is shorter than it was at first
+    Result<void> check_lengths() const;
 
 private:
     struct Part {
@@ -31,9 +35,15 @@ private:
         std::uint64_t begin;
         std::uint64_t end;
     };
+    struct FileLength {
+        BlockFile* file;
+        std::uint64_t bytes;
+    };
     const Part& part_at(std::uint64_t at) const;
+    void note_lengths(Image& image);
 
     std::vector<Part> parts_;
+    std::vector<FileLength> lengths_;  ///< of all layers, as they were at first
     std::uint64_t window_begin_;
     std::uint64_t size_ = 0;
 };

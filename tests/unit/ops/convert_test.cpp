@@ -303,6 +303,44 @@ TEST(ConvertTest, StopsWhenItsCallerSaysSo) {
     }
 }
 
+// What is missing reads as zeroes, as behind the end of any file: that must not pass for the disk.
+TEST(ConvertTest, FailsWhenASourceBecomesShorterMeanwhile) {
+    const auto shorten = [](void* context, std::uint64_t, std::uint64_t) {
+        static_cast<MemoryFile*>(context)->resize(1U << 20U);
+        return true;
+    };
+    MemoryFile raw(8U << 20U);
+    raw.fill(0, 8U << 20U, std::byte{1});
+    const auto disk = test::open_raw_disk(raw);
+    MemoryFile qed;
+    ASSERT_TRUE(to_qed(*disk, qed, geometry_of(65536, 4)));
+    const auto image = test::open_image(qed);
+    MemoryFile top;
+    CreateOptions overlay = geometry_of(65536, 4);
+    overlay.image_bytes = 8U << 20U;
+    overlay.backing_name = "memory.qed";
+    ASSERT_TRUE(sync_wait(Image::format(top, overlay)));
+    const auto chain = test::open_image(top, test::open_image(qed));
+
+    struct Case {
+        Image* source;
+        MemoryFile* file;
+    };
+    for (const Case& one : {Case{disk.get(), &raw}, Case{chain.get(), &qed}}) {
+        ConvertOptions options;
+        options.copies = 1;
+        options.progress = shorten;
+        options.progress_context = one.file;
+        MemoryFile target;
+        const auto report = to_qed(*one.source, target, geometry_of(65536, 4), options);
+        ASSERT_FALSE(report);
+        EXPECT_EQ(report.error().code(), Errc::io_error);
+        EXPECT_THAT(report.error().message(), HasSubstr("memory.qed"));
+        EXPECT_THAT(report.error().message(), HasSubstr("shortened"));
+        EXPECT_EQ(target.load_u64(0) & 0xffffffffU, 0U) << "a header in spite of the error";
+    }
+}
+
 TEST(ConvertTest, SalvagesWhatCanBeRead) {
     MemoryFile raw(1U << 20U);
     raw.fill(0, 1U << 20U, std::byte{1});
