@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -11,6 +10,7 @@
 #include "base/no_throw.hpp"
 #include "ops/convert_source.hpp"
 #include "ops/convert_target.hpp"
+#include "ops/piece_ring.hpp"
 #include "ops/share_blocks.hpp"
 #include "ops/threads.hpp"
 #include "ops/zero_scan.hpp"
@@ -19,13 +19,15 @@ namespace qed {
 namespace {
 
 /// Small enough that a piece stays in the processor's cache between its read and its write.
-constexpr std::uint64_t kPieceBytes = 256U << 10U;
+constexpr std::uint64_t kPieceBytes = 512U << 10U;
 /// Shared blocks cost the same however many there are; this only paces the progress.
 constexpr std::uint64_t kSharedPieceBytes = 1U << 30U;
 /// Often enough to keep a disk busy, seldom enough not to be felt.
 constexpr std::uint64_t kEarlyBytes = 32U << 20U;
 constexpr std::uint64_t kMemoryBytes = 256U << 20U;
-constexpr unsigned kMostCopies = 16;
+constexpr std::uint64_t kMostCopies = 16;
+/// Whoever reads gets ahead of whoever writes.
+constexpr std::uint64_t kSlotsPerCopy = 2;
 constexpr std::size_t kReportedRanges = 1000;
 constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kSalvageBytes = 4096;
@@ -33,9 +35,8 @@ constexpr std::size_t kBufferAlignment = 4096;
 
 using Kind = DiskPiece::Kind;
 
-/// A piece of the disk that one thread takes from the source to the target.
+/// A piece of the disk that goes from the source to the target.
 struct Item {
-    std::uint64_t turn = 0;
     std::uint64_t begin = 0;
     std::uint64_t length = 0;
     Kind kind = Kind::data;
@@ -75,11 +76,11 @@ public:
 
 private:
     void work() noexcept;
-    Result<void> work_through(std::span<std::byte> buffer);
+    Result<void> fill_slot(std::size_t slot);
+    Result<void> empty_slot(std::size_t slot);
     Result<std::optional<Item>> next_item();
     Result<DiskPiece> whole_grains(std::uint64_t at);
-    Result<void> do_item(const Item& item, std::span<std::byte> buffer);
-    Result<void> copy_item(const Item& item, std::span<std::byte> buffer);
+    Result<void> zero_or_skip(const Item& item);
     bool can_share(const Item& item);
     Result<void> share_item(const Item& item, std::span<std::byte> buffer);
     Result<void> copy_into(std::uint64_t from, ConvertTarget::Place place,
@@ -88,34 +89,31 @@ private:
     void salvage_piece(std::uint64_t at, std::span<std::byte> piece);
     Result<void> place_runs(std::uint64_t at, std::span<const std::byte> piece,
                             std::vector<Placed>& placed);
-    Result<void> store_all(std::span<const Placed> placed);
-    bool take_turn(std::uint64_t turn);
-    void end_turn();
     Result<void> advance(std::uint64_t bytes);
     void stop(Error error);
-    bool is_stopped();
 
     const ConvertSource& source_;
     ConvertTarget& target_;
     const ConvertOptions& options_;
     const std::uint64_t grain_;
     const std::uint64_t piece_bytes_;
+    const unsigned copies_;
+
+    struct Slot {
+        Item item;
+        AlignedBuffer buffer;  ///< memory for a piece, once it is needed
+    };
+    std::vector<Slot> slots_;  ///< each is that of the thread which has a job on it
+    PieceRing ring_;
 
     enum class Sharing : std::uint8_t { untried, works, off };
-
-    std::mutex plan_mutex_;  // guards next_, ahead_, turns_given_, sharing_
+    // Of the thread that plans.
     std::uint64_t next_ = 0;
     DiskPiece ahead_;  ///< what is known of the source from next_ on; length 0: nothing
-    std::uint64_t turns_given_ = 0;
     Sharing sharing_;
 
-    std::mutex turn_mutex_;  // guards turn_, stopped_, error_
-    std::condition_variable turn_changed_;
-    std::uint64_t turn_ = 0;
-    bool stopped_ = false;
+    std::mutex report_mutex_;  // guards error_, report_, done_, written_early_
     std::optional<Error> error_;
-
-    std::mutex report_mutex_;  // guards report_, done_, written_early_
     ConvertReport report_;
     std::uint64_t done_ = 0;
     std::uint64_t written_early_ = 0;
@@ -128,12 +126,22 @@ std::uint64_t piece_size(const ConvertTarget& target, const ConvertOptions& opti
     return bytes;
 }
 
+unsigned copies_of(const ConvertOptions& options, std::uint64_t piece_bytes) {
+    const std::uint64_t wanted = options.copies != 0 ? options.copies : usual_threads();
+    const std::uint64_t by_memory = kMemoryBytes / piece_bytes / kSlotsPerCopy;
+    return static_cast<unsigned>(
+        std::clamp<std::uint64_t>(wanted, 1, std::clamp<std::uint64_t>(by_memory, 1, kMostCopies)));
+}
+
 Copier::Copier(const ConvertSource& source, ConvertTarget& target, const ConvertOptions& options)
     : source_(source),
       target_(target),
       options_(options),
       grain_(target.grain()),
       piece_bytes_(piece_size(target, options)),
+      copies_(copies_of(options, piece_bytes_)),
+      slots_(copies_ == 1 ? 1 : copies_ * kSlotsPerCopy),
+      ring_(slots_.size(), options.out_of_order ? copies_ : 1),
       // Salvage replaces what fails to be read, so it has to look at everything.
       sharing_(options.share_blocks && options.sparse_bytes > 0 && !options.salvage &&
                        target.shared_file() != nullptr
@@ -141,32 +149,65 @@ Copier::Copier(const ConvertSource& source, ConvertTarget& target, const Convert
                    : Sharing::off) {}
 
 Result<ConvertReport> Copier::run() {
-    const unsigned copies_wanted = options_.copies != 0 ? options_.copies : usual_threads();
-    const std::uint64_t memory_copies = std::max<std::uint64_t>(1, kMemoryBytes / piece_bytes_);
-    const std::uint64_t copies =
-        std::min<std::uint64_t>({copies_wanted, kMostCopies, memory_copies});
-    run_on_threads(static_cast<unsigned>(copies), [this]() noexcept { work(); });
+    run_on_threads(copies_, [this]() noexcept { work(); });
     if (error_) return std::unexpected(std::move(*error_));
     return std::move(report_);
 }
 
 void Copier::work() noexcept {
     Result<void> done = without_throwing([this]() -> Result<void> {
-        auto buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
-        if (!buffer) return pass(buffer);
-        return work_through(buffer->span());
+        while (true) {
+            const auto [task, slot] = ring_.next();
+            if (task == PieceRing::Task::none) return {};
+            QED_CHECK(task == PieceRing::Task::plan ? fill_slot(slot) : empty_slot(slot));
+        }
     });
     if (!done) stop(std::move(done.error()));
 }
 
-Result<void> Copier::work_through(std::span<std::byte> buffer) {
-    while (!is_stopped()) {
-        auto item = next_item();
-        if (!item) return pass(item);
-        if (!*item) return {};
-        QED_CHECK(do_item(**item, buffer));
+/// Plans the next piece, and reads what has to be copied.
+Result<void> Copier::fill_slot(std::size_t number) {
+    auto item = next_item();
+    if (!item) return pass(item);
+    if (!*item) {
+        ring_.planned_all();
+        return {};
     }
+    Slot& slot = slots_[number];
+    slot.item = **item;
+    ring_.planned(number);
+    if (slot.item.kind == Kind::data) {
+        if (slot.buffer.size() == 0) {
+            auto buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
+            if (!buffer) return pass(buffer);
+            slot.buffer = std::move(*buffer);
+        }
+        if (slot.item.file == nullptr) {
+            QED_CHECK(read_piece(slot.item.begin, slot.buffer.span().first(slot.item.length)));
+        }
+    }
+    ring_.filled(number);
     return {};
+}
+
+/// Finds the piece its place in the target, and puts it there.
+Result<void> Copier::empty_slot(std::size_t number) {
+    Slot& slot = slots_[number];
+    const Item& item = slot.item;
+    std::vector<Placed> placed;
+    if (item.kind != Kind::data) {
+        QED_CHECK(zero_or_skip(item));
+    } else if (item.file != nullptr) {
+        QED_CHECK(share_item(item, slot.buffer.span()));
+    } else {
+        QED_CHECK(place_runs(item.begin, slot.buffer.span().first(item.length), placed));
+    }
+    const std::uint64_t length = item.length;
+    ring_.placed();
+    for (const Placed& one : placed)
+        QED_CHECK(target_.store(one.place, one.data));
+    ring_.stored(number);
+    return advance(length);
 }
 
 /// The longest run of whole grains from `at` on that is stored in one way; a grain that holds more
@@ -195,15 +236,13 @@ Result<DiskPiece> Copier::whole_grains(std::uint64_t at) {
 }
 
 Result<std::optional<Item>> Copier::next_item() {
-    const std::lock_guard lock(plan_mutex_);
     if (next_ >= source_.size()) return std::nullopt;
     if (ahead_.length == 0) {
         auto piece = whole_grains(next_);
         if (!piece) return pass(piece);
         ahead_ = *piece;
     }
-    Item item{.turn = turns_given_++,
-              .begin = next_,
+    Item item{.begin = next_,
               .length = ahead_.length,
               .kind = ahead_.kind,
               .file = ahead_.file,
@@ -219,18 +258,13 @@ Result<std::optional<Item>> Copier::next_item() {
     return item;
 }
 
-Result<void> Copier::do_item(const Item& item, std::span<std::byte> buffer) {
-    if (item.kind == Kind::data) return copy_item(item, buffer);
-    if (!take_turn(item.turn)) return {};
-    auto done = item.kind == Kind::zero ? target_.zero(item.begin, item.length)
-                                        : target_.skip(item.begin, item.length);
-    end_turn();
-    QED_CHECK(std::move(done));
-    {
-        const std::lock_guard lock(report_mutex_);
-        (item.kind == Kind::zero ? report_.zero_bytes : report_.skipped_bytes) += item.length;
-    }
-    return advance(item.length);
+Result<void> Copier::zero_or_skip(const Item& item) {
+    const bool is_zero = item.kind == Kind::zero;
+    QED_CHECK(is_zero ? target_.zero(item.begin, item.length)
+                      : target_.skip(item.begin, item.length));
+    const std::lock_guard lock(report_mutex_);
+    (is_zero ? report_.zero_bytes : report_.skipped_bytes) += item.length;
+    return {};
 }
 
 /// Whether the file system lets these two files share blocks: tried once, with one block.
@@ -274,24 +308,6 @@ Result<void> Copier::copy_into(std::uint64_t from, ConvertTarget::Place place,
     return {};
 }
 
-Result<void> Copier::copy_item(const Item& item, std::span<std::byte> buffer) {
-    if (item.file != nullptr) {
-        if (!take_turn(item.turn)) return {};
-        QED_CHECK(share_item(item, buffer));
-        end_turn();
-        return advance(item.length);
-    }
-    const auto piece = buffer.first(item.length);
-    QED_CHECK(read_piece(item.begin, piece));
-    if (!take_turn(item.turn)) return {};
-    std::vector<Placed> placed;
-    QED_CHECK(place_runs(item.begin, piece, placed));
-    if (options_.out_of_order) end_turn();
-    QED_CHECK(store_all(placed));
-    if (!options_.out_of_order) end_turn();
-    return advance(item.length);
-}
-
 Result<void> Copier::read_piece(std::uint64_t at, std::span<std::byte> piece) {
     auto done = source_.read(at, piece);
     if (done || !options_.salvage) return done;
@@ -329,6 +345,7 @@ Result<void> Copier::place_runs(std::uint64_t at, std::span<const std::byte> pie
         for (std::size_t done = 0; done < run.length;) {
             auto place = target_.place(at + run.begin + done, run.length - done);
             if (!place) return pass(place);
+            target_.reserve(*place);
             placed.push_back({*place, piece.subspan(run.begin + done, place->length)});
             done += place->length;
         }
@@ -337,27 +354,6 @@ Result<void> Copier::place_runs(std::uint64_t at, std::span<const std::byte> pie
     report_.zero_bytes += zeroes;
     report_.data_bytes += piece.size() - zeroes;
     return {};
-}
-
-Result<void> Copier::store_all(std::span<const Placed> placed) {
-    for (const Placed& one : placed)
-        QED_CHECK(target_.store(one.place, one.data));
-    return {};
-}
-
-/// Waits until all items before this one are placed. False: the copy has been stopped.
-bool Copier::take_turn(std::uint64_t turn) {
-    std::unique_lock lock(turn_mutex_);
-    turn_changed_.wait(lock, [&] { return stopped_ || turn_ == turn; });
-    return !stopped_;
-}
-
-void Copier::end_turn() {
-    {
-        const std::lock_guard lock(turn_mutex_);
-        ++turn_;
-    }
-    turn_changed_.notify_all();
 }
 
 Result<void> Copier::advance(std::uint64_t bytes) {
@@ -376,16 +372,10 @@ Result<void> Copier::advance(std::uint64_t bytes) {
 
 void Copier::stop(Error error) {
     {
-        const std::lock_guard lock(turn_mutex_);
-        stopped_ = true;
+        const std::lock_guard lock(report_mutex_);
         if (!error_) error_.emplace(std::move(error));
     }
-    turn_changed_.notify_all();
-}
-
-bool Copier::is_stopped() {
-    const std::lock_guard lock(turn_mutex_);
-    return stopped_;
+    ring_.stop();
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "ops/space_ahead.hpp"
+
 namespace qed {
 namespace {
 
@@ -33,12 +35,16 @@ public:
           bytes_(bytes),
           allocate_(options.sparse_bytes == 0),
           is_zero_(options.target_is_zero),
+          space_(file, options.target_is_zero),
           unit_(std::clamp(options.sparse_bytes, kSectorBytes, kBlockBytes)) {}
 
     std::uint64_t grain() const noexcept override { return kBlockBytes; }
     std::uint64_t zero_unit() const noexcept override { return unit_; }
     Result<Place> place(std::uint64_t guest, std::uint64_t length) override {
         return Place{guest, length};
+    }
+    void reserve(const Place& at) noexcept override {
+        space_.reserve(FileOffset{at.offset}, at.length);
     }
     Result<void> store(const Place& at, std::span<const std::byte> data) override {
         return file_.write(FileOffset{at.offset}, data).run_blocking();
@@ -73,6 +79,7 @@ private:
     std::uint64_t bytes_;
     bool allocate_;
     bool is_zero_;
+    SpaceAhead space_;
     std::uint64_t unit_;
 };
 

@@ -13,8 +13,9 @@
 
 namespace qed {
 
-/// Where convert puts what it has read. place(), zero() and skip() are called for pieces in guest
-/// order, by one thread at a time; store() by any number of threads for places that were given out.
+/// Where convert puts what it has read. place(), reserve(), zero() and skip() are called for pieces
+/// in guest order, by one thread at a time; store() by any number of threads for places that were
+/// given out.
 class ConvertTarget {
 public:
     ConvertTarget() = default;
@@ -34,6 +35,8 @@ public:
     };
     /// Where the data at `guest` goes; the place may be shorter than `length`: ask again.
     virtual Result<Place> place(std::uint64_t guest, std::uint64_t length) = 0;
+    /// A hint: the place is going to be filled with data.
+    virtual void reserve(const Place&) noexcept {}
     virtual Result<void> store(const Place& at, std::span<const std::byte> data) = 0;
     virtual Result<void> zero(std::uint64_t guest, std::uint64_t length) = 0;
     /// Leaves the range to the target's backing file.

@@ -60,6 +60,7 @@ Result<std::unique_ptr<NewImageWriter>> NewImageWriter::create(BlockFile& file,
 NewImageWriter::NewImageWriter(BlockFile& file, const Geometry& geometry, const Header& header,
                                std::string backing_name, bool allocate_zeroes)
     : file_(file),
+      space_(file, true),
       geometry_(geometry),
       header_(header),
       backing_name_(std::move(backing_name)),
@@ -135,6 +136,10 @@ Result<ConvertTarget::Place> NewImageWriter::place(std::uint64_t guest, std::uin
     }
     place.length = std::min(place.length, length);
     return place;
+}
+
+void NewImageWriter::reserve(const Place& at) noexcept {
+    space_.reserve(FileOffset{at.offset}, at.length);
 }
 
 Result<void> NewImageWriter::store(const Place& at, std::span<const std::byte> data) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/convert_target.hpp"
+#include "ops/space_ahead.hpp"
 #include "qed/geometry.hpp"
 #include "qed/header.hpp"
 
@@ -26,6 +27,7 @@ public:
     std::uint64_t grain() const noexcept override { return grain_; }
     std::uint64_t zero_unit() const noexcept override { return grain_; }
     Result<Place> place(std::uint64_t guest, std::uint64_t length) override;
+    void reserve(const Place& at) noexcept override;
     Result<void> store(const Place& at, std::span<const std::byte> data) override;
     Result<void> zero(std::uint64_t guest, std::uint64_t length) override;
     Result<void> skip(std::uint64_t guest, std::uint64_t length) override;
@@ -44,6 +46,7 @@ private:
     std::size_t slot_of(std::uint64_t guest) const;
 
     BlockFile& file_;
+    SpaceAhead space_;
     Geometry geometry_;
     Header header_;
     std::string backing_name_;

@@ -303,6 +303,25 @@ TEST(ConvertTest, StopsWhenItsCallerSaysSo) {
     }
 }
 
+TEST(ConvertTest, KeepsAllPiecesInTheirPlacesWithManyThreads) {
+    MemoryFile raw(24U << 20U);
+    for (std::uint64_t at = 0; at < raw.bytes(); at += 300U << 10U)
+        raw.fill(at, std::min<std::uint64_t>(200U << 10U, raw.bytes() - at),
+                 static_cast<std::byte>(at >> 12U | 1U));
+    const auto disk = test::open_raw_disk(raw);
+    for (const bool any_order : {false, true}) {
+        ConvertOptions options;
+        options.copies = 4;
+        options.out_of_order = any_order;
+        MemoryFile file;
+        ASSERT_TRUE(to_qed(*disk, file, geometry_of(65536, 4), options));
+        expect_sound(file);
+        MemoryFile back;
+        ASSERT_TRUE(to_raw(*test::open_image(file), back, options));
+        EXPECT_EQ(back.load(0, raw.bytes()), raw.load(0, raw.bytes()));
+    }
+}
+
 // What is missing reads as zeroes, as behind the end of any file: that must not pass for the disk.
 TEST(ConvertTest, FailsWhenASourceBecomesShorterMeanwhile) {
     const auto shorten = [](void* context, std::uint64_t, std::uint64_t) {
@@ -387,7 +406,7 @@ private:
 };
 
 TEST(ConvertTest, ReportsWhatCannotBeReadInOrderWhicheverThreadIsFirst) {
-    constexpr std::uint64_t kBytes = 512U << 10U;  // a piece for each of two threads
+    constexpr std::uint64_t kBytes = 1U << 20U;  // a piece for each of two threads
     const auto disk = Image::open_raw(std::make_unique<LostFile>(kBytes)).value();
     MemoryFile saved;
     ConvertOptions options;
