@@ -3,6 +3,7 @@
 #include <cstring>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
@@ -42,6 +43,8 @@ struct Item {
     Kind kind = Kind::data;
     BlockFile* file = nullptr;  ///< the data is one run of this file
     FileOffset file_offset{};
+
+    bool is_copied() const { return kind == Kind::data && file == nullptr; }
 };
 
 struct Placed {
@@ -76,15 +79,16 @@ public:
 
 private:
     void work() noexcept;
+    Result<void> begin();
     Result<void> fill_slot(std::size_t slot);
     Result<void> empty_slot(std::size_t slot);
     Result<std::optional<Item>> next_item();
     Result<DiskPiece> whole_grains(std::uint64_t at);
-    Result<void> zero_or_skip(const Item& item);
+    Result<void> put_uncopied(const Item& item, AlignedBuffer& buffer);
     bool can_share(const Item& item);
-    Result<void> share_item(const Item& item, std::span<std::byte> buffer);
-    Result<void> copy_into(std::uint64_t from, ConvertTarget::Place place,
-                           std::span<std::byte> buffer);
+    Result<void> share_item(const Item& item, AlignedBuffer& buffer);
+    Result<void> copy_into(std::uint64_t from, ConvertTarget::Place place, AlignedBuffer& buffer);
+    Result<std::span<std::byte>> memory_of(AlignedBuffer& buffer) const;
     Result<void> read_piece(std::uint64_t at, std::span<std::byte> piece);
     void salvage_piece(std::uint64_t at, std::span<std::byte> piece);
     Result<void> place_runs(std::uint64_t at, std::span<const std::byte> piece,
@@ -108,6 +112,7 @@ private:
 
     enum class Sharing : std::uint8_t { untried, works, off };
     // Of the thread that plans.
+    std::optional<Item> first_copied_;
     std::uint64_t next_ = 0;
     DiskPiece ahead_;  ///< what is known of the source from next_ on; length 0: nothing
     Sharing sharing_;
@@ -149,9 +154,26 @@ Copier::Copier(const ConvertSource& source, ConvertTarget& target, const Convert
                    : Sharing::off) {}
 
 Result<ConvertReport> Copier::run() {
-    run_on_threads(copies_, [this]() noexcept { work(); });
+    QED_CHECK(begin());
+    if (first_copied_) run_on_threads(copies_, [this]() noexcept { work(); });
     if (error_) return std::unexpected(std::move(*error_));
     return std::move(report_);
+}
+
+/// Does what needs no copy until the first piece that does: to start a thread, and wait for its
+/// end, takes as long as to share blocks, however many there are.
+Result<void> Copier::begin() {
+    while (true) {
+        auto item = next_item();
+        if (!item) return pass(item);
+        if (!*item) return {};
+        if ((*item)->is_copied()) {
+            first_copied_ = *item;
+            return {};
+        }
+        QED_CHECK(put_uncopied(**item, slots_[0].buffer));
+        QED_CHECK(advance((*item)->length));
+    }
 }
 
 void Copier::work() noexcept {
@@ -176,15 +198,10 @@ Result<void> Copier::fill_slot(std::size_t number) {
     Slot& slot = slots_[number];
     slot.item = **item;
     ring_.planned(number);
-    if (slot.item.kind == Kind::data) {
-        if (slot.buffer.size() == 0) {
-            auto buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
-            if (!buffer) return pass(buffer);
-            slot.buffer = std::move(*buffer);
-        }
-        if (slot.item.file == nullptr) {
-            QED_CHECK(read_piece(slot.item.begin, slot.buffer.span().first(slot.item.length)));
-        }
+    if (slot.item.is_copied()) {
+        auto memory = memory_of(slot.buffer);
+        if (!memory) return pass(memory);
+        QED_CHECK(read_piece(slot.item.begin, memory->first(slot.item.length)));
     }
     ring_.filled(number);
     return {};
@@ -195,12 +212,10 @@ Result<void> Copier::empty_slot(std::size_t number) {
     Slot& slot = slots_[number];
     const Item& item = slot.item;
     std::vector<Placed> placed;
-    if (item.kind != Kind::data) {
-        QED_CHECK(zero_or_skip(item));
-    } else if (item.file != nullptr) {
-        QED_CHECK(share_item(item, slot.buffer.span()));
-    } else {
+    if (item.is_copied()) {
         QED_CHECK(place_runs(item.begin, slot.buffer.span().first(item.length), placed));
+    } else {
+        QED_CHECK(put_uncopied(item, slot.buffer));
     }
     const std::uint64_t length = item.length;
     ring_.placed();
@@ -236,6 +251,7 @@ Result<DiskPiece> Copier::whole_grains(std::uint64_t at) {
 }
 
 Result<std::optional<Item>> Copier::next_item() {
+    if (first_copied_) return std::exchange(first_copied_, std::nullopt);
     if (next_ >= source_.size()) return std::nullopt;
     if (ahead_.length == 0) {
         auto piece = whole_grains(next_);
@@ -258,7 +274,8 @@ Result<std::optional<Item>> Copier::next_item() {
     return item;
 }
 
-Result<void> Copier::zero_or_skip(const Item& item) {
+Result<void> Copier::put_uncopied(const Item& item, AlignedBuffer& buffer) {
+    if (item.kind == Kind::data) return share_item(item, buffer);
     const bool is_zero = item.kind == Kind::zero;
     QED_CHECK(is_zero ? target_.zero(item.begin, item.length)
                       : target_.skip(item.begin, item.length));
@@ -280,7 +297,7 @@ bool Copier::can_share(const Item& item) {
 }
 
 /// Shares the blocks of an item, or copies what the file system does not want to share.
-Result<void> Copier::share_item(const Item& item, std::span<std::byte> buffer) {
+Result<void> Copier::share_item(const Item& item, AlignedBuffer& buffer) {
     for (std::uint64_t at = 0; at < item.length;) {
         auto place = target_.place(item.begin + at, item.length - at);
         if (!place) return pass(place);
@@ -295,10 +312,21 @@ Result<void> Copier::share_item(const Item& item, std::span<std::byte> buffer) {
     return {};
 }
 
+Result<std::span<std::byte>> Copier::memory_of(AlignedBuffer& buffer) const {
+    if (buffer.size() == 0) {
+        auto memory = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
+        if (!memory) return pass(memory);
+        buffer = std::move(*memory);
+    }
+    return buffer.span();
+}
+
 Result<void> Copier::copy_into(std::uint64_t from, ConvertTarget::Place place,
-                               std::span<std::byte> buffer) {
+                               AlignedBuffer& buffer) {
+    auto memory = memory_of(buffer);
+    if (!memory) return pass(memory);
     while (place.length > 0) {
-        const auto piece = buffer.first(std::min<std::uint64_t>(buffer.size(), place.length));
+        const auto piece = memory->first(std::min<std::uint64_t>(memory->size(), place.length));
         QED_CHECK(read_piece(from, piece));
         QED_CHECK(target_.store(place, piece));
         from += piece.size();
