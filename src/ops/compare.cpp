@@ -30,10 +30,24 @@ struct Item {
     bool read_other = false;
 };
 
+/// One of the two disks.
+struct Side {
+    Image& image;
+    DiskPiece ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
+
+    void pass_over(std::uint64_t length) {
+        ahead.length -= length;
+        ahead.file_offset += length;
+    }
+};
+
 class Comparison {
 public:
     Comparison(Image& one, Image& other, const CompareOptions& options)
-        : one_(one), other_(other), options_(options), total_(std::max(one.size(), other.size())) {
+        : options_(options),
+          total_(std::max(one.size(), other.size())),
+          one_{.image = one},
+          other_{.image = other} {
         report_.sizes_differ = one.size() != other.size();
     }
 
@@ -42,9 +56,13 @@ public:
             report_.verdict = Verdict::size_differs;
             return report_;
         }
-        run_on_threads(options_.threads != 0 ? options_.threads : usual_threads(),
+        run_on_threads(options_.threads != 0 ? options_.threads : reading_threads(),
                        [this]() noexcept { work(); });
-        if (error_) return std::unexpected(std::move(*error_));
+        // As if one thread had gone from the front to the back: what it met first is the answer.
+        const bool differs = report_.verdict != Verdict::equal;
+        if (error_ && !(differs && report_.offset < error_offset_)) {
+            return std::unexpected(std::move(*error_));
+        }
         return report_;
     }
 
@@ -59,8 +77,7 @@ private:
         });
         if (done) return;
         const std::lock_guard lock(mutex_);
-        stopped_ = true;
-        if (!error_) error_.emplace(std::move(done.error()));
+        stop(0, std::move(done.error()));
     }
 
     Result<void> work_through(std::span<std::byte> one, std::span<std::byte> other) {
@@ -68,7 +85,14 @@ private:
             auto item = next_item();
             if (!item) return pass(item);
             if (!*item) return {};
-            QED_CHECK(look_at(**item, one, other));
+            const auto left = one.first((*item)->length);
+            const auto right = other.first((*item)->length);
+            if (auto done = read(**item, left, right); !done) {
+                const std::lock_guard lock(mutex_);
+                stop((*item)->begin, std::move(done.error()));
+                return {};
+            }
+            QED_CHECK(look_at(**item, left, right));
         }
     }
 
@@ -76,35 +100,40 @@ private:
     Result<std::optional<Item>> next_item() {
         const std::lock_guard lock(mutex_);
         while (next_ < total_ && !stopped_) {
-            auto one = disk_piece(one_, next_, total_ - next_);
-            if (!one) return pass(one);
-            auto other = disk_piece(other_, next_, one->length);
-            if (!other) return pass(other);
-            std::uint64_t length = other->length;
-            const bool alike = one->kind == other->kind && one->present == other->present;
+            if (auto known = look_ahead(); !known) {
+                stop(next_, std::move(known.error()));
+                break;
+            }
+            const DiskPiece& one = one_.ahead;
+            const DiskPiece& other = other_.ahead;
+            const bool alike = one.kind == other.kind && one.present == other.present;
             if (options_.strict && !alike) {
                 differ(next_, Verdict::status_differs);
                 break;
             }
-            const bool both_zero = one->kind == Kind::zero && other->kind == Kind::zero;
-            if (both_zero || is_same_place(*one, *other)) {
-                next_ += length;
-                QED_CHECK(advance(length));
-                continue;
-            }
-            length = std::min(length, kPieceBytes);
-            const Item item{next_, length, one->kind == Kind::data, other->kind == Kind::data};
+            std::uint64_t length = std::min(one.length, other.length);
+            const bool both_zero = one.kind == Kind::zero && other.kind == Kind::zero;
+            const bool known_equal = both_zero || is_same_place_(one, other);
+            if (!known_equal) length = std::min(length, kPieceBytes);
+            const Item item{next_, length, one.kind == Kind::data, other.kind == Kind::data};
             next_ += length;
-            return item;
+            one_.pass_over(length);
+            other_.pass_over(length);
+            if (!known_equal) return item;
+            QED_CHECK(advance(length));
         }
         return std::nullopt;
     }
 
-    Result<void> look_at(const Item& item, std::span<std::byte> one, std::span<std::byte> other) {
-        one = one.first(item.length);
-        other = other.first(item.length);
-        if (item.read_one) QED_CHECK(read_padded(one_, item.begin, one));
-        if (item.read_other) QED_CHECK(read_padded(other_, item.begin, other));
+    Result<void> read(const Item& item, std::span<std::byte> one,
+                      std::span<std::byte> other) const {
+        if (item.read_one) QED_CHECK(read_padded(one_.image, item.begin, one));
+        if (item.read_other) QED_CHECK(read_padded(other_.image, item.begin, other));
+        return {};
+    }
+
+    Result<void> look_at(const Item& item, std::span<const std::byte> one,
+                         std::span<const std::byte> other) {
         const auto is_equal = [&](std::uint64_t at, std::uint64_t length) {
             if (!item.read_one) return is_all_zero(other.subspan(at, length));
             if (!item.read_other) return is_all_zero(one.subspan(at, length));
@@ -122,12 +151,31 @@ private:
 
     // The rest is called with mutex_ held.
 
+    Result<void> look_ahead() {
+        for (Side* side : {&one_, &other_}) {
+            if (side->ahead.length > 0) continue;
+            auto piece = disk_piece(side->image, next_, total_ - next_);
+            if (!piece) return pass(piece);
+            side->ahead = *piece;
+        }
+        return {};
+    }
+
+    // Pieces are handed out in order, and each that was handed out is looked at to its end: of all
+    // that is found, the lowest is what comes first on the disks.
+
     void differ(std::uint64_t offset, Verdict verdict) {
         stopped_ = true;
-        // Pieces are handed out in order, so the first difference is the lowest one seen.
         if (report_.verdict != Verdict::equal && report_.offset <= offset) return;
         report_.verdict = verdict;
         report_.offset = offset;
+    }
+
+    void stop(std::uint64_t offset, Error error) {
+        stopped_ = true;
+        if (error_ && error_offset_ <= offset) return;
+        error_.emplace(std::move(error));
+        error_offset_ = offset;
     }
 
     Result<void> advance(std::uint64_t bytes) {
@@ -139,16 +187,18 @@ private:
         return fail(Errc::cancelled, "stopped on request");
     }
 
-    Image& one_;
-    Image& other_;
     const CompareOptions& options_;
     const std::uint64_t total_;
-    std::mutex mutex_;  // guards everything below
+    std::mutex mutex_;  // guards everything below, but not the images
+    Side one_;
+    Side other_;
+    SamePlace is_same_place_;
     std::uint64_t next_ = 0;
     std::uint64_t done_ = 0;
     bool stopped_ = false;
     CompareReport report_;
     std::optional<Error> error_;
+    std::uint64_t error_offset_ = 0;
 };
 
 }  // namespace

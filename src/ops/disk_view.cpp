@@ -31,6 +31,14 @@ Result<Extent> extent_above(Image& top, GuestOffset at, std::uint64_t length, un
     return Extent{.kind = ExtentKind::unallocated, .length = length};
 }
 
+bool is_same_file(const BlockFile& a, const BlockFile& b) {
+    if (&a == &b) return true;
+    struct stat one{};
+    struct stat other{};
+    if (fstat(a.descriptor(), &one) != 0 || fstat(b.descriptor(), &other) != 0) return false;
+    return one.st_dev == other.st_dev && one.st_ino == other.st_ino && one.st_rdev == other.st_rdev;
+}
+
 }  // namespace
 
 Result<DiskPiece> disk_piece(Image& image, std::uint64_t at, std::uint64_t length) {
@@ -71,15 +79,14 @@ Result<void> read_padded(Image& image, std::uint64_t at, std::span<std::byte> bu
     return image.read_blocking(GuestOffset{at}, buffer.first(inside));
 }
 
-bool is_same_place(const DiskPiece& a, const DiskPiece& b) {
+bool SamePlace::operator()(const DiskPiece& a, const DiskPiece& b) {
     if (a.file == nullptr || b.file == nullptr || a.file_offset != b.file_offset) return false;
-    if (a.file == b.file) return true;
-    struct stat one{};
-    struct stat other{};
-    if (fstat(a.file->descriptor(), &one) != 0 || fstat(b.file->descriptor(), &other) != 0) {
-        return false;
+    if (a.file != one_ || b.file != other_) {
+        same_file_ = is_same_file(*a.file, *b.file);
+        one_ = a.file;
+        other_ = b.file;
     }
-    return one.st_dev == other.st_dev && one.st_ino == other.st_ino && one.st_rdev == other.st_rdev;
+    return same_file_;
 }
 
 }  // namespace qed

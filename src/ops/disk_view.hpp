@@ -34,7 +34,16 @@ Result<DiskPiece> top_piece(Image& image, std::uint64_t at, std::uint64_t length
 /// Reads, with zeroes behind the end of the disk.
 Result<void> read_padded(Image& image, std::uint64_t at, std::span<std::byte> buffer);
 
-/// Whether both are the same bytes of the same file, so that they need not be read to be compared.
-bool is_same_place(const DiskPiece& a, const DiskPiece& b);
+/// Tells whether two pieces are the same bytes of the same file, so that they need not be read to
+/// be compared. Remembers what it found of the last two files: for one thread at a time.
+class SamePlace {
+public:
+    bool operator()(const DiskPiece& a, const DiskPiece& b);
+
+private:
+    BlockFile* one_ = nullptr;
+    BlockFile* other_ = nullptr;
+    bool same_file_ = false;
+};
 
 }  // namespace qed

@@ -3,114 +3,188 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
+#include <optional>
+#include <vector>
 
 #include "base/aligned_buffer.hpp"
 #include "base/no_throw.hpp"
 #include "ops/disk_view.hpp"
+#include "ops/threads.hpp"
 #include "ops/zero_scan.hpp"
 
 namespace qed {
 namespace {
 
-constexpr std::uint64_t kPieceBytes = 1U << 20U;
+/// Small enough that what both backing files have there stays in the processor's cache.
+constexpr std::uint64_t kPieceBytes = 256U << 10U;
+/// Of the buffers of all threads; but one thread always works, and clusters may have 64 MiB.
+constexpr std::uint64_t kMemoryBytes = 256U << 20U;
 constexpr std::size_t kBufferAlignment = 4096;
-constexpr std::uint64_t kNoTable = ~std::uint64_t{0};
 
 using Kind = DiskPiece::Kind;
+
+/// A range that the overlay does not allocate: whole clusters, but at the end of the disk.
+struct Item {
+    std::uint64_t begin = 0;
+    std::uint64_t length = 0;
+    std::uint64_t done = 0;  ///< of it, what had not been looked at before
+    bool read_old = true;    ///< false: zeroes there
+    bool read_new = true;
+};
+
+/// One of the two backing files; none reads as zeroes.
+struct Side {
+    Image* image = nullptr;
+    DiskPiece ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
+
+    Result<void> look_ahead(std::uint64_t at, std::uint64_t length) {
+        if (ahead.length > 0) return {};
+        auto piece = image == nullptr
+                         ? Result<DiskPiece>(DiskPiece{.kind = Kind::zero, .length = length})
+                         : disk_piece(*image, at, length);
+        if (!piece) return pass(piece);
+        ahead = *piece;
+        return {};
+    }
+    void pass_over(std::uint64_t length) {
+        ahead.length -= std::min(length, ahead.length);
+        ahead.file_offset += length;
+    }
+};
 
 class Rebase {
 public:
     Rebase(Image& overlay, Image* new_backing, const RebaseOptions& options)
         : overlay_(overlay),
-          old_(overlay.backing()),
-          new_(new_backing),
           options_(options),
           cluster_(overlay.geometry().cluster_bytes()),
-          piece_bytes_(std::max(kPieceBytes, cluster_)) {}
+          piece_bytes_(std::max(kPieceBytes, cluster_)),
+          old_{.image = overlay.backing()},
+          new_{.image = new_backing} {}
 
     Result<RebaseReport> run() {
-        auto old_buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
-        auto new_buffer = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
-        if (!old_buffer || !new_buffer) return std::unexpected(Error::out_of_memory());
-        old_bytes_ = old_buffer->span();
-        new_bytes_ = new_buffer->span();
-        for (std::uint64_t at = 0; at < overlay_.size();) {
-            const std::uint64_t rest = overlay_.size() - at;
-            auto extent = overlay_.extent_at_blocking(GuestOffset{at}, rest);
-            if (!extent) return pass(extent);
-            if (extent->kind == ExtentKind::unallocated) {
-                QED_CHECK(look_at(at, at + extent->length));
-            }
-            at += extent->length;
-            QED_CHECK(report(at));
-        }
+        const std::uint64_t in_memory = std::max<std::uint64_t>(1, kMemoryBytes / 2 / piece_bytes_);
+        const std::uint64_t threads = std::min<std::uint64_t>(reading_threads(), in_memory);
+        run_on_threads(static_cast<unsigned>(threads), [this]() noexcept { work(); });
+        if (error_) return std::unexpected(std::move(*error_));
         return report_;
     }
 
 private:
-    static Result<DiskPiece> piece_of(Image* image, std::uint64_t at, std::uint64_t length) {
-        if (image == nullptr) return DiskPiece{.kind = Kind::zero, .length = length};
-        return disk_piece(*image, at, length);
-    }
-
-    static Result<void> read(Image* image, std::uint64_t at, std::span<std::byte> bytes) {
-        if (image != nullptr) return read_padded(*image, at, bytes);
-        std::memset(bytes.data(), 0, bytes.size());
-        return {};
-    }
-
-    /// A range that the overlay does not allocate.
-    Result<void> look_at(std::uint64_t at, std::uint64_t end) {
-        while (at < end) {
-            auto before = piece_of(old_, at, end - at);
+    void work() noexcept {
+        Result<void> done = without_throwing([this]() -> Result<void> {
+            auto before = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
             if (!before) return pass(before);
-            auto after = piece_of(new_, at, before->length);
+            auto after = AlignedBuffer::create(piece_bytes_, kBufferAlignment);
             if (!after) return pass(after);
-            const bool both_zero = before->kind == Kind::zero && after->kind == Kind::zero;
-            if (both_zero || is_same_place(*before, *after)) {
-                at += after->length;
+            return work_through(before->span(), after->span());
+        });
+        if (done) return;
+        const std::lock_guard lock(mutex_);
+        stopped_ = true;
+        if (!error_) error_.emplace(std::move(done.error()));
+    }
+
+    Result<void> work_through(std::span<std::byte> before, std::span<std::byte> after) {
+        while (true) {
+            auto item = next_item();
+            if (!item) return pass(item);
+            if (!*item) return {};
+            QED_CHECK(look_at(**item, before.first((*item)->length), after.first((*item)->length)));
+            const std::lock_guard lock(mutex_);
+            QED_CHECK(advance((*item)->done));
+        }
+    }
+
+    /// The next range in which the backing files may differ. What is known to be equal, and what
+    /// the overlay holds itself, is passed over.
+    Result<std::optional<Item>> next_item() {
+        const std::lock_guard lock(mutex_);
+        while (next_ < overlay_.size() && !stopped_) {
+            if (next_ == unallocated_end_) {
+                const std::uint64_t rest = overlay_.size() - next_;
+                auto extent = overlay_.extent_at_blocking(GuestOffset{next_}, rest);
+                if (!extent) return pass(extent);
+                const bool is_own = extent->kind != ExtentKind::unallocated;
+                unallocated_end_ = next_ + extent->length;
+                if (is_own) QED_CHECK(pass_over(extent->length));
                 continue;
             }
-            // From the start of the cluster, so that clusters are judged and written whole.
-            const std::uint64_t begin = at - at % cluster_;
-            const std::uint64_t stop = std::min(end, begin + piece_bytes_);
-            QED_CHECK(compare_piece(begin, stop - begin));
-            at = stop;
-            QED_CHECK(report(at));
+            QED_CHECK(old_.look_ahead(next_, unallocated_end_ - next_));
+            QED_CHECK(new_.look_ahead(next_, unallocated_end_ - next_));
+            const bool both_zero = old_.ahead.kind == Kind::zero && new_.ahead.kind == Kind::zero;
+            if (!both_zero && !is_same_place_(old_.ahead, new_.ahead)) return take_clusters();
+            QED_CHECK(pass_over(std::min(old_.ahead.length, new_.ahead.length)));
         }
-        return {};
+        return std::nullopt;
     }
 
-    Result<void> compare_piece(std::uint64_t begin, std::uint64_t length) {
-        const auto before = old_bytes_.first(length);
-        const auto after = new_bytes_.first(length);
-        QED_CHECK(read(old_, begin, before));
-        QED_CHECK(read(new_, begin, after));
-        const auto differs = [&](std::uint64_t at) {
-            const std::uint64_t bytes = std::min(cluster_, length - at);
+    /// From the start of the cluster that next_ is in, so that clusters are judged and written
+    /// whole: what is known of a backing file may begin and end inside of one.
+    Item take_clusters() {
+        const std::uint64_t begin = next_ - next_ % cluster_;
+        const std::uint64_t end = std::min(unallocated_end_, begin + piece_bytes_);
+        const auto is_zero = [&](const Side& side) {
+            return side.image == nullptr || (side.ahead.kind == Kind::zero && next_ == begin &&
+                                             side.ahead.length >= end - begin);
+        };
+        const Item item{.begin = begin,
+                        .length = end - begin,
+                        .done = end - next_,
+                        .read_old = !is_zero(old_),
+                        .read_new = !is_zero(new_)};
+        go_on_at(end);
+        return item;
+    }
+
+    Result<void> pass_over(std::uint64_t length) {
+        go_on_at(next_ + length);
+        return advance(length);
+    }
+
+    void go_on_at(std::uint64_t at) {
+        old_.pass_over(at - next_);
+        new_.pass_over(at - next_);
+        next_ = at;
+    }
+
+    Result<void> look_at(const Item& item, std::span<std::byte> before,
+                         std::span<std::byte> after) {
+        if (item.read_old) QED_CHECK(read_padded(*old_.image, item.begin, before));
+        if (item.read_new) QED_CHECK(read_padded(*new_.image, item.begin, after));
+        const auto differs = [&](std::uint64_t at, std::uint64_t bytes) {
+            if (!item.read_old) return !is_all_zero(after.subspan(at, bytes));
+            if (!item.read_new) return !is_all_zero(before.subspan(at, bytes));
             return std::memcmp(before.data() + at, after.data() + at, bytes) != 0;
         };
-        for (std::uint64_t at = 0; at < length;) {
-            if (!differs(at)) {
-                at += std::min(cluster_, length - at);
+        const auto is_zero = [&](std::uint64_t at, std::uint64_t bytes) {
+            return !item.read_old || is_all_zero(before.subspan(at, bytes));
+        };
+        for (std::uint64_t at = 0; at < item.length;) {
+            std::uint64_t run = std::min(cluster_, item.length - at);
+            if (!differs(at, run)) {
+                at += run;
                 continue;
             }
-            std::uint64_t run = std::min(cluster_, length - at);
-            const bool zero = is_all_zero(before.subspan(at, run));
-            while (at + run < length && differs(at + run)) {
-                const std::uint64_t next = std::min(cluster_, length - at - run);
-                if (is_all_zero(before.subspan(at + run, next)) != zero) break;
+            const bool zero = is_zero(at, run);
+            while (at + run < item.length) {
+                const std::uint64_t next = std::min(cluster_, item.length - at - run);
+                if (!differs(at + run, next) || is_zero(at + run, next) != zero) break;
                 run += next;
             }
-            QED_CHECK(keep(begin + at, before.subspan(at, run), zero));
+            QED_CHECK(keep(item.begin + at, before.subspan(at, run), zero));
             at += run;
         }
         return {};
     }
 
-    /// Stores old content in the overlay.
+    /// Stores old content in the overlay; where that is zeroes, `bytes` need not be.
     Result<void> keep(std::uint64_t at, std::span<const std::byte> bytes, bool zero) {
-        count(at, bytes.size(), zero);
+        {
+            const std::lock_guard lock(mutex_);
+            count(at, bytes.size(), zero);
+        }
         if (options_.dry_run) return {};
         if (zero) {
             return overlay_.write_zeroes_blocking(
@@ -119,34 +193,45 @@ private:
         return overlay_.write_blocking(GuestOffset{at}, bytes);
     }
 
+    // The rest is called with mutex_ held.
+
     void count(std::uint64_t at, std::uint64_t length, bool zero) {
         const Geometry& geometry = overlay_.geometry();
         (zero ? report_.zeroed_bytes : report_.written_bytes) += length;
         if (!zero) report_.needed_bytes += geometry.clusters_for(length) * cluster_;
-        const std::uint64_t table = geometry.l1_index(GuestOffset{at + length - 1});
+        const std::uint64_t last = geometry.l1_index(GuestOffset{at + length - 1});
+        if (last >= touched_tables_.size()) touched_tables_.resize(last + 1);
         // At most one new table for each that is touched.
-        if (table != last_table_) report_.needed_bytes += geometry.table_bytes();
-        last_table_ = table;
+        for (std::uint64_t table = geometry.l1_index(GuestOffset{at}); table <= last; ++table) {
+            if (!touched_tables_[table]) report_.needed_bytes += geometry.table_bytes();
+            touched_tables_[table] = true;
+        }
     }
 
-    Result<void> report(std::uint64_t done) const {
+    Result<void> advance(std::uint64_t bytes) {
+        done_ += bytes;
         if (options_.progress == nullptr ||
-            options_.progress(options_.progress_context, done, overlay_.size())) {
+            options_.progress(options_.progress_context, done_, overlay_.size())) {
             return {};
         }
         return fail(Errc::cancelled, "stopped on request; the image is unchanged for its guest");
     }
 
     Image& overlay_;
-    Image* old_;
-    Image* new_;
     const RebaseOptions& options_;
     const std::uint64_t cluster_;
     const std::uint64_t piece_bytes_;
-    std::span<std::byte> old_bytes_;
-    std::span<std::byte> new_bytes_;
-    std::uint64_t last_table_ = kNoTable;
+    std::mutex mutex_;  // guards everything below, but not the images
+    Side old_;
+    Side new_;
+    SamePlace is_same_place_;
+    std::uint64_t next_ = 0;
+    std::uint64_t unallocated_end_ = 0;  ///< up to there the overlay has nothing from next_ on
+    std::uint64_t done_ = 0;
+    bool stopped_ = false;
+    std::vector<bool> touched_tables_;
     RebaseReport report_;
+    std::optional<Error> error_;
 };
 
 }  // namespace

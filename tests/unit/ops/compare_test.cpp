@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qed/compare.hpp"
 
+#include <latch>
 #include <optional>
 
 #include <gtest/gtest.h>
@@ -85,6 +86,53 @@ TEST(CompareTest, ReportsWhatCannotBeRead) {
     const auto left = test::open_raw_disk(one);
     const auto right = test::open_raw_disk(other);
     EXPECT_FALSE(compare(*left, *right, {}));
+}
+
+/// The read of the first byte ends only after one that fails.
+class FrontEndsLast final : public test::BorrowedFile {
+public:
+    using BorrowedFile::BorrowedFile;
+    bool start(IoOp& op) noexcept override {
+        const bool is_front = op.kind == IoKind::read && op.offset == 0;
+        if (is_front) failed_.wait();
+        const bool pending = BorrowedFile::start(op);
+        if (op.error != 0) failed_.count_down();
+        return pending;
+    }
+
+private:
+    std::latch failed_{1};
+};
+
+TEST(CompareTest, TellsWhatComesFirstThoughAnotherThreadFailedBeforeIt) {
+    MemoryFile one(1U << 20U);
+    one.fill(0, 1U << 20U, std::byte{1});
+    MemoryFile other(one);
+    other.fill(5000, 1, std::byte{2});
+    other.unreadable = BlockFile::DataRange{500000, 500001};
+    const auto left = test::open_raw_disk(one);
+    const auto right = Image::open_raw(std::make_unique<FrontEndsLast>(other)).value();
+    CompareOptions options;
+    options.threads = 2;
+    const auto report = compare(*left, *right, options);
+    ASSERT_TRUE(report) << report.error().message();
+    EXPECT_EQ(report->verdict, Verdict::content_differs);
+    EXPECT_EQ(report->offset, 4608U);
+}
+
+TEST(CompareTest, ReportsWhatCannotBeReadBeforeTheFirstDifference) {
+    MemoryFile one(1U << 20U);
+    one.fill(0, 1U << 20U, std::byte{1});
+    MemoryFile other(one);
+    other.fill(900000, 1, std::byte{2});
+    other.unreadable = BlockFile::DataRange{10, 11};
+    const auto left = test::open_raw_disk(one);
+    const auto right = test::open_raw_disk(other);
+    for (const unsigned threads : {1U, 2U, 4U}) {
+        CompareOptions options;
+        options.threads = threads;
+        EXPECT_FALSE(compare(*left, *right, options));
+    }
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ namespace qed::test {
 using Bytes = std::vector<std::byte>;
 
 /// A BlockFile that is another one: the test keeps the file, the image has this.
-class BorrowedFile final : public BlockFile {
+class BorrowedFile : public BlockFile {
 public:
     explicit BorrowedFile(BlockFile& file) : file_(file) {}
     bool start(IoOp& op) noexcept override {

@@ -95,6 +95,61 @@ TEST(RebaseTest, WritesNothingWhereBothBackingFilesAreTheSame) {
     EXPECT_EQ(report->written_bytes + report->zeroed_bytes, 0U);
 }
 
+TEST(RebaseTest, CountsEachTableOnceWhicheverThreadComesToIt) {
+    constexpr std::uint64_t kBytes = 8U << 20U;  // four tables
+    MemoryFile old_file(kBytes);
+    old_file.fill(0, kBytes, std::byte{1});
+    CreateOptions create = overlay_of(kBytes, 4096);
+    create.table_clusters = 1;
+    MemoryFile file;
+    ASSERT_TRUE(sync_wait(Image::format(file, create)));
+    auto overlay = test::open_image(file, std::shared_ptr(test::open_raw_disk(old_file)), true);
+    RebaseOptions dry;
+    dry.dry_run = true;
+    for (int i = 0; i < 20; ++i) {
+        const auto report = prepare_rebase(*overlay, nullptr, dry);
+        ASSERT_TRUE(report);
+        EXPECT_EQ(report->written_bytes, kBytes);
+        EXPECT_EQ(report->needed_bytes, kBytes + 4 * 4096U);
+    }
+}
+
+TEST(RebaseTest, LeavesTheGuestsDataWhenABackingFileCannotBeRead) {
+    constexpr std::uint64_t kBytes = 4U << 20U;
+    MemoryFile old_file(kBytes);
+    old_file.fill(0, kBytes, std::byte{1});
+    MemoryFile file;
+    ASSERT_TRUE(sync_wait(Image::format(file, overlay_of(kBytes, 65536))));
+    auto overlay = test::open_image(file, std::shared_ptr(test::open_raw_disk(old_file)), true);
+    for (const std::uint64_t at : {std::uint64_t{0}, kBytes / 2, kBytes - 1}) {
+        MemoryFile new_file(kBytes);
+        new_file.fill(0, kBytes, std::byte{2});
+        new_file.unreadable = BlockFile::DataRange{at, at + 1};
+        const auto after = test::open_raw_disk(new_file);
+        const auto report = prepare_rebase(*overlay, after.get(), {});
+        ASSERT_FALSE(report);
+        EXPECT_EQ(report.error().sys_errno(), EIO);
+        EXPECT_EQ(test::content(*overlay), Bytes(kBytes, std::byte{1}));
+    }
+}
+
+TEST(RebaseTest, StopsWhenItsCallerSaysSo) {
+    constexpr std::uint64_t kBytes = 4U << 20U;
+    MemoryFile old_file(kBytes);
+    old_file.fill(0, kBytes, std::byte{1});
+    MemoryFile file;
+    ASSERT_TRUE(sync_wait(Image::format(file, overlay_of(kBytes, 65536))));
+    auto overlay = test::open_image(file, std::shared_ptr(test::open_raw_disk(old_file)), true);
+    RebaseOptions options;
+    options.progress = [](void*, std::uint64_t done, std::uint64_t total) {
+        return done < total / 2;
+    };
+    const auto report = prepare_rebase(*overlay, nullptr, options);
+    ASSERT_FALSE(report);
+    EXPECT_EQ(report.error().code(), Errc::cancelled);
+    EXPECT_EQ(test::content(*overlay), Bytes(kBytes, std::byte{1}));
+}
+
 TEST(MeasureTest, CountsHeaderTablesAndClusters) {
     const Geometry geometry = Geometry::make(65536, 4).value();
     const Measurement empty = measure_qed(std::uint64_t{3} << 30U, geometry);
