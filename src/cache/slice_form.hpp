@@ -198,7 +198,8 @@ inline Entry read_entry(SliceWord word, std::uint32_t index, const SliceShape& s
     return word.is_ranked() ? read_ranked(word, index, shape) : read_unranked(word, index, shape);
 }
 
-/// The entries from `first` on. With a pin: nothing may change the payload meanwhile.
+/// The entries from `first` on. With a pin nothing changes the payload meanwhile; without one, what
+/// read_unranked() says of it holds here, too.
 /// \cost about 1 ns an entry
 void read_entries(SliceWord word, std::uint32_t first, std::span<Entry> entries,
                   const SliceShape& shape) noexcept;

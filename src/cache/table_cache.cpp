@@ -2,6 +2,7 @@
 #include "cache/table_cache.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <new>
 
@@ -202,6 +203,53 @@ std::uint32_t TableCache::run_length(SliceWord word, std::uint32_t index, std::u
         expected += step;
     }
     return run;
+}
+
+std::size_t TableCache::find_runs(GuestOffset at, std::uint64_t length,
+                                  std::span<Lookup> runs) noexcept {
+    const Place& place = places_[addressing_.place(at)];
+    const std::uint64_t version = place.version.load(std::memory_order_acquire);
+    Leaf* leaf = place.leaf.load(std::memory_order_acquire);
+    if (version == 0 || leaf == nullptr) return 0;
+    const std::uint32_t slot = addressing_.slot(at);
+    const SliceWord word(leaf->words()[slot].load(std::memory_order_acquire));
+    if (!word.has_payload()) return 0;  // one answer for all of the slice
+
+    const std::uint32_t index = addressing_.entry(at);
+    const std::uint64_t in_cluster = addressing_.in_cluster(at);
+    std::array<Entry, kMostRuns> room;
+    const std::span entries = std::span(room).first(
+        std::min<std::uint64_t>({room.size(), runs.size(), shape_.entries() - index,
+                                 addressing_.clusters_for(in_cluster + length)}));
+    read_entries(word, index, entries, shape_);
+    if (place.version.load(std::memory_order_relaxed) != version) return 0;
+    note_use(*leaf, slot);
+    counters_.add(CacheCounter::hits);
+    return split_runs(entries, in_cluster, length, runs);
+}
+
+/// Neighbours that one answer holds for become one.
+std::size_t TableCache::split_runs(std::span<const Entry> entries, std::uint64_t in_cluster,
+                                   std::uint64_t length, std::span<Lookup> runs) const noexcept {
+    const std::uint64_t cluster = addressing_.cluster_bytes();
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < entries.size();) {
+        const Entry first = entries[i];
+        const bool is_data = is_data_entry(first);
+        const std::uint64_t step = is_data ? cluster : 0;
+        Entry expected = first;
+        std::uint64_t bytes = 0;
+        for (; i < entries.size() && entries[i] == expected; ++i) {
+            expected += step;
+            bytes += cluster;
+        }
+        bytes = std::min(bytes - in_cluster, length);
+        runs[count++] = is_data ? Lookup{Lookup::Kind::data, first + in_cluster, bytes}
+                                : Lookup{kind_of_marker(first), 0, bytes};
+        length -= bytes;
+        in_cluster = 0;
+    }
+    return count;
 }
 
 TableCache::Found TableCache::find_in_l1(GuestOffset at, std::uint64_t length) const noexcept {

@@ -134,6 +134,10 @@ public:
     Lookup find(GuestOffset at, std::uint64_t length) noexcept {
         return find_likely(at, length).lookup();
     }
+    /// The answers of find() one behind the other, for as many entries in a row as `runs` has
+    /// room. Far less work than one by one where they are many.
+    /// \returns how many answers there are; 0: ask find()
+    std::size_t find_runs(GuestOffset at, std::uint64_t length, std::span<Lookup> runs) noexcept;
     /// find() after reading the slice from the file if need be. Misses of the same slice share one
     /// read; a hit on another slice never waits for it.
     /// \errors io_error, out_of_memory
@@ -156,6 +160,7 @@ public:
     void install_table(std::uint64_t slice, std::uint64_t table) noexcept;
 
     static constexpr std::uint8_t kMaxUses = 3;
+    static constexpr std::size_t kMostRuns = 128;  ///< of one find_runs()
 
     /// This cache's part; limit and bytes are the budget's.
     CacheStats stats() const;
@@ -214,6 +219,8 @@ private:
     Found found_one(Entry entry, GuestOffset at, std::uint64_t length) const noexcept;
     Found find_in_l1(GuestOffset at, std::uint64_t length) const noexcept;
     Found find_in_word(SliceWord word, GuestOffset at, std::uint64_t length) const noexcept;
+    std::size_t split_runs(std::span<const Entry> entries, std::uint64_t in_cluster,
+                           std::uint64_t length, std::span<Lookup> runs) const noexcept;
     void note_use(Leaf& leaf, std::uint32_t slot) const noexcept;
     std::uint32_t run_length(SliceWord word, std::uint32_t index, std::uint32_t limit,
                              Entry first) const noexcept;

@@ -54,6 +54,10 @@ public:
 
     /// This layer alone: no I/O; at most `length` > 0 bytes inside the image.
     virtual Lookup find(GuestOffset at, std::uint64_t length) noexcept = 0;
+    /// TableCache::find_runs(), where this layer has tables.
+    virtual std::size_t find_runs(GuestOffset, std::uint64_t, std::span<Lookup>) noexcept {
+        return 0;
+    }
     virtual Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length) = 0;
     /// The error for a range that find() called bad.
     virtual Error bad_entry_error(GuestOffset at, Lookup::Kind kind) = 0;
@@ -69,6 +73,7 @@ public:
     Located locate(GuestOffset at, std::uint64_t length) noexcept;
     /// The same, loading what is missing: the answer is never a miss.
     Task<Result<Located>> locate_loading(GuestOffset at, std::uint64_t length);
+    Located located(const Lookup& found, unsigned depth) noexcept;
 
     Task<Result<void>> read(GuestOffset at, std::span<std::byte> buffer);
     Result<void> read_blocking(GuestOffset at, std::span<std::byte> buffer);
@@ -92,7 +97,6 @@ public:
     virtual Task<Result<void>> finish() = 0;
 
 protected:
-    Located located(const Lookup& found, unsigned depth) noexcept;
     Task<Result<void>> read_range(GuestOffset at, std::span<std::byte> buffer);
     Result<void> cannot_read(const Located& where, GuestOffset at);
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "image/image_core.hpp"
 #include "qed/map.hpp"
@@ -8,6 +10,8 @@
 
 namespace qed {
 namespace {
+
+constexpr std::size_t kMany = 16;
 
 MappedExtent describe(const Located& where, GuestOffset at) {
     MappedExtent extent;
@@ -59,6 +63,67 @@ Result<MappedExtent> extent_at(ImageCore& core, GuestOffset at, std::uint64_t le
     return extent;
 }
 
+/// Extents that follow each other, those that continue the one before merged with it.
+class ExtentList {
+public:
+    explicit ExtentList(std::span<MappedExtent> room) : room_(room) {}
+
+    std::size_t size() const { return count_; }
+    bool is_open() const { return is_open_; }
+    void close() { is_open_ = false; }
+    /// Closes the list where there is no room. \returns how many bytes were added
+    std::uint64_t add(const MappedExtent& next) {
+        if (count_ != 0 && continues(room_[count_ - 1], next)) {
+            room_[count_ - 1].length += next.length;
+        } else if (count_ == room_.size()) {
+            close();
+            return 0;
+        } else {
+            room_[count_++] = next;
+        }
+        return next.length;
+    }
+
+private:
+    std::span<MappedExtent> room_;
+    std::size_t count_ = 0;
+    bool is_open_ = true;
+};
+
+/// Adds the first extent of a range. \returns how many bytes it has
+Result<std::uint64_t> add_one(ImageCore& core, GuestOffset at, std::uint64_t length,
+                              ExtentList& list) {
+    auto next = extent_at(core, at, length);
+    if (next) return list.add(*next);
+    if (list.size() == 0) return pass(next);
+    list.close();
+    return 0;
+}
+
+/// Adds what the core's own tables say, many entries at a time; the layers below are asked where
+/// they say nothing. \returns how many bytes were added; 0: ask for one
+Result<std::uint64_t> add_many(ImageCore& core, GuestOffset at, std::uint64_t length,
+                               ExtentList& list) {
+    const bool is_last = core.backing() == nullptr && !core.lacks_backing();
+    std::array<Lookup, TableCache::kMostRuns> room;
+    const std::span runs = std::span(room).first(core.find_runs(at, length, room));
+    const GuestOffset begin = at;
+    for (const Lookup& run : runs) {
+        if (run.kind == Lookup::Kind::data || run.kind == Lookup::Kind::zero ||
+            (run.kind == Lookup::Kind::unallocated && is_last)) {
+            at += list.add(describe(core.located(run, 0), at));
+        } else {
+            for (const GuestOffset end = at + run.length; at < end && list.is_open();) {
+                auto added = add_one(core, at, end.value - at.value, list);
+                if (!added) return pass(added);
+                at += *added;
+            }
+        }
+        if (!list.is_open()) break;
+    }
+    return at.value - begin.value;
+}
+
 }  // namespace
 
 Task<Result<MappedExtent>> ImageCore::map(GuestOffset at, std::uint64_t length) {
@@ -99,22 +164,17 @@ Result<std::size_t> map_extents(Image& image, GuestOffset offset, std::uint64_t 
     ImageCore& core = ImageCore::of(image);
     QED_CHECK(core.check_range(offset, length));
     const RequestGate::Pass request = core.enter();
-    std::size_t count = 0;
-    while (length != 0) {
-        auto next = extent_at(core, offset, length);
-        if (!next && count != 0) break;
-        if (!next) return pass(next);
-        if (count != 0 && continues(extents[count - 1], *next)) {
-            extents[count - 1].length += next->length;
-        } else if (count == extents.size()) {
-            break;
-        } else {
-            extents[count++] = *next;
-        }
-        offset += next->length;
-        length -= next->length;
+    ExtentList list(extents);
+    // Who wants few extents pays for few entries.
+    const bool wants_many = extents.size() >= kMany;
+    while (length != 0 && list.is_open()) {
+        auto added = wants_many ? add_many(core, offset, length, list) : 0;
+        if (added && *added == 0 && list.is_open()) added = add_one(core, offset, length, list);
+        if (!added) return pass(added);
+        offset += *added;
+        length -= *added;
     }
-    return count;
+    return list.size();
 }
 
 }  // namespace qed

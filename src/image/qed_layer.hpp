@@ -53,6 +53,10 @@ public:
     Lookup find(GuestOffset at, std::uint64_t length) noexcept override {
         return cache_->find(at, length);
     }
+    std::size_t find_runs(GuestOffset at, std::uint64_t length,
+                          std::span<Lookup> runs) noexcept override {
+        return cache_->find_runs(at, length, runs);
+    }
     Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length) override;
     Error bad_entry_error(GuestOffset at, Lookup::Kind kind) override;
     RequestGate::Pass enter() noexcept override { return gate_.enter(); }

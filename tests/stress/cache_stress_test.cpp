@@ -79,6 +79,26 @@ public:
             if (!loaded) return fail("a load failed: " + loaded.error().message());
             found = *loaded;
         }
+        judge(cluster, found, least);
+    }
+
+    /// The entries of neighbours at once, if they are in memory.
+    void look_up_many(std::uint64_t cluster) {
+        std::array<std::uint64_t, 16> least{};
+        const std::uint64_t count = std::min(least.size(), kPerSlice - cluster % kPerSlice);
+        for (std::uint64_t i = 0; i < count; ++i)
+            least[i] = published_[cluster + i].load(std::memory_order_acquire);
+        std::array<Lookup, 16> runs;
+        const std::size_t found = cache_->find_runs({cluster * 65536}, count * 65536, runs);
+        std::uint64_t i = 0;
+        for (Lookup run : std::span(runs).first(found)) {
+            for (; run.length != 0; run.length -= 65536, run.file_offset += 65536, ++i)
+                judge(cluster + i, run, least[i]);
+        }
+    }
+
+    /// Whether an answer is the latest update, or one that was under way.
+    void judge(std::uint64_t cluster, const Lookup& found, std::uint64_t least) {
         const std::uint64_t most = begun_[cluster].load(std::memory_order_acquire);
         std::uint64_t count = 0;
         if (found.kind == Lookup::Kind::data) {
@@ -183,6 +203,7 @@ protected:
                 for (int k = 0; k < kLookups || writers != 0; ++k) {
                     CountingImage& image = *images[random() % images.size()];
                     image.look_up(CountingImage::random_cluster(random));
+                    if (k % 4 == 0) image.look_up_many(CountingImage::random_cluster(random));
                 }
             });
         }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <type_traits>
 #include <vector>
 
@@ -94,6 +95,37 @@ TEST_F(TableCacheTest, LookupsSayWhatTheEntriesSayAndForHowLong) {
     EXPECT_EQ(image_.find(5, 9).length, 2 * kCluster);
     EXPECT_EQ(image_.find(7).kind, Lookup::Kind::bad_l2);
     EXPECT_EQ(image_.find(8, 10'000).length, (kPerSlice - 8) * kCluster) << "ends with the slice";
+}
+
+TEST_F(TableCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
+    image_.put_scattered(0);                       // 32-bit values
+    for (std::uint64_t i = 0; i < kPerSlice; ++i)  // a bitmap of runs, one of few entries
+        image_.put(at(1) + i, (i / 7 * 100 + i) * kCluster);
+    for (std::uint64_t i = 0; i < kPerSlice; i += 9)
+        image_.put(at(2) + i, image_.scattered(2, i));
+    image_.put(at(2) + 100, kZeroEntry);
+    image_.put(at(2) + 101, kZeroEntry);
+    image_.put(at(2) + 300, 12345);
+    std::array<Lookup, 2 * TableCache::kMostRuns> runs;
+    for (std::uint64_t slice = 0; slice < 3; ++slice) {
+        ASSERT_TRUE(image_.load(at(slice)).has_value());
+        const std::uint64_t end = at(slice + 1) * kCluster - 4096;
+        std::uint64_t guest = at(slice) * kCluster + 512;
+        while (guest < end) {
+            const std::size_t count = image_.cache->find_runs({guest}, end - guest, runs);
+            ASSERT_GT(count, 0U) << guest;
+            for (const Lookup& run : std::span(runs).first(count)) {
+                const Lookup one = image_.cache->find({guest}, run.length);
+                EXPECT_EQ(run.kind, one.kind) << guest;
+                EXPECT_EQ(run.file_offset, one.file_offset) << guest;
+                EXPECT_EQ(run.length, one.length) << guest;
+                guest += run.length;
+            }
+        }
+        EXPECT_EQ(guest, end);
+    }
+    EXPECT_EQ(image_.cache->find_runs({0}, kCluster, {}), 0U) << "no room";
+    EXPECT_EQ(image_.cache->find_runs({at(3) * kCluster}, kCluster, runs), 0U) << "not loaded";
 }
 
 TEST_F(TableCacheTest, WithoutATableLookupsNeedNoReadAndSpanTables) {
