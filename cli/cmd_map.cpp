@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
+#include <algorithm>
 #include <memory>
-#include <optional>
 #include <span>
+#include <thread>
 
 #include "cli/commands.hpp"
 #include "cli/disk.hpp"
 #include "cli/map_picture.hpp"
-#include "cli/map_text.hpp"
+#include "cli/map_print.hpp"
 #include "cli/output_file.hpp"
 #include "cli/sandbox_option.hpp"
 #include "cli/sizes.hpp"
-#include "qed/map.hpp"
 
 namespace qed::cli {
 namespace {
+
+constexpr unsigned kMostThreads = 4;  // more would wait for their turn to print
 
 struct MapArgs {
     std::string file;
@@ -29,13 +30,8 @@ struct MapArgs {
     SandboxArgs sandbox;
 };
 
-struct Range {
-    std::uint64_t begin = 0;
-    std::uint64_t end = 0;
-};
-
-Result<Range> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
-    Range range{0, disk_bytes};
+Result<MapRange> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
+    MapRange range{0, disk_bytes};
     if (!args.start.empty()) {
         auto start = parse_size(args.start, "--start-offset");
         if (!start) return pass(start);
@@ -53,29 +49,6 @@ Result<Range> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
                                 range.begin, disk_bytes));
     }
     return range;
-}
-
-/// Hands every extent of the range to `text`, neighbours that continue each other as one.
-Result<void> walk(Image& image, Range range, MapText& text) {
-    std::array<MappedExtent, 256> extents;
-    std::optional<MapLine> run;
-    while (range.begin < range.end) {
-        const std::uint64_t length = uniform_length(image, range.begin, range.end - range.begin);
-        auto found = map_extents(image, GuestOffset{range.begin}, length, extents);
-        if (!found) return pass(found);
-        for (const MappedExtent& extent : std::span(extents).first(*found)) {
-            range.begin += extent.length;
-            const MapLine line = map_line(image, extent);
-            if (run && continues(*run, line)) {
-                run->extent.length += extent.length;
-                continue;
-            }
-            if (run) text.add(*run);
-            run = line;
-        }
-    }
-    if (run) text.add(*run);
-    return {};
 }
 
 /// A picture's file, or standard output for `-`; open before the sandbox closes.
@@ -131,16 +104,15 @@ int run_map(const MapArgs& args, Console& console) {
         auto done = write_pictures(args, *disk->image, console);
         return done ? kExitOk : console.fail(done.error());
     }
+    // The sandbox lets nobody ask how many processors there are.
+    const MapPrinting how{args.output.json(),
+                          std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads)};
     if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());
     auto range = range_of(args, disk->image->size());
     if (!range) return console.fail(range.error());
 
-    MapText text(args.output.json(), console);
-    if (auto done = walk(*disk->image, *range, text); !done) {
-        console.flush();
-        return console.fail(done.error());
-    }
-    text.end();
+    auto done = print_map(*disk->image, *range, how, console);
+    if (!done) return console.fail(done.error());
     return kExitOk;
 }
 

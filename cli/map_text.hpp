@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "cli/console.hpp"
 #include "qed/image.hpp"
 
 namespace qed::cli {
@@ -24,12 +23,30 @@ MapLine map_line(const Image& top, const MappedExtent& extent);
 /// Whether `next` lies directly behind `run` and says the same of its bytes.
 bool continues(const MapLine& run, const MapLine& next);
 
-/// Prints extents as `qemu-img map` does, in large pieces: maps have many lines.
-class MapText {
+/// Writes numbers of which each is mostly a little larger than the one before: addresses. The
+/// digits above the lowest eight are kept from one to the next.
+class DecimalRow {
 public:
-    MapText(bool json, Console& console);
+    static constexpr std::size_t kMaxBytes = 20;
+    /// \param out  room for kMaxBytes, of which more may be overwritten than the number takes
+    /// \returns the end of the number
+    char* write(char* out, std::uint64_t value);
+
+private:
+    std::uint64_t high_ = 0;
+    std::array<char, 12> high_text_{};
+    std::size_t high_bytes_ = 0;
+};
+
+/// The text of extents as `qemu-img map` prints them.
+class MapLines {
+public:
+    /// \param room  bytes that are taken at once
+    MapLines(bool json, std::size_t room);
+    /// In JSON each line begins with the comma behind the one before it.
     void add(const MapLine& line);
-    void end();
+    std::string_view text() const { return {text_.data(), text_.size()}; }
+    void clear() { text_.clear(); }
 
 private:
     /// The part of a line that most lines share: those of a scattered disk differ in addresses.
@@ -38,22 +55,21 @@ private:
         unsigned depth = 0;
         bool present = false;
         bool zero = false;
-        std::string text;
+        bool has_offset = false;
+        std::array<char, 128> text;
+        std::size_t text_bytes = 0;
 
-        bool is_of(const MappedExtent& extent) const {
-            return extent.length == length && extent.depth == depth && extent.present == present &&
-                   extent.zero == zero;
-        }
+        bool is_of(const MapLine& line) const;
+        void write(const MapLine& line);
     };
 
     void add_json(const MapLine& line);
-    std::string_view between_addresses(const MappedExtent& extent);
     void add_human(const MapLine& line);
 
     bool json_;
-    Console& console_;
     fmt::memory_buffer text_;
-    std::uint64_t count_ = 0;
+    DecimalRow starts_;
+    DecimalRow offsets_;
     std::array<Between, 2> between_;  ///< for lines without and with data
 };
 
