@@ -7,11 +7,14 @@ so that the files take 260 MiB. Consecutive reads of 4 KiB visit other tables, a
 tables are visited before one comes again. libqed has its default budget of 12.5 MiB.
 
     scripts/bench/tables.py [--build build/release] [--rounds 5] [--requests 32768] [--dir DIR]
+    scripts/bench/tables.py --check [...]    what a check of the same disk takes
 """
 
 import argparse
+import os
 import pathlib
 import re
+import shlex
 import statistics
 import tempfile
 
@@ -64,17 +67,80 @@ def measure(side, work, args, folder):
     return (args.requests / seconds, cost.cpu * 1e6 / args.requests, asked / args.requests)
 
 
+DIRTY = "printf '\\2' | dd of=tables.qed bs=1 seek=16 conv=notrunc status=none"  # NEED_CHECK
+
+
+def check_commands(qed):
+    """(work, before each run, commands by program)"""
+    for work, options, before in (("check", "", ""),
+                                  ("check -r all of a dirty image", "-r all", DIRTY)):
+        yield work, before, {name: f"{program} check {options} -f qed tables.qed"
+                             for name, program in ((LIBQED, qed), (QED, "qemu-img"))}
+    yield "read the tables", "", {"dd": f"dd if=tables.qed of=/dev/null bs=1M count={TABLES // 4}"}
+
+
+def forget(path):
+    """The file is no longer in the page cache."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def reads_of_tables(command, folder):
+    """(bytes, threads, share of the reads that began behind the one before) of a traced run."""
+    process.run(f"strace -f -qq -e trace=pread64,preadv,preadv2 -o trace.txt {command}", folder)
+    found = []
+    for line in (folder / "trace.txt").read_text().split("\n"):
+        if match := re.search(r"^(\d+) .*, (\d+)(?:, 0)?\)\s+= (\d+)$", line):
+            thread, offset, count = map(int, match.groups())
+            if count >= 4096:
+                found.append((offset, count, thread))
+    behind = sum(later[0] > earlier[0] for earlier, later in zip(found, found[1:]))
+    return (sum(count for _, count, _ in found), len({thread for _, _, thread in found}),
+            behind / max(1, len(found) - 1))
+
+
+def check(args, folder):
+    print("| work | program | cached, ms | from disk, ms | CPU, ms | memory, MiB, at most |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for work, before, commands in check_commands(args.qed):
+        costs = {(name, cold): [] for name in commands for cold in (False, True)}
+        for _ in range(args.rounds):
+            for (name, cold), found in costs.items():
+                if before:
+                    process.run(before, folder)
+                if cold:
+                    forget(folder / "tables.qed")
+                # QEMU's check finds leaks that are none (3).
+                found.append(process.measure(commands[name], folder, (0, 3))[1])
+        for name in commands:
+            warm, cold = costs[name, False], costs[name, True]
+            wall = [statistics.median(run.wall for run in runs) * 1e3 for runs in (warm, cold)]
+            cpu = statistics.median(run.cpu for run in warm) * 1e3
+            memory = max(run.memory for run in warm + cold) / (1 << 20)
+            print(f"| {work} | {name} | {wall[0]:.0f} | {wall[1]:.0f} | {cpu:.0f} | {memory:.0f} |",
+                  flush=True)
+    count, threads, behind = reads_of_tables(
+        f"{shlex.quote(str(args.qed))} check -f qed tables.qed", folder)
+    print(f"qed check reads {count / (1 << 20):.2f} MiB with {threads} threads; {behind:.0%} "
+          "of the reads begin behind the one before.")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, default="build/release")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=32768)
     parser.add_argument("--dir")
+    parser.add_argument("--check", action="store_true", help="check the disk instead")
     args = parser.parse_args()
     args.qed = args.build.resolve() / "bin" / "qed"
     with tempfile.TemporaryDirectory(dir=args.dir) as name:
         folder = pathlib.Path(name)
         make(folder)
+        if args.check:
+            check(args, folder)
+            return
         print("| work | program | requests/s | ratio to QEMU qed | CPU us | bytes read a request |")
         print("| --- | --- | --- | --- | --- | --- |")
         for work in WORKS:
