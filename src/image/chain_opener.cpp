@@ -140,7 +140,7 @@ private:
     Result<int> open_allowed(const std::string& image_path, const std::string& name) const;
     Result<std::shared_ptr<Image>> base_of(const std::string& path, const ImageIdentity& identity,
                                            unsigned depth);
-    Result<void> remember(const BlockFile& file);
+    Result<void> remember(int descriptor, std::string_view name);
     OpenOptions base_options() const;
 
     const OpenOptions& options_;
@@ -161,13 +161,12 @@ Result<void> take_lock(const BlockFile& file, LockRole role, LockMode mode) {
     return FileLock::acquire(file.descriptor(), role, file.name());
 }
 
-Result<void> ChainOpener::remember(const BlockFile& file) {
-    const Result<FileId> id = file_id(file.descriptor(), file.name());
+Result<void> ChainOpener::remember(int descriptor, std::string_view name) {
+    const Result<FileId> id = file_id(descriptor, name);
     if (!id) return std::unexpected(id.error().clone());
     if (std::find(seen_.begin(), seen_.end(), *id) != seen_.end()) {
-        return fail(
-            Errc::backing_refused,
-            fmt::format("{}: the chain of backing files leads back to this file", file.name()));
+        return fail(Errc::backing_refused,
+                    fmt::format("{}: the chain of backing files leads back to this file", name));
     }
     seen_.push_back(*id);
     return {};
@@ -204,7 +203,7 @@ Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
     if (!file) return pass(file);
     QED_CHECK(
         take_lock(**file, options_.writable ? LockRole::writer : LockRole::reader, options_.lock));
-    QED_CHECK(remember(**file));
+    QED_CHECK(remember((*file)->descriptor(), (*file)->name()));
     Result<ImageIdentity> identity = sync_wait(identify(**file));
     if (!identity) return pass(identity);
     Result<std::shared_ptr<Image>> base = base_of(path, *identity, 0);
@@ -282,12 +281,9 @@ Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_p
     }
     const Result<int> opened = open_allowed(image_path, name);
     if (!opened) return std::unexpected(opened.error().clone());
+    Descriptor descriptor(*opened);
     const std::string path = joined(directory_of(image_path), name);
-    FileOptions file_options;
-    file_options.mapped = options_.mapped;
-    Result<std::unique_ptr<BlockFile>> file = adopt_descriptor(*opened, path, file_options);
-    if (!file) return pass(file);
-    QED_CHECK(remember(**file));
+    QED_CHECK(remember(descriptor.fd, path));
     const bool is_raw = format == BackingFormat::raw;
     CacheBudget* budget =
         options_.budget != nullptr ? options_.budget : CacheBudget::process().get();
@@ -298,6 +294,11 @@ Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_p
                              .mapped = options_.mapped};
     if (auto shared = open_bases().find(key)) return shared;
 
+    FileOptions file_options;
+    file_options.mapped = options_.mapped;
+    Result<std::unique_ptr<BlockFile>> file =
+        adopt_descriptor(descriptor.release(), path, file_options);
+    if (!file) return pass(file);
     QED_CHECK(take_lock(**file, LockRole::reader, options_.lock));
     std::shared_ptr<Image> base;
     if (is_raw) {

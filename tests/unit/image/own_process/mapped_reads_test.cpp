@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images whose files are read out of mappings: the same bytes as without, at no allocation, and
 // nothing worse than an error when a file goes away. This program makes allocations fail.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <csignal>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -135,6 +144,58 @@ TEST_F(MappedReadsTest, WhoDidNotAskForThemSharesNoBaseWithThoseWhoDid) {
     const auto plain = open({});
     EXPECT_NE(mapped->stats().mapped_bytes, 0U);
     EXPECT_EQ(plain->stats().mapped_bytes, 0U);
+}
+
+/// From now on this process ends where it maps a file for reading. False: the kernel has no
+/// filters.
+bool forbid_mapping() {
+    constexpr auto kArguments = offsetof(seccomp_data, args);
+    constexpr auto kProtection = kArguments + 2 * sizeof(std::uint64_t);
+    constexpr auto kFlags = kArguments + 3 * sizeof(std::uint64_t);
+    std::array<sock_filter, 8> filter{{
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kProtection),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PROT_READ, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFlags),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAP_SHARED, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    }};
+    const sock_fprog program{filter.size(), filter.data()};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+}
+
+constexpr int kNoFilters = 77;
+
+/// How a process ends that opens the image with mapped reads and must not map anything.
+int end_of_opening_without_mapping(const std::string& path) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (!forbid_mapping()) ::_exit(kNoFilters);
+        ::_exit(Image::open(path, {.writable = true, .mapped = true}) ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return status;
+}
+
+TEST_F(MappedReadsTest, ACloneTakesTheMappingOfABaseThatIsOpen) {
+    ASSERT_NO_FATAL_FAILURE(create("base.qed", geometry(4096, 1), 1U << 20));
+    ASSERT_NO_FATAL_FAILURE(create("one.qed", geometry(4096, 1), 1U << 20));
+    top_ = "base.qed";
+    ASSERT_NO_FATAL_FAILURE(create("two.qed", geometry(4096, 1), 1U << 20));
+    const int alone = end_of_opening_without_mapping(dir_.file("two.qed"));
+    if (WIFEXITED(alone) && WEXITSTATUS(alone) == kNoFilters) {
+        GTEST_SKIP() << "the kernel has no system call filters for this process";
+    }
+    ASSERT_TRUE(WIFSIGNALED(alone) && WTERMSIG(alone) == SIGSYS) << alone;
+
+    top_ = "one.qed";
+    const auto one = open({.mapped = true});
+    const int status = end_of_opening_without_mapping(dir_.file("two.qed"));
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST_F(MappedReadsTest, ABaseThatIsCutReadsAsItWouldWithoutThem) {
