@@ -114,12 +114,13 @@ Result<void> plan_commit(const CommitArgs& args, const BackingPolicy& policy, Co
     return {};
 }
 
-Result<void> copy_down(const CommitArgs& args, Commit& commit, std::uint64_t rate,
-                       Console& console) {
+Result<void> copy_down(const CommitArgs& args, Commit& commit, const CacheMode& cache,
+                       std::uint64_t rate, Console& console) {
     Progress progress(console, args.progress);
     Pace pace(progress, rate);
     ConvertOptions options;
     options.copied_layers = static_cast<unsigned>(commit.base_index);
+    options.write_early = !cache.ignore_flush && !cache.direct;
     options.progress = Pace::callback;
     options.progress_context = &pace;
     Image* const source = commit.top.get();
@@ -149,7 +150,7 @@ int run_commit(const CommitArgs& args, Console& console) {
     if (auto done = plan_commit(args, *policy, commit); !done) return console.fail(done.error());
     if (auto done = open_layers(commit); !done) return console.fail(done.error());
     if (auto done = open_base(commit, *policy, *cache); !done) return console.fail(done.error());
-    if (auto done = copy_down(args, commit, *rate, console); !done)
+    if (auto done = copy_down(args, commit, *cache, *rate, console); !done)
         return console.fail(done.error());
     if (commit.base_index == 1 && !args.keep) {
         if (auto done = empty_overlay(commit); !done) return console.fail(done.error());
