@@ -331,3 +331,23 @@ same() { # file: the guest sees what it saw, and QEMU finds the image sound
     expect 0 qed check -r leaks top.qed
     same top.qed
 }
+
+@test "a commit or rebase whose flush fails leaves the overlay with its content and its base" {
+    qemu-img create -q -f qed base.qed 16M
+    qemu-io -f qed -c "write -P 1 0 8M" base.qed >/dev/null
+    qemu-img create -q -f qed -b base.qed -F qed top.qed
+    qemu-io -f qed -c "write -P 2 4M 8M" top.qed >/dev/null
+    qemu-img convert -O raw top.qed want.raw
+    for words in "commit" "rebase -b ''"; do
+        for number in 1 2; do # of the data, and of the tables that name it
+            cp base.qed base.keep && cp top.qed top.keep
+            expect 1 traced -f -qq -o /dev/null -e trace=fdatasync \
+                -e inject=fdatasync:error=EIO:when=$number \
+                bash -c "exec \"\$QED_BIN\" $words top.qed"
+            [[ $errors == *"Input/output error"* ]]
+            [[ $(qemu-img info --output=json top.qed | jq -r '."backing-filename"') == base.qed ]]
+            qemu-img compare -q -F raw top.qed want.raw
+            mv base.keep base.qed && mv top.keep top.qed
+        done
+    done
+}
