@@ -41,7 +41,7 @@ public:
     }
 
     void add(const MapLine& line) {
-        if (last_ && continues(*last_, line)) {
+        if (last_ && continues(*last_, line.extent, line.has_offset)) {
             last_->extent.length += line.extent.length;
             return;
         }
@@ -156,12 +156,13 @@ private:
         piece_ = piece;
         lines_.clear();
         first_.reset();
-        run_.reset();
+        run_ = {};
         extents_ = 0;
     }
     Result<void> print();
     Result<void> walk();
-    void add(const MapLine& line);
+    void add(const MappedExtent& extent, bool has_offset);
+    bool has_run() const { return run_.extent.length != 0; }
     void end_run();
     /// Waits for the turn, and prints what ended.
     bool print_ended();
@@ -172,14 +173,14 @@ private:
     MapLines lines_;
     Piece piece_;
     std::optional<MapLine> first_;  ///< may continue the last one of the piece before
-    std::optional<MapLine> run_;    ///< may go on
+    MapLine run_;                   ///< may go on; no bytes: there is none
     std::uint64_t extents_ = 0;     ///< that ended
 };
 
 Result<void> MapWorker::print() try {
     auto walked = walk();
     if (print_ended()) {
-        if (run_) output_.add(*run_);
+        if (has_run()) output_.add(run_);
         if (!walked) output_.print_last();
     }
     return walked;
@@ -189,6 +190,7 @@ Result<void> MapWorker::print() try {
 
 Result<void> MapWorker::walk() {
     std::array<MappedExtent, 512> extents;
+    const bool is_raw = image_.is_raw();
     MapRange range = piece_.range;
     while (range.begin < range.end) {
         const std::uint64_t length = uniform_length(image_, range.begin, range.end - range.begin);
@@ -196,27 +198,34 @@ Result<void> MapWorker::walk() {
         if (!found) return pass(found);
         for (const MappedExtent& extent : std::span(extents).first(*found)) {
             range.begin += extent.length;
-            add(map_line(image_, extent));
+            // What lies in the image itself needs no look at the layers.
+            if (extent.depth == 0 && !is_raw) {
+                add(extent, extent.data);
+            } else {
+                const MapLine line = map_line(image_, extent);
+                add(line.extent, line.has_offset);
+            }
         }
     }
     return {};
 }
 
-void MapWorker::add(const MapLine& line) {
-    if (run_ && continues(*run_, line)) {
-        run_->extent.length += line.extent.length;
+void MapWorker::add(const MappedExtent& extent, bool has_offset) {
+    if (has_run() && continues(run_, extent, has_offset)) {
+        run_.extent.length += extent.length;
         return;
     }
     end_run();
-    run_ = line;
+    run_.extent = extent;
+    run_.has_offset = has_offset;
 }
 
 void MapWorker::end_run() {
-    if (!run_) return;
+    if (!has_run()) return;
     if (extents_++ == 0) {
-        first_ = *run_;
+        first_ = run_;
     } else {
-        lines_.add(*run_);
+        lines_.add(run_);
     }
     if (lines_.text().size() >= kTextBytes) print_ended();
 }

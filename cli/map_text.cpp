@@ -83,15 +83,6 @@ MapLine map_line(const Image& top, const MappedExtent& extent) {
     return line;
 }
 
-bool continues(const MapLine& run, const MapLine& next) {
-    const MappedExtent& a = run.extent;
-    const MappedExtent& b = next.extent;
-    if (a.start + a.length != b.start || a.depth != b.depth) return false;
-    if (a.data != b.data || a.zero != b.zero || a.present != b.present) return false;
-    if (run.has_offset != next.has_offset) return false;
-    return !run.has_offset || a.file_offset + a.length == b.file_offset;
-}
-
 MapLines::MapLines(bool json, std::size_t room) : json_(json) {
     text_.reserve(room);
 }

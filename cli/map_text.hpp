@@ -21,7 +21,13 @@ struct MapLine {
 std::uint64_t uniform_length(const Image& top, std::uint64_t at, std::uint64_t length);
 MapLine map_line(const Image& top, const MappedExtent& extent);
 /// Whether `next` lies directly behind `run` and says the same of its bytes.
-bool continues(const MapLine& run, const MapLine& next);
+inline bool continues(const MapLine& run, const MappedExtent& next, bool has_offset) {
+    const MappedExtent& last = run.extent;
+    if (last.start + last.length != next.start || last.depth != next.depth) return false;
+    if (last.data != next.data || last.zero != next.zero) return false;
+    if (last.present != next.present || run.has_offset != has_offset) return false;
+    return !has_offset || last.file_offset + last.length == next.file_offset;
+}
 
 /// Writes numbers of which each is mostly a little larger than the one before: addresses. The
 /// digits above the lowest eight are kept from one to the next.

@@ -73,7 +73,6 @@ public:
     Located locate(GuestOffset at, std::uint64_t length) noexcept;
     /// The same, loading what is missing: the answer is never a miss.
     Task<Result<Located>> locate_loading(GuestOffset at, std::uint64_t length);
-    Located located(const Lookup& found, unsigned depth) noexcept;
 
     Task<Result<void>> read(GuestOffset at, std::span<std::byte> buffer);
     Result<void> read_blocking(GuestOffset at, std::span<std::byte> buffer);
@@ -97,6 +96,7 @@ public:
     virtual Task<Result<void>> finish() = 0;
 
 protected:
+    Located located(const Lookup& found, unsigned depth) noexcept;
     Task<Result<void>> read_range(GuestOffset at, std::span<std::byte> buffer);
     Result<void> cannot_read(const Located& where, GuestOffset at);
 

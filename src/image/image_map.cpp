@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <string_view>
 
 #include "image/image_core.hpp"
 #include "qed/map.hpp"
@@ -71,30 +72,51 @@ public:
     std::size_t size() const { return count_; }
     bool is_open() const { return is_open_; }
     void close() { is_open_ = false; }
-    /// Closes the list where there is no room. \returns how many bytes were added
-    std::uint64_t add(const MappedExtent& next) {
-        if (count_ != 0 && continues(room_[count_ - 1], next)) {
-            room_[count_ - 1].length += next.length;
-        } else if (count_ == room_.size()) {
-            close();
-            return 0;
-        } else {
-            room_[count_++] = next;
-        }
-        return next.length;
+    /// Where the next extent is written before add(): a copy of what was just written bit by bit
+    /// would wait for the processor to put it together.
+    MappedExtent& next() { return count_ < room_.size() ? room_[count_] : without_room_; }
+    /// Adds next(). \returns false, and closes the list, where there is no room
+    bool add() {
+        if (count_ == 0 || !continues(room_[count_ - 1], next())) return add_apart();
+        room_[count_ - 1].length += next().length;
+        return true;
+    }
+    /// The same where next() is known not to continue the last one.
+    bool add_apart() {
+        is_open_ = count_ < room_.size();
+        if (is_open_) ++count_;
+        return is_open_;
     }
 
 private:
     std::span<MappedExtent> room_;
     std::size_t count_ = 0;
     bool is_open_ = true;
+    MappedExtent without_room_;
 };
+
+/// What an image's own tables say where nobody below is asked.
+void describe_own(const Lookup& run, GuestOffset at, std::string_view file_name,
+                  MappedExtent& extent) {
+    const bool is_data = run.kind == Lookup::Kind::data;
+    extent.start = at.value;
+    extent.length = run.length;
+    extent.data = is_data;
+    extent.zero = !is_data;
+    extent.present = run.kind != Lookup::Kind::unallocated;
+    extent.depth = 0;
+    extent.file_offset = FileOffset{run.file_offset};  // 0 where there is no data
+    extent.file_name = is_data ? file_name : std::string_view();
+}
 
 /// Adds the first extent of a range. \returns how many bytes it has
 Result<std::uint64_t> add_one(ImageCore& core, GuestOffset at, std::uint64_t length,
                               ExtentList& list) {
     auto next = extent_at(core, at, length);
-    if (next) return list.add(*next);
+    if (next) {
+        list.next() = *next;
+        return list.add() ? next->length : 0;
+    }
     if (list.size() == 0) return pass(next);
     list.close();
     return 0;
@@ -107,12 +129,18 @@ Result<std::uint64_t> add_many(ImageCore& core, GuestOffset at, std::uint64_t le
     const bool is_last = core.backing() == nullptr && !core.lacks_backing();
     std::array<Lookup, TableCache::kMostRuns> room;
     const std::span runs = std::span(room).first(core.find_runs(at, length, room));
+    const std::string_view file_name = core.file().name();
     const GuestOffset begin = at;
+    bool is_after_own = false;
     for (const Lookup& run : runs) {
         if (run.kind == Lookup::Kind::data || run.kind == Lookup::Kind::zero ||
             (run.kind == Lookup::Kind::unallocated && is_last)) {
-            at += list.add(describe(core.located(run, 0), at));
+            describe_own(run, at, file_name, list.next());
+            // find_runs() has joined what belongs together.
+            if (is_after_own ? list.add_apart() : list.add()) at += run.length;
+            is_after_own = true;
         } else {
+            is_after_own = false;
             for (const GuestOffset end = at + run.length; at < end && list.is_open();) {
                 auto added = add_one(core, at, end.value - at.value, list);
                 if (!added) return pass(added);
