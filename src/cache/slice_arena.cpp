@@ -104,7 +104,11 @@ SliceArena::Slab* SliceArena::new_slab(std::uint32_t size_class) noexcept try {
     std::vector<Slab*>& from = empty_.empty() ? returned_ : empty_;
     Slab* slab = from.back();
     from.pop_back();
-    if (&from == &returned_) resident_bytes_ += kSlabBytes;
+    if (&from == &returned_) {
+        resident_bytes_ += kSlabBytes;
+        // One call instead of a fault for each page; where the kernel has no such call, they come.
+        ::madvise(slab->memory, kSlabBytes, MADV_POPULATE_WRITE);
+    }
     slab->size_class = size_class;
     slab->used = 0;
     slab->search_from = 0;
