@@ -181,12 +181,16 @@ private:
         FileOffset at;
         std::uint32_t slices = 1;
         std::uint64_t version = 0;  ///< of the place, when the read started
-        AlignedBuffer raw;
-        AlignedBuffer decoded;
+        AlignedBuffer memory;       ///< for what is read, and behind it for what is decoded
 
         Result<void> check_memory() const noexcept {
-            if (raw.data() != nullptr && decoded.data() != nullptr) return {};
+            if (memory.data() != nullptr) return {};
             return std::unexpected(Error::out_of_memory());
+        }
+        std::span<std::byte> raw() noexcept { return memory.span().first(memory.size() / 2); }
+        std::span<Entry> entries() noexcept {
+            const auto behind = memory.span().subspan(memory.size() / 2);
+            return {reinterpret_cast<Entry*>(behind.data()), behind.size() / sizeof(Entry)};
         }
     };
     TableCache(BlockFile& file, SharedBudget& budget, const Geometry& geometry,

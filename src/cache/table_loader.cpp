@@ -91,7 +91,7 @@ Task<Result<SliceRef>> TableCache::pin(std::uint64_t slice) {
         }
         SliceRead read = prepare_read(slice, load.table);
         Result<void> done = read.check_memory();
-        if (done) done = co_await file_.read(read.at, read.raw.span());
+        if (done) done = co_await file_.read(read.at, read.raw());
         if (!done) {
             Error error = in_table(std::move(done.error()), load.table);
             fail_load(*request.record, load, error);
@@ -157,20 +157,19 @@ TableCache::SliceRead TableCache::prepare_read(std::uint64_t slice, Entry table)
         stream->next = slice + read.slices;
     }
     const std::size_t bytes = std::size_t{read.slices} * slice_bytes();
-    if (auto raw = AlignedBuffer::create(bytes, 4096)) read.raw = std::move(*raw);
-    if (auto decoded = AlignedBuffer::create(bytes, 64)) read.decoded = std::move(*decoded);
+    if (auto memory = AlignedBuffer::create(2 * bytes, 4096)) read.memory = std::move(*memory);
     return read;
 }
 
 // True: the record is pinned for the caller. False: a change has overtaken the read.
 Result<bool> TableCache::commit_read(std::uint64_t slice, SliceRecord& record, PendingLoad& load,
                                      SliceRead& read) noexcept {
-    counters_.add(CacheCounter::read_bytes, read.raw.size());
-    const std::span entries(reinterpret_cast<Entry*>(read.decoded.data()),
-                            read.decoded.size() / sizeof(Entry));
-    judge_.decode(load.table, slice_in_table(slice) * shape_.entries(), read.raw.span(), entries);
+    const std::span<std::byte> raw = read.raw();
+    const std::span<Entry> entries = read.entries();
+    counters_.add(CacheCounter::read_bytes, raw.size());
+    judge_.decode(load.table, slice_in_table(slice) * shape_.entries(), raw, entries);
     // Encoded where the raw slice was.
-    const std::span words(reinterpret_cast<std::uint64_t*>(read.raw.data()), shape_.entries());
+    const std::span words(reinterpret_cast<std::uint64_t*>(raw.data()), shape_.entries());
     Result<bool> committed =
         commit_load(record, load, encode_slice(entries.first(shape_.entries()), shape_, words));
     for (std::size_t i = 1; committed && i < read.slices; ++i) {

@@ -2,7 +2,8 @@
 #include "check/entry_scan.hpp"
 
 #include <algorithm>
-#include <cstring>
+
+#include "base/lanes.hpp"
 
 namespace qed {
 
@@ -11,16 +12,6 @@ namespace {
 // A block is surveyed as a whole. Its size is fixed so that the compiler vectorizes the survey,
 // and small so that one odd entry spoils little.
 constexpr std::size_t kBlock = 128;
-
-// Two numbers in a register, as all 64-bit processors have them.
-using Lanes = std::uint64_t __attribute__((vector_size(16)));
-constexpr std::size_t kLanes = sizeof(Lanes) / sizeof(std::uint64_t);
-
-Lanes load_lanes(const std::uint64_t* from) {
-    Lanes lanes;
-    std::memcpy(&lanes, from, sizeof lanes);
-    return lanes;
-}
 
 }  // namespace
 
@@ -89,28 +80,27 @@ EntryScan::Survey EntryScan::survey(const std::uint64_t* block) const {
     const std::uint64_t l1_first = limits_.l1_begin;
     const std::uint64_t l1_last = l1_first + limits_.table_bytes - 1;
     const std::uint64_t step = limits_.cluster_mask + 1;
-    Lanes any{};
-    Lanes outside{};
-    Lanes apart_from_l1 = ~Lanes{};
-    Lanes breaks{};
-    Lanes before = load_lanes(block);
+    Lanes64 any{};
+    Lanes64 outside{};
+    Lanes64 apart_from_l1 = ~Lanes64{};
+    Lanes64 breaks{};
+    auto before = load_lanes<Lanes64>(block);
     before[1] = before[0];
     before[0] -= step;  // the first of a block is counted with the block before
-    for (std::size_t i = 0; i < kBlock; i += kLanes) {
-        const Lanes entry = load_lanes(block + i);
-        if (i != 0) before = load_lanes(block + i - 1);
+    for (std::size_t i = 0; i < kBlock; i += 2) {
+        const auto entry = load_lanes<Lanes64>(block + i);
+        if (i != 0) before = load_lanes<Lanes64>(block + i - 1);
         any |= entry;
         outside |= (entry - first) | (last - entry);
         apart_from_l1 &= (entry - l1_first) | (l1_last - entry);
-        const Lanes gap = (entry - before) ^ step;
+        const Lanes64 gap = (entry - before) ^ step;
         breaks += (gap | -gap) >> 63;  // 1 for each gap that is not 0
     }
-    constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
     const std::uint64_t all_bits = any[0] | any[1];
     if (all_bits == 0) return {Survey::Kind::empty, 0};
     const bool is_data = (all_bits & limits_.cluster_mask) == 0 &&
-                         ((all_bits | outside[0] | outside[1]) & kSign) == 0 &&
-                         (apart_from_l1[0] & apart_from_l1[1] & kSign) != 0;
+                         ((all_bits | outside[0] | outside[1]) & kLaneSign) == 0 &&
+                         (apart_from_l1[0] & apart_from_l1[1] & kLaneSign) != 0;
     return {is_data ? Survey::Kind::data : Survey::Kind::mixed, breaks[0] + breaks[1]};
 }
 

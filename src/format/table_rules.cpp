@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "base/lanes.hpp"
+
 namespace qed {
 
 namespace {
@@ -77,6 +79,30 @@ private:
 bool EntryLimits::in_l2_table(std::uint64_t offset) const {
     const auto above = std::ranges::upper_bound(l2_tables, offset);
     return above != l2_tables.begin() && offset - *std::prev(above) < table_bytes;
+}
+
+// Only sums, ands and ors: a difference that is negative, or a number past 2^63, shows in the sign
+// bit.
+bool are_unallocated_or_places(std::span<const std::uint64_t> entries, const EntryLimits& limits) {
+    if (entries.size() % 2 != 0) return false;
+    const std::uint64_t first = limits.first_byte;
+    const std::uint64_t last = first + limits.inside_bytes - 1;
+    const std::uint64_t l1_first = limits.l1_begin;
+    const std::uint64_t l1_last = l1_first + limits.table_bytes - 1;
+    Lanes64 any{};
+    Lanes64 outside{};
+    Lanes64 apart_from_l1 = ~Lanes64{};
+    for (std::size_t i = 0; i < entries.size(); i += 2) {
+        const auto entry = load_lanes<Lanes64>(&entries[i]);
+        const Lanes64 is_allocated = entry | -entry;
+        any |= entry;
+        outside |= ((entry - first) | (last - entry)) & is_allocated;
+        apart_from_l1 &= (entry - l1_first) | (l1_last - entry);
+    }
+    const std::uint64_t all_bits = any[0] | any[1];
+    return (all_bits & limits.cluster_mask) == 0 &&
+           ((all_bits | outside[0] | outside[1]) & kLaneSign) == 0 &&
+           (apart_from_l1[0] & apart_from_l1[1] & kLaneSign) != 0;
 }
 
 EntryFault l2_entry_fault(std::uint64_t entry, const EntryLimits& limits) {

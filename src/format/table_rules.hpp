@@ -74,6 +74,10 @@ inline EntryKind classify_l2_entry(std::uint64_t entry, const EntryLimits& limit
     return EntryKind::data;
 }
 
+/// Whether each of the entries is unallocated or is_place(). One look at all of them, much faster
+/// than one at each; what is wrong with which, if anything, it does not say.
+bool are_unallocated_or_places(std::span<const std::uint64_t> entries, const EntryLimits& limits);
+
 /// Why classify_l2_entry() calls `entry` bad; none if it does not.
 EntryFault l2_entry_fault(std::uint64_t entry, const EntryLimits& limits);
 

@@ -25,16 +25,16 @@ bool FileJudge::has_grown() const noexcept {
 
 void FileJudge::decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
                        std::span<Entry> entries) const noexcept {
+    load_le64(raw, entries);
     EntryLimits now = limits();
+    if (are_unallocated_or_places(entries, now)) return;
     bool asked = false;
-    for (std::size_t i = 0; i < entries.size(); ++i) {
-        const std::uint64_t entry = load_le64(raw, i);
-        entries[i] = entry;
+    for (Entry& entry : entries) {
         if (entry <= kZeroEntry || now.is_place(entry)) continue;
         // Past the end of the file as we know it: another process may have made it longer.
         if (!asked && has_grown()) now = limits();
         asked = true;
-        if (!now.is_place(entry)) entries[i] = kBadEntry;
+        if (!now.is_place(entry)) entry = kBadEntry;
     }
 }
 

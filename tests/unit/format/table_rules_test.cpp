@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/table_rules.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include <gmock/gmock.h>
@@ -65,6 +66,21 @@ TEST(L2EntryTest, FaultSaysWhatIsWrong) {
         EXPECT_EQ(l2_entry_fault(entry, all), fault) << std::hex << entry;
         EXPECT_EQ(classify_l2_entry(entry, all) == EntryKind::bad, fault != EntryFault::none);
     }
+}
+
+RC_GTEST_PROP(L2EntryProperties, OneLookAtAllEntriesSeesWhatALookAtEachSees, ()) {
+    constexpr std::uint64_t kFar = std::uint64_t{1} << 63;
+    const EntryLimits here = limits(*rc::gen::element<std::uint64_t>(0, kTable, kFile));
+    std::vector<std::uint64_t> entries(64, *rc::gen::element<std::uint64_t>(0, 0x50000));
+    for (int odd = *rc::gen::inRange(0, 3); odd > 0; --odd) {
+        const auto index = *rc::gen::inRange<std::size_t>(0, entries.size());
+        entries[index] = *rc::gen::element<std::uint64_t>(
+            0, 1, 2, 512, kCluster, 0x4f000, 0x40000, 0x50000, 0x50001, kFile - kCluster, kFile - 1,
+            kFile, kFar - kCluster, kFar, kFar + 0x50000, ~std::uint64_t{0} - 0xffff);
+    }
+    const bool expected = std::ranges::all_of(
+        entries, [&](std::uint64_t entry) { return entry == 0 || here.is_place(entry); });
+    RC_ASSERT(are_unallocated_or_places(entries, here) == expected);
 }
 
 TEST(L2EntryTest, EveryHeaderClusterIsOutOfBounds) {
