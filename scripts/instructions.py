@@ -24,7 +24,8 @@ REQUESTS = 1000
 # The C library chooses its functions by processor, and small changes of code move a few
 # instructions: what is looked for is a frame, a lock or a search more.
 TOLERANCE = 0.10
-KINDS = ("hit", "cached_read", "awaited_read", "write_in_place", "allocating_write")
+KINDS = ("hit", "cached_read", "awaited_read", "write_in_place", "allocating_write",
+         "write_over_base", "deferred_write")
 
 
 def run(command):

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "qed/files.hpp"
 #include "qed/image.hpp"
 
 namespace {
@@ -38,6 +39,39 @@ std::unique_ptr<Image> make_image(const std::string& path) {
     auto image = Image::open(path, open);
     if (!image) require(pass(image));
     ::unlink(path.c_str());
+    return std::move(*image);
+}
+
+/// Over a raw file of the same size, which reads as zeroes.
+std::unique_ptr<Image> make_overlay(const std::string& path, WriteOrder order) {
+    const std::string base_path = path + ".base";
+    FileOptions made;
+    made.writable = true;
+    made.create = true;
+    auto base_file = open_file(base_path, made);
+    if (!base_file) require(pass(base_file));
+    require((*base_file)->truncate(kDiskBytes).run_blocking());
+    auto base = Image::open_raw(std::move(*base_file));
+    if (!base) require(pass(base));
+
+    CreateOptions create;
+    create.image_bytes = kDiskBytes;
+    create.backing_name = "base";
+    create.backing_format = BackingFormat::raw;
+    create.check_backing = false;
+    require(Image::create(path, create));
+    FileOptions writable;
+    writable.writable = true;
+    auto file = open_file(path, writable);
+    if (!file) require(pass(file));
+    OpenOptions open;
+    open.writable = true;
+    open.ignore_flush = true;
+    open.order = order;
+    auto image = sync_wait(Image::open_file(std::move(*file), std::move(*base), open));
+    if (!image) require(pass(image));
+    ::unlink(path.c_str());
+    ::unlink(base_path.c_str());
     return std::move(*image);
 }
 
@@ -89,6 +123,18 @@ void use_each_once(Image& image, std::span<std::byte> block) {
         require(image.write_blocking(GuestOffset{i * kDefaultClusterBytes}, block));
 }
 
+[[gnu::noinline]] void measured_write_over_base(Image& image, std::span<const std::byte> block,
+                                                std::uint64_t count) {
+    for (std::uint64_t i = 1; i <= count; ++i)
+        require(image.write_blocking(GuestOffset{i * kDefaultClusterBytes + kBlockBytes}, block));
+}
+
+[[gnu::noinline]] void measured_deferred_write(Image& image, std::span<const std::byte> block,
+                                               std::uint64_t count) {
+    for (std::uint64_t i = 1; i <= count; ++i)
+        require(image.write_blocking(GuestOffset{i * kDefaultClusterBytes + kBlockBytes}, block));
+}
+
 int main(int argc, char** argv) {
     std::uint64_t count = 0;
     const std::string_view number = argc == 3 ? argv[2] : "";
@@ -111,5 +157,14 @@ int main(int argc, char** argv) {
     measured_awaited_read(*image, block, count);
     measured_write_in_place(*image, block, count);
     require(image->close());
+
+    const auto strict = make_overlay(std::string(argv[1]) + "/strict.qed", WriteOrder::strict);
+    require(strict->write_blocking(GuestOffset{0}, block));
+    measured_write_over_base(*strict, block, count);
+    require(strict->close());
+    const auto deferred = make_overlay(std::string(argv[1]) + "/later.qed", WriteOrder::deferred);
+    require(deferred->write_blocking(GuestOffset{0}, block));
+    measured_deferred_write(*deferred, block, count);
+    require(deferred->close());
     return 0;
 }

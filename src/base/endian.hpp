@@ -42,5 +42,16 @@ inline void store_le64(std::span<std::byte> table, std::size_t index,
                        std::uint64_t value) noexcept {
     store_le(table.subspan(index * sizeof(std::uint64_t)).data(), value);
 }
+/// Neighbouring entries from `index` on.
+inline void store_le64(std::span<std::byte> table, std::size_t index,
+                       std::span<const std::uint64_t> values) noexcept {
+    if constexpr (std::endian::native == std::endian::big) {
+        for (const std::uint64_t value : values)
+            store_le64(table, index++, value);
+    } else {
+        const auto bytes = table.subspan(index * sizeof(std::uint64_t), values.size_bytes());
+        std::memcpy(bytes.data(), values.data(), bytes.size());
+    }
+}
 
 }  // namespace qed

@@ -1,39 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/slice_form.hpp"
 
+#include <algorithm>
+#include <bit>
+
 #include "base/assert.hpp"
 
 namespace qed {
 namespace {
 
-/// Goes through a ranked payload: the bitmap says where the next value begins to hold.
-template <Form kForm>
-void read_all_ranked(SliceWord word, std::uint32_t first, std::span<Entry> entries,
-                     const SliceShape& shape) noexcept {
+/// Goes through a ranked payload: calls `begin(index, value)` for each entry in [first, end) where
+/// a value begins to hold, in order; with `runs` also for the one that holds at `first`.
+template <Form kForm, class Begin>
+void for_each_value(SliceWord word, std::uint32_t first, std::uint32_t end, const SliceShape& shape,
+                    const Begin& begin) noexcept {
     const std::uintptr_t payload = word.payload(kForm);
-    std::uint64_t bits = PayloadMemory::load64(payload + first / 64 * 8);
-    std::uint32_t rank = 0;  // values that begin before the entry
-    for (std::uint32_t group = 0; group < first / 64; ++group)
-        rank += count_bits(PayloadMemory::load64(payload + group * 8));
-    rank += count_bits(bits & ((std::uint64_t{1} << (first % 64)) - 1));
+    const auto bits_of = [payload](std::uint32_t group) {
+        return PayloadMemory::load64(payload + std::uintptr_t{group} * 8);
+    };
+    std::uint32_t group = first / 64;
+    std::uint64_t bits = bits_of(group);
+    const std::uint64_t below = (std::uint64_t{1} << (first % 64)) - 1;
+    std::uint32_t rank = count_bits(bits & below);  // values that begin before the entry
+    for (std::uint32_t i = 0; i < group; ++i)
+        rank += count_bits(bits_of(i));
 
     const std::uintptr_t values = payload + shape.table_words * 8;
-    const auto value_before = [&](std::uint32_t end) {
-        return PayloadMemory::load32(values + std::uintptr_t{end - 1} * 4);
+    const auto value_at = [values](std::uint32_t i) {
+        return PayloadMemory::load32(values + std::uintptr_t{i} * 4);
     };
-    std::uint32_t value = rank != 0 ? value_before(rank) : 0;
-    std::uint32_t index = first;
-    for (Entry& entry : entries) {
-        if (index % 64 == 0) bits = PayloadMemory::load64(payload + index / 64 * 8);
-        const bool is_set = ((bits >> (index % 64)) & 1) != 0;
-        if (is_set) value = value_before(++rank);
-        if constexpr (kForm == Form::runs) {
-            entry = form_values::widen_run(value, index, shape);
-        } else {
-            entry = is_set ? form_values::widen(value, shape.cluster_bits) : kUnallocatedEntry;
+    if (kForm == Form::runs && rank != 0) begin(first, value_at(rank - 1));
+    for (bits &= ~below;; bits = bits_of(group)) {
+        for (; bits != 0; bits &= bits - 1) {
+            const std::uint32_t index = group * 64 + static_cast<unsigned>(std::countr_zero(bits));
+            if (index >= end) return;
+            begin(index, value_at(rank++));
         }
-        ++index;
+        if (++group * 64 >= end) return;
     }
+}
+
+void read_sparse(SliceWord word, std::uint32_t first, std::span<Entry> entries,
+                 const SliceShape& shape) noexcept {
+    const auto end = first + static_cast<std::uint32_t>(entries.size());
+    std::ranges::fill(entries, kUnallocatedEntry);
+    for_each_value<Form::sparse>(
+        word, first, end, shape, [&](std::uint32_t index, std::uint32_t value) {
+            entries[index - first] = form_values::widen(value, shape.cluster_bits);
+        });
+}
+
+void read_runs(SliceWord word, std::uint32_t first, std::span<Entry> entries,
+               const SliceShape& shape) noexcept {
+    const auto end = first + static_cast<std::uint32_t>(entries.size());
+    std::uint32_t held = 0;
+    std::uint32_t index = first;
+    const auto hold_until = [&](std::uint32_t next) {
+        Entry entry = form_values::widen_run(held, index, shape);
+        const Entry step = is_data_entry(entry) ? Entry{1} << shape.cluster_bits : 0;
+        for (; index < next; ++index, entry += step)
+            entries[index - first] = entry;
+    };
+    for_each_value<Form::runs>(word, first, end, shape,
+                               [&](std::uint32_t next, std::uint32_t value) {
+                                   hold_until(next);
+                                   held = value;
+                               });
+    hold_until(end);
 }
 
 }  // namespace
@@ -42,9 +75,9 @@ void read_entries(SliceWord word, std::uint32_t first, std::span<Entry> entries,
                   const SliceShape& shape) noexcept {
     QED_ASSERT(first < shape.entries() && entries.size() <= shape.entries() - first);
     if (word.form() == Form::sparse) {
-        read_all_ranked<Form::sparse>(word, first, entries, shape);
+        read_sparse(word, first, entries, shape);
     } else if (word.form() == Form::runs) {
-        read_all_ranked<Form::runs>(word, first, entries, shape);
+        read_runs(word, first, entries, shape);
     } else {
         for (Entry& entry : entries)
             entry = read_unranked(word, first++, shape);

@@ -2,6 +2,7 @@
 #include "image/deferred_tables.hpp"
 
 #include <algorithm>
+#include <array>
 #include <new>
 
 #include <fmt/format.h>
@@ -31,8 +32,10 @@ Result<void> DeferredTables::add(const TableUpdate& update) try {
     const std::uint32_t per_unit = unit() / kEntryBytes;
     const std::uint32_t begin = update.first / per_unit * per_unit;
     const auto end = static_cast<std::uint32_t>(round_up(update.end(), per_unit));
-    for (std::uint32_t i = begin; i < end; ++i) {
-        if (update.pin.entry(i) != kBadEntry) continue;
+    std::array<Entry, kSectorBytes / kEntryBytes> sector;
+    for (std::uint32_t i = begin; i < end; i += sector.size()) {
+        update.pin.entries(i, sector);
+        if (std::find(sector.begin(), sector.end(), kBadEntry) == sector.end()) continue;
         return fail(Errc::corrupt_metadata,
                     fmt::format("slice {} of the L2 tables holds a bad entry, so it cannot be "
                                 "written: check and repair the image",
@@ -103,9 +106,10 @@ Task<Result<void>> DeferredTables::write_slice(std::uint64_t slice, const Waitin
             continue;
         }
         const auto raw = buffer.first((end - begin) * kSectorBytes);
-        for (std::size_t i = 0; i < raw.size() / kEntryBytes; ++i) {
-            const auto index = static_cast<std::uint32_t>(begin * kSectorBytes / kEntryBytes + i);
-            store_le64(raw, i, waiting.pin.entry(index));
+        std::array<Entry, kSectorBytes / kEntryBytes> entries;
+        for (std::uint32_t sector = begin; sector < end; ++sector) {
+            waiting.pin.entries(sector * static_cast<std::uint32_t>(entries.size()), entries);
+            store_le64(raw, (sector - begin) * entries.size(), entries);
         }
         QED_CO_CHECK(co_await parts_.file.write(FileOffset{at + begin * kSectorBytes}, raw));
         count_write(raw.size());

@@ -95,13 +95,21 @@ private:
     Result<void> check_write(GuestOffset at, std::uint64_t length) const;
     Result<void> check_not_stopped() const;
     Task<Result<Lookup>> look_up(GuestOffset at, std::uint64_t length);
-    Task<Result<void>> write_range(GuestOffset at, std::span<const std::byte> data);
+    Task<Result<void>> write_through(GuestOffset at, std::span<const std::byte> data);
+    /// \param is_request  of the guest, to be checked and counted; the image itself also writes
+    ///                    behind its end, before it grows
+    Task<Result<void>> write_range(GuestOffset at, std::span<const std::byte> data,
+                                   bool is_request);
     Task<Result<std::uint64_t>> write_new_clusters(GuestOffset at, std::span<const std::byte> data);
-    Task<Result<void>> write_clusters(Piece& piece);
+    /// The data with what surrounds it in its clusters.
+    Task<Result<void>> write_filled(Piece& piece);
     Task<Result<void>> write_joined(Piece& piece);
+    Task<Result<void>> write_apart(Piece& piece);
     Task<Result<void>> copy_clusters(GuestOffset at, std::uint64_t length, FileOffset to,
                                      bool from_backing);
     Task<Result<void>> fill(GuestOffset at, std::span<std::byte> buffer, bool from_backing);
+    Task<Result<void>> fill_partly(GuestOffset at, std::span<std::byte> buffer,
+                                   std::uint64_t stored);
     TableUpdate update_for(GuestOffset at, std::uint64_t clusters, Entry base);
 
     // Zeroes and discard (qed_zero.cpp).

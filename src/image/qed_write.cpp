@@ -61,16 +61,18 @@ Task<Result<Lookup>> QedLayer::look_up(GuestOffset at, std::uint64_t length) {
     co_return found;
 }
 
+// No coroutine of its own where there is nothing to do afterwards.
 Task<Result<void>> QedLayer::write(GuestOffset at, std::span<const std::byte> data,
                                    WriteFlags flags) {
-    QED_CO_CHECK(check_write(at, data.size()));
-    counters_.add(ImageCounter::writes);
-    counters_.add(ImageCounter::write_bytes, data.size());
-    QED_CO_CHECK(co_await write_range(at, data));
     if (has(flags, WriteFlags::fua) && !detail::mutant(detail::Mutant::fua_without_flush)) {
-        co_return co_await flush();
+        return write_through(at, data);
     }
-    co_return {};
+    return write_range(at, data, true);
+}
+
+Task<Result<void>> QedLayer::write_through(GuestOffset at, std::span<const std::byte> data) {
+    QED_CO_CHECK(co_await write_range(at, data, true));
+    co_return co_await flush();
 }
 
 std::optional<Result<void>> QedLayer::write_in_place(GuestOffset at,
@@ -91,7 +93,13 @@ std::optional<Result<void>> QedLayer::write_in_place(GuestOffset at,
     return Result<void>{};
 }
 
-Task<Result<void>> QedLayer::write_range(GuestOffset at, std::span<const std::byte> data) {
+Task<Result<void>> QedLayer::write_range(GuestOffset at, std::span<const std::byte> data,
+                                         bool is_request) {
+    if (is_request) {
+        QED_CO_CHECK(check_write(at, data.size()));
+        counters_.add(ImageCounter::writes);
+        counters_.add(ImageCounter::write_bytes, data.size());
+    }
     const RequestGate::Pass pass = gate_.enter();
     while (!data.empty()) {
         const Lookup found = cache_->find(at, data.size());
@@ -153,7 +161,16 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     const std::uint64_t room = (run->clusters << geometry_.cluster_bits()) - piece.head;
     piece.data = data.first(std::min<std::uint64_t>(data.size(), room));
     piece.tail = room - piece.data.size();
-    Result<void> done = co_await write_clusters(piece);
+    const std::uint64_t end = piece.run.offset.value + piece.head + room;
+    Result<void> done;
+    if (growth_.bytes() < end) done = co_await growth_.reach(end);
+    // What lies around it in a cluster past the old end of the file reads as zero by itself.
+    const bool is_filled = piece.from_backing || piece.run.reused;
+    if (done && is_filled && piece.head + piece.tail != 0) {
+        done = co_await write_filled(piece);
+    } else if (done) {
+        done = co_await file_->write(piece.run.offset + piece.head, piece.data);
+    }
     if (!done) {
         allocator_.give_back(piece.run);
         co_return std::unexpected(std::move(done.error()));
@@ -166,20 +183,18 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     co_return piece.data.size();
 }
 
-Task<Result<void>> QedLayer::write_clusters(Piece& piece) {
+Task<Result<void>> QedLayer::write_filled(Piece& piece) {
+    if (piece.head + piece.tail <= kJoinedBytes) return write_joined(piece);
+    return write_apart(piece);
+}
+
+Task<Result<void>> QedLayer::write_apart(Piece& piece) {
     const std::uint64_t bytes = piece.run.clusters << geometry_.cluster_bits();
-    const std::uint64_t end = piece.run.offset.value + bytes;
-    if (growth_.bytes() < end) QED_CO_CHECK(co_await growth_.reach(end));
-    const bool is_filled = piece.from_backing || piece.run.reused;
-    if (is_filled && piece.head + piece.tail != 0) {
-        if (piece.head + piece.tail <= kJoinedBytes) co_return co_await write_joined(piece);
-        QED_CO_CHECK(co_await copy_clusters(geometry_.cluster_start(piece.at), piece.head,
-                                            piece.run.offset, piece.from_backing));
-        QED_CO_CHECK(co_await copy_clusters(piece.at + piece.data.size(), piece.tail,
-                                            piece.run.offset + (bytes - piece.tail),
-                                            piece.from_backing));
-    }
-    // What lies around it in a cluster past the old end of the file reads as zero by itself.
+    QED_CO_CHECK(co_await copy_clusters(geometry_.cluster_start(piece.at), piece.head,
+                                        piece.run.offset, piece.from_backing));
+    QED_CO_CHECK(co_await copy_clusters(piece.at + piece.data.size(), piece.tail,
+                                        piece.run.offset + (bytes - piece.tail),
+                                        piece.from_backing));
     co_return co_await file_->write(piece.run.offset + piece.head, piece.data);
 }
 
@@ -222,6 +237,14 @@ Task<Result<void>> QedLayer::fill(GuestOffset at, std::span<std::byte> buffer, b
         const std::uint64_t end = backing_ == nullptr ? size() : std::min(size(), backing_->size());
         stored = std::min<std::uint64_t>(buffer.size(), end - std::min(at.value, end));
     }
+    if (backing_ != nullptr && stored != 0 && stored == buffer.size()) {
+        return ImageCore::of(*backing_).read(at, buffer);  // no coroutine on top
+    }
+    return fill_partly(at, buffer, stored);
+}
+
+Task<Result<void>> QedLayer::fill_partly(GuestOffset at, std::span<std::byte> buffer,
+                                         std::uint64_t stored) {
     if (stored != 0) {
         if (backing_ == nullptr) {
             co_return fail(Errc::backing_refused,

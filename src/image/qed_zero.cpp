@@ -65,7 +65,7 @@ Task<Result<void>> QedLayer::zero_edge(GuestOffset at, std::uint64_t length, boo
                 zeroes = std::move(*made);
                 std::fill_n(zeroes.data(), zeroes.size(), std::byte{0});
             }
-            QED_CO_CHECK(co_await write_range(at, zeroes.span().first(bytes)));
+            QED_CO_CHECK(co_await write_range(at, zeroes.span().first(bytes), false));
         }
         at += bytes;
         length -= bytes;

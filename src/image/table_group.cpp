@@ -194,10 +194,9 @@ void TableGroup::fill_run(SectorRun& run) {
     sector.fill(kUnallocatedEntry);
     for (std::uint32_t done = 0; done < raw.size() / kEntryBytes; done += sector.size()) {
         if (pin) pin.entries(first + done, sector);
-        for (std::uint32_t i = 0; i < sector.size(); ++i) {
-            if (sector[i] == kBadEntry) return refuse_bad_entry(run);
-            store_le64(raw, done + i, sector[i]);
-        }
+        if (std::find(sector.begin(), sector.end(), kBadEntry) != sector.end())
+            return refuse_bad_entry(run);
+        store_le64(raw, done, sector);
     }
     for (const TableUpdate* update : run.members(members_)) {
         for (std::uint32_t i = update->first; i < update->end(); ++i) {
@@ -273,11 +272,16 @@ Task<Result<void>> TableGroup::write_new_tables() {
     co_return {};
 }
 
+// No coroutine of its own: most groups have only entries to write.
 Task<Result<void>> TableGroup::write_entries() {
+    if (l1_runs_.empty()) return write_runs(entry_runs_);
+    return write_entries_and_links();
+}
+
+Task<Result<void>> TableGroup::write_entries_and_links() {
     for (const SectorRun& run : l1_runs_)
         fill_l1_run(run);
     if (!entry_runs_.empty()) QED_CO_CHECK(co_await write_runs(entry_runs_));
-    if (l1_runs_.empty()) co_return {};
     // Entries are in the file from here on: what fails now fails the new tables alone.
     const Result<void> started = co_await write_runs(l1_runs_);
     if (!started) fail_new_tables(started.error());
@@ -360,7 +364,7 @@ void TableGroup::defer(DeferredTables& deferred) {
         parts_.cache.install_table(update->slice, table->offset.value);
         deferred.add_table(table->l1_index, table->offset);
     }
-    std::vector<Entry> replaced(parts_.cache.shape().entries());
+    std::pmr::vector<Entry> memory_for_replaced(scratch_.capacity(), &memory_);
     for (TableUpdate* update : members_) {
         if (update->error) continue;
         if (!update->pin) update->pin = parts_.cache.try_pin(update->slice);
@@ -370,10 +374,10 @@ void TableGroup::defer(DeferredTables& deferred) {
             update->error.emplace(kept.error().clone());
             continue;
         }
-        for (std::uint32_t i = 0; i < update->count; ++i)
-            replaced[i] = update->pin.entry(update->first + i);
+        const auto replaced = std::span(memory_for_replaced).first(update->count);
+        update->pin.entries(update->first, replaced);
         if (show(*update)) {
-            deferred.free_replaced(std::span(replaced).first(update->count));
+            deferred.free_replaced(replaced);
         } else {
             update->error.emplace(Error::out_of_memory());
         }

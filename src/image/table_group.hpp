@@ -81,6 +81,7 @@ private:
     void fail_run(SectorRun& run, const Error& error);
     /// Fails only before its first write; a failed write is told in its run.
     Task<Result<void>> write_runs(std::span<SectorRun> runs);
+    Task<Result<void>> write_entries_and_links();
     void fail_new_tables(const Error& error) noexcept;
     void unlink_tables(const SectorRun& l1_run);
     Task<Result<void>> reload_l1(const SectorRun& run);
