@@ -132,7 +132,7 @@ std::uint64_t piece_size(const ConvertTarget& target, const ConvertOptions& opti
 }
 
 unsigned copies_of(const ConvertOptions& options, std::uint64_t piece_bytes) {
-    const std::uint64_t wanted = options.copies != 0 ? options.copies : usual_threads();
+    const std::uint64_t wanted = options.copies != 0 ? options.copies : reading_threads();
     const std::uint64_t by_memory = kMemoryBytes / piece_bytes / kSlotsPerCopy;
     return static_cast<unsigned>(
         std::clamp<std::uint64_t>(wanted, 1, std::clamp<std::uint64_t>(by_memory, 1, kMostCopies)));

@@ -25,13 +25,8 @@ void run_on_threads(unsigned count, const Work& work) noexcept {
     work();
 }
 
-/// Threads that pay for work that waits for storage: one for each processor, at least two.
-inline unsigned usual_threads() {
-    return std::max(2U, std::thread::hardware_concurrency());
-}
-
-/// The same for work that mostly reads: storage is faster with several reads at once than two
-/// processors ask of it, and threads that wait cost next to nothing.
+/// Threads that pay for work that mostly reads: one for each processor, but at least so many that
+/// storage has several reads at once; threads that wait cost next to nothing.
 inline unsigned reading_threads() {
     constexpr unsigned kFewest = 4;
     constexpr unsigned kMost = 16;
