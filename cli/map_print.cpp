@@ -252,9 +252,10 @@ bool add_helper(std::vector<std::jthread>& helpers, MapQueue& queue, Image& imag
         });
         return true;
     } catch (const std::system_error&) {
+        return false;
     } catch (const std::bad_alloc&) {
+        return false;
     }
-    return false;
 }
 
 }  // namespace

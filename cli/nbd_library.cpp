@@ -3,18 +3,12 @@
 
 #include <dlfcn.h>
 
-#include <memory>
-
 #include <fmt/format.h>
 
 namespace qed::cli {
 namespace {
 
 constexpr const char* kName = "libnbd.so.0";
-
-struct Unload {
-    void operator()(void* library) const noexcept { dlclose(library); }
-};
 
 std::unexpected<Error> cannot_load() {
     return fail(Errc::unsupported, fmt::format("NBD needs {}, which cannot be loaded ({}); on "
@@ -50,11 +44,10 @@ bool find_all(void* library, NbdLibrary& nbd) {
 }
 
 Result<NbdLibrary> load_once() {
-    std::unique_ptr<void, Unload> library(dlopen(kName, RTLD_NOW | RTLD_LOCAL));
+    // Never closed: files that are open hold its handles until the program ends.
+    void* const library = dlopen(kName, RTLD_NOW | RTLD_LOCAL);
     NbdLibrary nbd;
-    if (!library || !find_all(library.get(), nbd)) return cannot_load();
-    // Open files hold its handles until the program ends.
-    static_cast<void>(library.release());
+    if (library == nullptr || !find_all(library, nbd)) return cannot_load();
     return nbd;
 }
 
