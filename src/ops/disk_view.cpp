@@ -33,9 +33,12 @@ Result<Extent> extent_above(Image& top, GuestOffset at, std::uint64_t length, un
 
 bool is_same_file(const BlockFile& a, const BlockFile& b) {
     if (&a == &b) return true;
+    const int one_file = a.descriptor();
+    const int other_file = b.descriptor();
+    if (one_file < 0 || other_file < 0) return false;  // not files of this machine
     struct stat one{};
     struct stat other{};
-    if (fstat(a.descriptor(), &one) != 0 || fstat(b.descriptor(), &other) != 0) return false;
+    if (fstat(one_file, &one) != 0 || fstat(other_file, &other) != 0) return false;
     return one.st_dev == other.st_dev && one.st_ino == other.st_ino && one.st_rdev == other.st_rdev;
 }
 

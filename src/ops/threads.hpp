@@ -16,12 +16,18 @@ template <class Work>
 void run_on_threads(unsigned count, const Work& work) noexcept {
     static_assert(noexcept(work()));
     std::vector<std::jthread> helpers;
-    try {
-        for (unsigned i = 1; i < count; ++i)
+    const auto add_one = [&] {
+        try {
             helpers.emplace_back(work);
-    } catch (const std::system_error&) {
-    } catch (const std::bad_alloc&) {
-    }
+            return true;
+        } catch (const std::system_error&) {
+            return false;
+        } catch (const std::bad_alloc&) {
+            return false;
+        }
+    };
+    for (unsigned running = 1; running < count && add_one();)
+        ++running;
     work();
 }
 
