@@ -66,7 +66,7 @@ void refuse_image_opts(CLI::App& app);
 
 /// Adds a command whose `run(console)` gives the exit status.
 template <class Args, class Run>
-void on_run(CLI::App& app, Console& console, Args args, Run run) {
+void on_run(CLI::App& app, Console& console, const Args& args, Run run) {
     app.callback([args, &console, run] { console.exit_status = run(*args, console); });
 }
 
