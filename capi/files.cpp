@@ -23,6 +23,7 @@ using qed::capi::fill_structure;
 using qed::capi::guarded;
 using qed::capi::require;
 using qed::capi::require_choice;
+using qed::capi::require_structure;
 using qed::capi::structure_of;
 
 namespace {
@@ -118,7 +119,7 @@ int qed_check(const char* path, const qed_check_options* options, qed_check_repo
               qed_error* error) {
     return guarded(error, [&]() -> Result<void> {
         QED_CHECK(require(path, "path"));
-        QED_CHECK(require(report, "report"));
+        QED_CHECK(require_structure(report, "report"));
         const auto from = structure_of(options, "options");
         if (!from) return std::unexpected(from.error().clone());
         QED_CHECK(require_choice(from->repair, QED_REPAIR_ALL, "options.repair"));

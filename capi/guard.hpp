@@ -42,6 +42,15 @@ Result<void> require(const Pointed* pointer, std::string_view what) {
 /// \errors invalid_argument where `value` is not 0 .. `last`
 Result<void> require_choice(int value, int last, std::string_view what);
 
+/// \errors invalid_argument where a caller's structure is NULL or does not say its size
+template <class Struct>
+Result<void> require_structure(const Struct* given, std::string_view what) {
+    QED_CHECK(require(given, what));
+    if (given->struct_bytes >= sizeof given->struct_bytes) return {};
+    return fail(Errc::invalid_argument,
+                std::string(what) + ".struct_bytes is not set: it is the structure's size");
+}
+
 /// A caller's structure: members that it does not have yet are zero.
 /// \errors invalid_argument where it was made for a newer library and uses what is new there
 template <class Struct>
@@ -49,11 +58,8 @@ Result<Struct> structure_of(const Struct* given, std::string_view what) {
     static_assert(std::is_trivially_copyable_v<Struct>);
     Struct known{};
     if (given == nullptr) return known;
+    QED_CHECK(require_structure(given, what));
     const std::size_t bytes = given->struct_bytes;
-    if (bytes < sizeof given->struct_bytes) {
-        return fail(Errc::invalid_argument,
-                    std::string(what) + ".struct_bytes is not set: it is the structure's size");
-    }
     const auto* from = reinterpret_cast<const std::byte*>(given);
     const std::size_t shared = std::min(bytes, sizeof known);
     const std::span unknown(from + shared, bytes - shared);
@@ -68,11 +74,7 @@ Result<Struct> structure_of(const Struct* given, std::string_view what) {
 /// Fills in as much of the caller's structure as it has.
 template <class Struct>
 Result<void> fill_structure(Struct* given, Struct known, std::string_view what) {
-    QED_CHECK(require(given, what));
-    if (given->struct_bytes < sizeof given->struct_bytes) {
-        return fail(Errc::invalid_argument,
-                    std::string(what) + ".struct_bytes is not set: it is the structure's size");
-    }
+    QED_CHECK(require_structure(given, what));
     known.struct_bytes = given->struct_bytes;
     std::memcpy(given, &known, std::min(given->struct_bytes, sizeof known));
     return {};

@@ -132,7 +132,7 @@ int qed_create(const char* path, const struct qed_create_options* options, struc
 
 uint64_t qed_size(const qed_image* image); /* bytes of the virtual disk */
 bool qed_is_writable(const qed_image* image);
-uint32_t qed_cluster_bytes(const qed_image* image);
+uint32_t qed_cluster_bytes(const qed_image* image); /* 0 for a raw disk */
 /* Copies the backing file's name with its NUL: 1024 bytes are always enough. Empty: there is none.
  */
 int qed_backing_name(const qed_image* image, char* buffer, size_t bytes, struct qed_error* error);

@@ -34,7 +34,7 @@ Result<std::unique_ptr<NewImageWriter>> NewImageWriter::create(BlockFile& file,
                                                                std::uint64_t image_bytes,
                                                                const ConvertOptions& options) {
     auto geometry = Geometry::make(image.cluster_bytes, image.table_clusters);
-    if (!geometry) return pass(geometry);
+    if (!geometry) return fail(Errc::invalid_argument, geometry.error().message());
     QED_CHECK(check_size(image_bytes, *geometry));
     const std::string backing_name = image.backing_name != nullptr ? image.backing_name : "";
     if (backing_name.size() > kMaxBackingNameBytes) {

@@ -254,6 +254,21 @@ TEST_F(CInterfaceTest, CheckOfAnImageThatIsWrittenToIsRefused) {
     close(image);
 }
 
+TEST_F(CInterfaceTest, CheckWithoutRoomForItsReportRepairsNothing) {
+    create("a.qed");
+    const auto before = std::filesystem::file_size(path("a.qed"));
+    std::filesystem::resize_file(path("a.qed"), before + 65536);  // a leaked cluster
+    qed_check_options options{};
+    options.struct_bytes = sizeof options;
+    options.repair = QED_REPAIR_ALL;
+    qed_check_report report{};
+    EXPECT_EQ(qed_check(path("a.qed").c_str(), &options, &report, &error_), QED_INVALID_ARGUMENT);
+    EXPECT_EQ(std::filesystem::file_size(path("a.qed")), before + 65536);
+    report.struct_bytes = sizeof report;
+    EXPECT_EQ(qed_check(path("a.qed").c_str(), &options, &report, &error_), QED_OK);
+    EXPECT_EQ(std::filesystem::file_size(path("a.qed")), before);
+}
+
 TEST_F(CInterfaceTest, ConvertGoesToRawAndBack) {
     create("a.qed");
     qed_image* image = open("a.qed", true);
@@ -269,7 +284,11 @@ TEST_F(CInterfaceTest, ConvertGoesToRawAndBack) {
 
     qed_image* raw = nullptr;
     ASSERT_EQ(qed_open_raw(path("a.raw").c_str(), false, &raw, &error_), QED_OK);
+    EXPECT_EQ(qed_cluster_bytes(raw), 0U);
     options.target_format = QED_FORMAT_QED;
+    options.cluster_bytes = 4095;
+    EXPECT_EQ(qed_convert(raw, path("b.qed").c_str(), &options, &error_), QED_INVALID_ARGUMENT);
+    EXPECT_FALSE(std::filesystem::exists(path("b.qed")));
     options.cluster_bytes = 4096;
     ASSERT_EQ(qed_convert(raw, path("b.qed").c_str(), &options, &error_), QED_OK) << error_.message;
     close(raw);
