@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <memory>
 
 #include "cli/commands.hpp"
@@ -68,13 +69,14 @@ Result<void> make_clones(const CloneArgs& args) {
     }
     CreateOptions create;
     create.image_bytes = base->image->size();
-    create.check_backing = false;
     create.exclusive = !args.force;
     create.backing_format = base->format == "raw" ? BackingFormat::raw : BackingFormat::qed;
     Interrupts::watch();
     for (std::size_t i = 0; i < names->size(); ++i) {
         const std::string backing = backing_name_from((*names)[i], *path);
         create.backing_name = backing.c_str();
+        // What is replaced may be a base of the base: then the chain's locks are in the way.
+        create.check_backing = args.force && std::filesystem::exists((*names)[i]);
         QED_CHECK(Image::create((*names)[i], create));
         if (Interrupts::requested()) {
             return fail(Errc::cancelled, fmt::format("stopped after {} clones", i + 1));

@@ -257,7 +257,11 @@ CreateOptions create_options(const NewDisk& disk) {
 
 Result<void> create_disk(const std::string& path, const NewDisk& disk) {
     if (disk.format == "raw") return create_raw(path, disk);
-    return Image::create(path, create_options(disk));
+    CreateOptions options = create_options(disk);
+    // What is replaced may be what the new image would lie on: then the chain's locks are in the
+    // way.
+    options.check_backing = disk.check_backing && std::filesystem::exists(path);
+    return Image::create(path, options);
 }
 
 std::string resolve_backing_name(const std::string& image_path, const std::string& name) {

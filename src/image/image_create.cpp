@@ -157,14 +157,10 @@ Task<Result<void>> Image::format(BlockFile& file, CreateOptions options) {
 
 namespace {
 
-// The size of an overlay that was not told its own is that of what it lies on.
-Result<std::uint64_t> size_of_backing(const std::string& path, const CreateOptions& options) {
+Result<std::shared_ptr<Image>> open_base(const std::string& path, const CreateOptions& options) {
     OpenOptions open;
     open.backing.rule = BackingRule::any;  // the user has named it
-    const Result<std::shared_ptr<Image>> base =
-        open_backing(path, options.backing_name, options.backing_format, open);
-    if (!base) return std::unexpected(base.error().clone());
-    return (*base)->size();
+    return open_backing(path, options.backing_name, options.backing_format, open);
 }
 
 Result<void> check_backing_options(const CreateOptions& options) {
@@ -178,10 +174,14 @@ Result<void> check_backing_options(const CreateOptions& options) {
 Result<void> create_image(const std::string& path, const CreateOptions& options) {
     QED_CHECK(check_backing_options(options));
     CreateOptions complete = options;
+    // Held until the end: its locks keep us from making anew what the image is to lie on.
+    std::shared_ptr<Image> base;
     if (options.backing_name != nullptr && options.check_backing) {
-        const Result<std::uint64_t> bytes = size_of_backing(path, options);
-        if (!bytes) return std::unexpected(bytes.error().clone());
-        if (complete.image_bytes == 0) complete.image_bytes = *bytes;
+        auto opened = open_base(path, options);
+        if (!opened) return pass(opened);
+        base = std::move(*opened);
+        // The size of an overlay that was not told its own is that of what it lies on.
+        if (complete.image_bytes == 0) complete.image_bytes = base->size();
     }
     if (const Result<Plan> plan = plan_image(complete); !plan) {
         return std::unexpected(plan.error().clone());  // before an existing file is touched
@@ -192,7 +192,13 @@ Result<void> create_image(const std::string& path, const CreateOptions& options)
     file_options.exclusive = options.exclusive;
     Result<std::unique_ptr<BlockFile>> file = qed::open_file(path, file_options);
     if (!file) return pass(file);
-    QED_CHECK(FileLock::acquire((*file)->descriptor(), LockRole::creator, path));
+    auto locked = FileLock::acquire((*file)->descriptor(), LockRole::creator, path);
+    if (!locked && base != nullptr && locked.error().code() == Errc::locked) {
+        return std::unexpected(std::move(locked.error())
+                                   .with_context(fmt::format("'{}' may lie on '{}' itself",
+                                                             options.backing_name, path)));
+    }
+    if (!locked) return pass(locked);
     return sync_wait(Image::format(**file, complete));
 }
 

@@ -20,6 +20,16 @@ same() { # file: the guest sees what it saw, and QEMU finds the image sound
     expect 0 qed check "$1"
 }
 
+@test "create does not make anew what the new image would lie on" {
+    make_chain
+    for base in base.qed mid.qed top.qed; do
+        expect 1 qed create -q -b top.qed -F qed "$base"
+        [[ $errors == *"may lie on '$base'"* ]]
+        expect 1 qed clone --force top.qed "$base"
+    done
+    same top.qed
+}
+
 @test "resize grows and shrinks, and says what qemu-img says where that works" {
     qemu-img create -q -f qed a.qed 100M
     qemu-io -f qed -c "write -P 1 0 100M" a.qed >/dev/null
