@@ -256,7 +256,8 @@ struct qed_convert_options {
 };
 
 /* Copies the disk `source`, as a guest sees it, into a new file. QED_ALREADY_EXISTS where there is
- * one; a failure leaves none. To convert a raw disk, open it with qed_open_raw(). */
+ * one. A failure leaves none; a killed process leaves an unfinished one. To convert a raw disk,
+ * open it with qed_open_raw(). */
 int qed_convert(qed_image* source, const char* target_path,
                 const struct qed_convert_options* options, struct qed_error* error);
 
