@@ -76,7 +76,8 @@ Result<void> make_clones(const CloneArgs& args) {
         const std::string backing = backing_name_from((*names)[i], *path);
         create.backing_name = backing.c_str();
         // What is replaced may be a base of the base: then the chain's locks are in the way.
-        create.check_backing = args.force && std::filesystem::exists((*names)[i]);
+        std::error_code unknown;
+        create.check_backing = args.force && std::filesystem::exists((*names)[i], unknown);
         QED_CHECK(Image::create((*names)[i], create));
         if (Interrupts::requested()) {
             return fail(Errc::cancelled, fmt::format("stopped after {} clones", i + 1));

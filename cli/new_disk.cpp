@@ -260,7 +260,8 @@ Result<void> create_disk(const std::string& path, const NewDisk& disk) {
     CreateOptions options = create_options(disk);
     // What is replaced may be what the new image would lie on: then the chain's locks are in the
     // way.
-    options.check_backing = disk.check_backing && std::filesystem::exists(path);
+    std::error_code unknown;
+    options.check_backing = disk.check_backing && std::filesystem::exists(path, unknown);
     return Image::create(path, options);
 }
 

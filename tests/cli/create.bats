@@ -98,3 +98,14 @@ load common
     truncate -s 8M empty.raw
     for file in full falloc meta; do qemu-img compare -q -f qed -F raw $file.qed empty.raw; done
 }
+
+@test "a name that cannot be a file's is told as that of any file" {
+    qed create -q base.qed 1M
+    ln -s loop loop
+    for name in loop "$(printf 'x%.0s' {1..300})"; do
+        expect 1 qed create -q -f qed "$name" 1M
+        [[ $errors == "qed: $name: cannot create it: "* ]]
+        expect 1 qed clone --force base.qed "$name"
+        [[ $errors == "qed: $name: cannot create it: "* ]]
+    done
+}
