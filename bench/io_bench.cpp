@@ -18,8 +18,8 @@
 
 #include "base/aligned_buffer.hpp"
 #include "coro/when_all.hpp"
-#include "io/direct_file.hpp"
-#include "io/posix_file.hpp"
+#include "io/direct/direct_file.hpp"
+#include "io/posix/posix_file.hpp"
 #include "qed/files.hpp"
 
 namespace {

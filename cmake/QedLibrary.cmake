@@ -19,14 +19,14 @@ foreach(target qed qed_static)
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_libraries(${target}
         PUBLIC Threads::Threads
-        PRIVATE fmt::fmt PkgConfig::URING $<BUILD_INTERFACE:qed_flags>)
+        PRIVATE fmt::fmt PkgConfig::URING ${CMAKE_DL_LIBS} $<BUILD_INTERFACE:qed_flags>)
 endforeach()
 set_target_properties(qed_static PROPERTIES EXPORT_NAME static)
 add_library(qed::qed ALIAS qed)
 add_library(qed::static ALIAS qed_static)
 # The handler that mapped files need (docs/adr/0013-mapped-reads.md) must not go away under them.
 target_link_options(qed PRIVATE -Wl,-z,nodelete)
-set(map "${PROJECT_SOURCE_DIR}/capi/libqed.map")
+set(map "${PROJECT_SOURCE_DIR}/frontends/capi/libqed.map")
 target_link_options(qed PRIVATE "-Wl,--version-script=${map}")
 set_target_properties(qed PROPERTIES LINK_DEPENDS "${map}")
 if(NOT QED_SANITIZE)  # the sanitizers' own symbols come from the program

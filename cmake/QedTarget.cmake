@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # qed_module(), qed_test() and friends: one place for include paths, layers, labels and time limits.
 
-# qed_module(<name> [DEPENDS <module>...] [LINK <target>...])
-# One room of src/: OBJECT library qed_<name>. DEPENDS gives the rooms it may include; they are
-# followed transitively when an executable needs the objects (qed_link_modules).
-function(qed_module name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPENDS;LINK")
-    set(folder "${PROJECT_SOURCE_DIR}/src/${name}")
+# qed_module(<folder> [DEPENDS <folder>...] [LINK <target>...] [INCLUDES <directory>...])
+# One module of src/: OBJECT library qed_<folder>, with _ for /. DEPENDS gives the modules it may
+# include; they are followed transitively when an executable needs the objects (qed_link_modules).
+function(qed_module folder_name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPENDS;LINK;INCLUDES")
+    set(folder "${PROJECT_SOURCE_DIR}/src/${folder_name}")
+    string(REPLACE "/" "_" name "${folder_name}")
+    string(REPLACE "/" "_" arg_DEPENDS "${arg_DEPENDS}")
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.hpp")
     set(compiled ${sources})
     list(FILTER compiled INCLUDE REGEX "\\.cpp$")
     if(NOT compiled)
-        message(FATAL_ERROR "src/${name} holds no source file: the checkout is incomplete")
+        message(FATAL_ERROR "src/${folder_name} holds no source file: the checkout is incomplete")
     endif()
     add_library(qed_${name} OBJECT ${sources})
     target_include_directories(qed_${name} PUBLIC
         "${PROJECT_SOURCE_DIR}/include" "${PROJECT_BINARY_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
+    target_include_directories(qed_${name} PRIVATE ${arg_INCLUDES})
     list(TRANSFORM arg_DEPENDS PREPEND qed_ OUTPUT_VARIABLE depends)
     target_link_libraries(qed_${name}
         PUBLIC ${depends} ${arg_LINK} fmt::fmt Threads::Threads PRIVATE qed_flags)
@@ -28,6 +31,16 @@ function(qed_module name)
     list(REMOVE_DUPLICATES closure)
     set_property(GLOBAL PROPERTY QED_CLOSURE_${name} "${closure}")
     set_property(GLOBAL APPEND PROPERTY QED_MODULES ${name})
+endfunction()
+
+# qed_link_upwards(<folder>...): these modules include some that lie above them (the exceptions of
+# scripts/layers.py), so an executable that needs one of them gets all of the library.
+function(qed_link_upwards)
+    get_property(all GLOBAL PROPERTY QED_CLOSURE_ops)
+    foreach(folder_name IN LISTS ARGN)
+        string(REPLACE "/" "_" name "${folder_name}")
+        set_property(GLOBAL PROPERTY QED_CLOSURE_${name} "${all}")
+    endforeach()
 endfunction()
 
 # qed_link_modules(<target> <module>...): the objects of these modules and of all below them.

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "cli/sizes.hpp"
+#include "cli/terminal/sizes.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace qed::cli;

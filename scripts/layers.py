@@ -10,19 +10,23 @@ import pathlib
 import re
 import sys
 
-# What each room of src/ may include, besides itself.
+# What each module of src/ may include, besides itself; lowest first. A module is a folder: the
+# longest of these names that a path starts with.
 BELOW = {
     "base": [],
     "coro": ["base"],
-    "format": ["base"],
     "io": ["base", "coro"],
-    "cache": ["base", "coro", "format", "io"],
-    "check": ["base", "coro", "format", "io", "cache"],
-    "image": ["base", "coro", "format", "io", "cache", "check"],
-    "ops": ["base", "coro", "format", "io", "cache", "check", "image"],
+    "cache": ["base", "coro", "io"],
+    "engine": ["base", "coro", "io", "cache"],
+    "chain": ["base", "coro", "io", "cache", "engine"],
+    "formats/raw": ["base", "coro", "io", "cache", "engine", "chain"],
+    "formats/qed": ["base", "coro", "io", "cache", "engine", "chain"],
+    "image": ["base", "coro", "io", "cache", "engine", "chain", "formats/raw", "formats/qed"],
+    "ops": ["base", "coro", "io", "cache", "engine", "chain", "formats/raw", "formats/qed",
+            "image"],
 }
 
-# The room a public header belongs to; a room sees its own and those of the rooms below.
+# The module a public header belongs to; a module sees its own and those of the modules below.
 PUBLIC = {
     "error.hpp": "base",
     "units.hpp": "base",
@@ -30,15 +34,16 @@ PUBLIC = {
     "version.hpp": "base",
     "task.hpp": "coro",
     "executor.hpp": "coro",
-    "header.hpp": "format",
-    "geometry.hpp": "format",
-    "extent.hpp": "format",
     "block_file.hpp": "io",
     "files.hpp": "io",
     "file_lock.hpp": "io",
+    "nbd.hpp": "io",
     "cache_budget.hpp": "cache",
     "stats.hpp": "cache",
-    "check.hpp": "check",
+    "extent.hpp": "chain",
+    "header.hpp": "formats/qed",
+    "geometry.hpp": "formats/qed",
+    "check.hpp": "formats/qed",
     "image.hpp": "image",
     "map.hpp": "image",
     "compact.hpp": "ops",
@@ -49,44 +54,67 @@ PUBLIC = {
     "qed.h": "ops",
 }
 
-# Rooms outside src/: which of src/ they may include. Tests and benchmarks may include all of it.
-EDGES = {"capi": [], "cli": [], "nbdkit": [], "sandbox": [], "sim": ["base", "coro", "io"]}
+# Includes that still point the wrong way: (file, what it includes). This list may only shrink.
+EXCEPTIONS = {
+    ("src/cache/entry.hpp", "formats/qed/table_rules.hpp"),
+    ("src/cache/slice_addressing.hpp", "qed/geometry.hpp"),
+    ("src/cache/table_cache.hpp", "qed/geometry.hpp"),
+    ("src/chain/chain_opener.cpp", "formats/qed/image_identity.hpp"),
+    ("src/chain/chain_opener.cpp", "formats/qed/qed_layer.hpp"),
+    ("src/chain/chain_opener.hpp", "qed/image.hpp"),
+    ("src/chain/chain_skips.hpp", "qed/geometry.hpp"),
+    ("src/chain/image_core.hpp", "qed/image.hpp"),
+    ("src/engine/cluster_allocator.hpp", "qed/geometry.hpp"),
+    ("src/engine/table_committer.hpp", "formats/qed/header_keeper.hpp"),
+    ("src/formats/qed/image_create.cpp", "qed/image.hpp"),
+    ("src/formats/qed/new_image_writer.hpp", "ops/convert/convert_target.hpp"),
+    ("src/formats/qed/new_image_writer.hpp", "ops/convert/space_ahead.hpp"),
+}
+
+# Modules outside src/: which of src/ they may include. Tests and benchmarks may include all of it.
+EDGES = {"frontends": [], "sandbox": [], "sim": ["base", "coro", "io"]}
 
 # Headers of the outside world that belong to one place (folders, matched by prefix).
 ONLY_IN = {
-    r"liburing\.h|liburing/.*": ["src/io"],
-    r"CLI/.*": ["cli", "bench", "sim"],
-    r"nlohmann/.*": ["cli", "bench", "sim"],
-    r"nbdkit-.*\.h": ["nbdkit"],
-    r"libnbd\.h": ["cli"],
+    r"liburing\.h|liburing/.*": ["src/io/uring"],
+    r"CLI/.*": ["frontends/cli", "bench", "sim"],
+    r"nlohmann/.*": ["frontends/cli", "bench", "sim"],
+    r"nbdkit-.*\.h": ["frontends/nbdkit"],
+    r"libnbd\.h": ["src/io/nbd"],
     r"seccomp\.h|linux/landlock\.h": ["sandbox"],
     r"sys/sdt\.h": ["src/base"],
 }
 
-# Headers of the outside world that a room must not know.
+# Headers of the outside world that a module must not know.
 NOT_IN = {
     "src/base": r"coroutine|thread|fcntl\.h|filesystem|fstream",
-    "src/format": r"coroutine|thread|mutex|shared_mutex|fcntl\.h|unistd\.h|filesystem|fstream",
     "src/cache": r"fcntl\.h|filesystem|fstream",
+    "src/engine": r"fcntl\.h|filesystem|fstream",
 }
 
 SOURCES = {".cpp", ".hpp", ".h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 
+def module_of(path):
+    """The module that a path below src/ lies in, or None."""
+    fitting = [name for name in BELOW if path == name or path.startswith(name + "/")]
+    return max(fitting, key=len, default=None)
+
+
 def home_of(path):
-    """The room of a file, as ('src', 'cache') or ('cli', None); None for files without rules."""
+    """('src', 'cache'), ('frontends', None), ...; None for files without rules."""
     parts = path.parts
     if parts[0] == "src" and len(parts) > 2:
-        return ("src", parts[1])
+        return ("src", module_of("/".join(parts[1:-1])) or "/".join(parts[1:-1]))
     if parts[:2] == ("include", "qed"):
-        return ("public", parts[-1])
+        return ("public", "/".join(parts[2:]))
     if parts[0] in EDGES:
         return (parts[0], None)
     return None
 
 
-def room_of_public(header):
+def module_of_public(header):
     return PUBLIC.get(header.removesuffix(".in"))
 
 
@@ -109,33 +137,34 @@ def inside_fault(home, included):
     if kind == "src":
         allowed = [name, *BELOW[name]]
     elif kind == "public":
-        room = room_of_public(name)
-        allowed = [room, *BELOW[room]]
+        module = module_of_public(name)
+        allowed = [module, *BELOW[module]]
     else:
         allowed = EDGES[kind]
 
     if target == "qed" and rest:
-        room = room_of_public(rest)
-        if room is None:
-            return "is not in PUBLIC of scripts/layers.py: say which room it belongs to"
-        if kind in ("src", "public") and room not in allowed:
-            return f"belongs to {room}, which is not below {name}"
+        module = module_of_public(rest)
+        if module is None:
+            return "is not in PUBLIC of scripts/layers.py: say which module it belongs to"
+        if kind in ("src", "public") and module not in allowed:
+            return f"belongs to {module}, which is not below {name}"
         return None
-    if target in BELOW and rest:
+    module = module_of(included) if rest else None
+    if module is not None:
         if kind == "public":
             return "is not installed: a public header includes public headers only"
-        if target not in allowed:
-            return f"src/{target} is not below {name or kind}"
+        if module not in allowed:
+            return f"src/{module} is not below {name or kind}"
     return None
 
 
-def faults_of(path, text):
+def faults_of(path, text, used):
     home = home_of(path)
     if home is not None:
         if home[0] == "src" and home[1] not in BELOW:
             yield 1, f"src/{home[1]} is not in BELOW of scripts/layers.py"
             return
-        if home[0] == "public" and room_of_public(home[1]) is None:
+        if home[0] == "public" and module_of_public(home[1]) is None:
             yield 1, f"qed/{home[1]} is not in PUBLIC of scripts/layers.py"
             return
     for number, line in enumerate(text.splitlines(), start=1):
@@ -147,19 +176,27 @@ def faults_of(path, text):
         if fault is None and home is not None:
             fault = inside_fault(home, included)
         if fault:
-            yield number, f"includes {included}: {fault}"
+            if (path.as_posix(), included) in EXCEPTIONS:
+                used.add((path.as_posix(), included))
+            else:
+                yield number, f"includes {included}: {fault}"
 
 
 def check(root):
     files = 0
     faults = []
+    used = set()
     for folder in ["include", "src", "bench", "fuzz", *EDGES]:
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in SOURCES or path.name.endswith(".hpp.in"):
                 files += 1
                 relative = path.relative_to(root)
                 text = path.read_text(encoding="utf-8")
-                faults += [f"{relative}:{n}: {what}" for n, what in faults_of(relative, text)]
+                faults += [f"{relative}:{n}: {what}" for n, what in faults_of(relative, text, used)]
+    for path, included in sorted(EXCEPTIONS - used):
+        if (root / path).exists():
+            faults.append(f"{path}: EXCEPTIONS of scripts/layers.py need not name {included} "
+                          "any more: remove it")
     return files, faults
 
 
@@ -171,7 +208,8 @@ def main():
     files, faults = check(arguments.root)
     for fault in faults:
         print(fault)
-    print(f"layers: {files} files, {len(faults)} includes that point the wrong way")
+    print(f"layers: {files} files, {len(faults)} faults, "
+          f"{len(EXCEPTIONS)} includes that still point the wrong way")
     return 1 if faults else 0
 
 

@@ -9,7 +9,7 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 if (($# > 0)); then
     files=("$@")
 else
-    mapfile -t files < <(git ls-files {src,capi,cli,nbdkit,sandbox,sim}/'*.cpp')
+    mapfile -t files < <(git ls-files {src,frontends,sandbox,sim}/'*.cpp')
 fi
 # stderr only says how many warnings of system headers were left out.
 printf '%s\0' "${files[@]}" |

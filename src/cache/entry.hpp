@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "format/table_rules.hpp"
+#include "formats/qed/table_rules.hpp"
 
 namespace qed {
 

@@ -5,10 +5,10 @@
 
 #include "base/math.hpp"
 #include "base/no_throw.hpp"
-#include "image/image_core.hpp"
-#include "image/image_identity.hpp"
-#include "image/qed_layer.hpp"
-#include "image/raw_layer.hpp"
+#include "chain/image_core.hpp"
+#include "formats/qed/image_identity.hpp"
+#include "formats/qed/qed_layer.hpp"
+#include "formats/raw/raw_layer.hpp"
 #include "qed/map.hpp"
 
 // Image forwards to its layer. The blocking forms try what needs no coroutine first.

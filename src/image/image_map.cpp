@@ -4,7 +4,7 @@
 #include <span>
 #include <string_view>
 
-#include "image/image_core.hpp"
+#include "chain/image_core.hpp"
 #include "qed/map.hpp"
 
 // Image::map(): what a range is, through the chain, for people and for NBD block status.

@@ -9,9 +9,9 @@
 #include "base/aligned_buffer.hpp"
 #include "base/math.hpp"
 #include "base/no_throw.hpp"
-#include "ops/disk_view.hpp"
+#include "ops/convert/disk_view.hpp"
+#include "ops/convert/zero_scan.hpp"
 #include "ops/threads.hpp"
-#include "ops/zero_scan.hpp"
 
 namespace qed {
 namespace {

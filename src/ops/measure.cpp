@@ -2,7 +2,7 @@
 #include "qed/measure.hpp"
 
 #include "base/no_throw.hpp"
-#include "ops/disk_view.hpp"
+#include "ops/convert/disk_view.hpp"
 
 namespace qed {
 namespace {

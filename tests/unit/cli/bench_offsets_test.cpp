@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "cli/bench_run.hpp"
+#include "cli/load/bench_run.hpp"
 
 namespace qed::cli {
 namespace {

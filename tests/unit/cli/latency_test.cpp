@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/latency.hpp"
+#include "cli/load/latency.hpp"
 
 #include <algorithm>
 #include <cmath>

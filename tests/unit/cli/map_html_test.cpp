@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cli/map_picture.hpp"
+#include "cli/reports/map_picture.hpp"
 
 namespace qed::cli {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lines of `qed map`, which are those of qemu-img.
-#include "cli/map_text.hpp"
+#include "cli/reports/map_text.hpp"
 
 #include <array>
 #include <limits>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/options.hpp"
+#include "cli/terminal/options.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/sizes.hpp"
+#include "cli/terminal/sizes.hpp"
 
 #include <string>
 #include <utility>

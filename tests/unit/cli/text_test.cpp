@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "cli/check_text.hpp"
-#include "cli/progress.hpp"
+#include "cli/reports/check_text.hpp"
+#include "cli/terminal/progress.hpp"
 
 namespace qed::cli {
 namespace {

@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "io/io_loop.hpp"
+#include "io/uring/io_loop.hpp"
 #include "support/io_ways.hpp"
 
 namespace qed {

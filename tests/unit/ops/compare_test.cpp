@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "ops_support.hpp"
+#include "unit/ops/ops_support.hpp"
 
 namespace qed {
 namespace {

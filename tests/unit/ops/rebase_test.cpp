@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include "ops_support.hpp"
 #include "qed/measure.hpp"
+#include "unit/ops/ops_support.hpp"
 
 namespace qed {
 namespace {

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/disks/disk.hpp"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "qed/file_lock.hpp"
+#include "qed/files.hpp"
+#include "qed/nbd.hpp"
+
+namespace qed::cli {
+namespace {
+
+struct Magic {
+    std::string_view bytes;
+    std::string_view format;
+};
+
+// Only formats whose first bytes cannot be mistaken.
+constexpr std::array<Magic, 8> kMagics = {{
+    {{"QED\0", 4}, "qed"},
+    {"QFI\xfb", "qcow2"},
+    {"KDMV", "vmdk"},
+    {"COWD", "vmdk"},
+    {"# Disk DescriptorFile", "vmdk"},
+    {"vhdxfile", "vhdx"},
+    {"conectix", "vpc"},
+    {"LUKS\xba\xbe", "luks"},
+}};
+constexpr std::uint64_t kVdiSignatureAt = 64;
+constexpr std::string_view kVdiSignature = "\x7f\x10\xda\xbe";
+
+std::string_view format_of(std::string_view start) {
+    for (const Magic& magic : kMagics) {
+        if (start.starts_with(magic.bytes)) return magic.format;
+    }
+    if (start.size() >= kVdiSignatureAt + kVdiSignature.size() &&
+        start.substr(kVdiSignatureAt).starts_with(kVdiSignature)) {
+        return "vdi";
+    }
+    return "raw";
+}
+
+FileOptions file_options(const DiskArgs& args) {
+    FileOptions options;
+    options.writable = args.writable;
+    options.direct = args.cache.direct;
+    options.sync = args.cache.sync;
+    options.ignore_flush = args.cache.ignore_flush;
+    options.mapped = args.mapped;
+    return options;
+}
+
+LockRole lock_role(const DiskArgs& args) {
+    if (args.writable) return LockRole::writer;
+    return args.lock == LockMode::force_shared ? LockRole::shared_reader : LockRole::reader;
+}
+
+OpenOptions image_options(const DiskArgs& args) {
+    OpenOptions options;
+    options.writable = args.writable;
+    options.direct = args.cache.direct;
+    options.sync = args.cache.sync;
+    options.ignore_flush = args.cache.ignore_flush;
+    options.open_backing = args.open_backing;
+    options.mapped = args.mapped;
+    options.lock = args.lock;
+    options.order = args.order;
+    options.backing = args.backing;
+    return options;
+}
+
+/// A file that was replaced after it was opened is not the one that the name now stands for.
+Result<void> check_still_named(BlockFile& file, const std::string& path) {
+    struct stat named{};
+    struct stat opened{};
+    if (fstat(file.descriptor(), &opened) != 0 || stat(path.c_str(), &named) != 0 ||
+        named.st_dev != opened.st_dev || named.st_ino != opened.st_ino) {
+        return fail(
+            Errc::locked,
+            fmt::format("'{}' was replaced by another program at this moment; try again", path));
+    }
+    return {};
+}
+
+std::unexpected<Error> cannot_open(const std::string& path, Error error) {
+    if (error.message().find(path) != std::string::npos) return std::unexpected(std::move(error));
+    return std::unexpected(std::move(error).with_context(fmt::format("opening '{}'", path)));
+}
+
+}  // namespace
+
+Result<std::string> plain_path(std::string_view name) {
+    if (name.empty()) return fail(Errc::invalid_argument, "the name of an image is empty");
+    if (name.starts_with("file:")) {
+        name.remove_prefix(5);
+        return std::string(name);
+    }
+    if (is_nbd_uri(name)) return std::string(name);
+    if (name.starts_with("json:")) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}': QEMU's json: names are not supported; give the file's name "
+                                "and its format with -f",
+                                name));
+    }
+    // As for qemu-img, a colon before the first slash makes a protocol; ./ in front makes a name.
+    const std::size_t colon = name.find(':');
+    if (colon != std::string_view::npos && colon < name.find('/')) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}': protocol '{}' is not supported, NBD URIs are; write "
+                                "./{} if this is a file's name",
+                                name, name.substr(0, colon), name));
+    }
+    return std::string(name);
+}
+
+Result<std::string> probe_format(const std::string& path) {
+    if (is_nbd_uri(path)) return std::string("raw");
+    auto file = open_file(path, FileOptions{});
+    if (!file) return cannot_open(path, std::move(file.error()));
+    std::array<std::byte, 512> start{};
+    if (auto done = (*file)->read(FileOffset{0}, start).run_blocking(); !done) {
+        return cannot_open(path, std::move(done.error()));
+    }
+    return std::string(
+        format_of(std::string_view(reinterpret_cast<const char*>(start.data()), start.size())));
+}
+
+Result<std::string> known_format(std::string_view format, std::string_view option) {
+    if (format == "raw" || format == "qed") return std::string(format);
+    return fail(
+        Errc::unsupported,
+        fmt::format("{}: format '{}' is not supported here, only raw and qed", option, format));
+}
+
+std::string default_output_format(std::string_view path) {
+    return path.ends_with(".qed") && !is_nbd_uri(path) ? "qed" : "raw";
+}
+
+Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const DiskArgs& args) {
+    if (is_nbd_uri(path)) {
+        if (args.cache.direct) {
+            return fail(Errc::unsupported,
+                        fmt::format("'{}': caching is the server's, not ours to avoid", path));
+        }
+        NbdOptions options;
+        options.writable = args.writable;
+        return open_nbd(path, options);
+    }
+    auto file = open_file(path, file_options(args));
+    if (!file) return cannot_open(path, std::move(file.error()));
+    if (args.lock != LockMode::none) {
+        QED_CHECK(FileLock::acquire((*file)->descriptor(), lock_role(args), path));
+    }
+    if (args.writable) QED_CHECK(check_still_named(**file, path));
+    return file;
+}
+
+namespace {
+
+Result<std::unique_ptr<Image>> open_qed(const std::string& path, const DiskArgs& args) {
+    if (!is_nbd_uri(path)) return Image::open(path, image_options(args));
+    auto file = open_locked(path, args);
+    if (!file) return pass(file);
+    auto image = sync_wait(Image::open_file(std::move(*file), nullptr, image_options(args)));
+    if (image && args.open_backing && (*image)->header().has_backing()) {
+        return fail(Errc::backing_refused,
+                    fmt::format("'{}': a QED image behind NBD cannot have a backing file", path));
+    }
+    return image;
+}
+
+/// The content of an image that qemu-nbd serves to us.
+Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const DiskArgs& args,
+                                                Disk& disk) {
+    if (!is_foreign_format(disk.format)) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}': there is no format '{}'", path, disk.format));
+    }
+    if (!args.foreign || is_nbd_uri(path)) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}' has format {}: qed convert and qed compare read it, this "
+                                "command works on raw and qed only",
+                                path, disk.format));
+    }
+    ForeignOptions options;
+    options.writable = args.writable;
+    options.shared = args.lock == LockMode::force_shared;
+    options.any_backing = args.backing.rule == BackingRule::any;
+    options.cache = cache_mode_name(args.cache);
+    if (args.lock == LockMode::none) {
+        return fail(Errc::unsupported,
+                    fmt::format("--no-lock: '{}' has format {}, and QEMU's programs take locks; "
+                                "use -U",
+                                path, disk.format));
+    }
+    auto opened = ForeignImage::open(path, disk.format, options);
+    if (!opened) return pass(opened);
+    disk.foreign = std::move(*opened);
+    return disk.foreign->take_file();
+}
+
+}  // namespace
+
+Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
+    auto path = plain_path(name);
+    if (!path) return pass(path);
+    Disk disk;
+    disk.path = *path;
+    disk.probed = args.format.empty();
+    auto format = disk.probed ? probe_format(*path) : Result<std::string>(args.format);
+    if (!format) return pass(format);
+    disk.format = *format;
+    if (*format == "qed") {
+        auto image = open_qed(*path, args);
+        if (!image) return cannot_open(*path, std::move(image.error()));
+        disk.image = std::move(*image);
+        return disk;
+    }
+    auto file = *format == "raw" ? open_locked(*path, args) : open_foreign(*path, args, disk);
+    if (!file) return pass(file);
+    auto image = Image::open_raw(std::move(*file));
+    if (!image) return cannot_open(*path, std::move(image.error()));
+    disk.image = std::move(*image);
+    return disk;
+}
+
+Result<std::uint64_t> allocated_bytes(BlockFile& file) {
+    struct stat status{};
+    if (file.descriptor() < 0) return 0;
+    if (fstat(file.descriptor(), &status) != 0) {
+        const int error = errno;
+        return std::unexpected(Error::from_errno(
+            error, fmt::format("{}: cannot get its state: {}", file.name(), std::strerror(error))));
+    }
+    return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
+}  // namespace qed::cli

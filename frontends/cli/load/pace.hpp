@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "cli/terminal/progress.hpp"
+
+namespace qed::cli {
+
+/// Progress, and the brake of -r: both hang on the same callback.
+class Pace {
+public:
+    /// \param bytes_per_second  0: as fast as it goes
+    Pace(Progress& progress, std::uint64_t bytes_per_second);
+    /// For the callbacks of libqed: `context` is a Pace.
+    static bool callback(void* context, std::uint64_t done, std::uint64_t total);
+
+private:
+    using Clock = std::chrono::steady_clock;
+    void brake(std::uint64_t done) const;
+
+    Progress& progress_;
+    std::uint64_t rate_;
+    Clock::time_point begin_;
+};
+
+}  // namespace qed::cli

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "engine/table_committer.hpp"
+
+namespace qed {
+
+/// Table updates that wait in memory for the next flush (deferred order). Their slices are pinned,
+/// so that readers find them; the file learns of them only after the data they name is durable.
+/// Used under the committer's table lock.
+class DeferredTables {
+public:
+    explicit DeferredTables(const TableCommitter::Parts& parts) : parts_(parts) {}
+
+    bool empty() const noexcept { return slices_.empty() && tables_.empty(); }
+    /// Table bytes in memory that are ahead of the file.
+    std::uint64_t bytes() const noexcept {
+        return slices_.size() * std::uint64_t{parts_.cache.slice_bytes()};
+    }
+
+    /// Makes room for as many add_table(), which then cannot fail.
+    void reserve_tables(std::size_t count) { tables_.reserve(tables_.size() + count); }
+    /// A table that no L1 entry in the file names yet.
+    void add_table(std::uint64_t l1_index, FileOffset offset);
+    /// Keeps a pin of its own on the update's slice, and makes room for free_replaced().
+    /// \errors corrupt_metadata when a sector of it cannot be written back, out_of_memory
+    Result<void> add(const TableUpdate& update);
+    /// What the last added update has replaced: free once the file does not name it any more.
+    void free_replaced(std::span<const Entry> old_entries) noexcept;
+
+    struct Written {
+        std::uint64_t writes = 0;
+        std::uint64_t bytes = 0;
+    };
+    /// What went to the file since the last call.
+    Written take_written() noexcept { return std::exchange(written_, {}); }
+
+    /// Content of new tables, flush, then sectors of other tables and of the L1 table. A caller
+    /// who promises durability flushes once more. After a failure all of it still waits.
+    Task<Result<void>> write_out(FlushGroup& flushes);
+
+private:
+    struct Waiting {
+        SliceRef pin;
+        std::bitset<65536 / 512> sectors;
+    };
+    struct NewTable {
+        std::uint64_t l1_index = 0;
+        FileOffset offset{};
+    };
+    bool is_new(std::uint64_t slice) const noexcept;
+    Task<Result<void>> write_slices(bool of_new_tables);
+    Task<Result<void>> write_slice(std::uint64_t slice, const Waiting& waiting,
+                                   std::span<std::byte> buffer);
+    Task<Result<void>> write_l1_sectors();
+    void count_write(std::uint64_t bytes) noexcept;
+    std::uint32_t unit() const noexcept;
+
+    const TableCommitter::Parts& parts_;
+    std::map<std::uint64_t, Waiting> slices_;
+    std::vector<NewTable> tables_;
+    std::size_t linked_ = 0;         // so many of them the file may name, after a failed attempt
+    std::vector<FileOffset> freed_;  // clusters that the file still names
+    Written written_;
+};
+
+}  // namespace qed

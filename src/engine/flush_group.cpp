@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/flush_group.hpp"
+
+#include <fmt/format.h>
+
+#include "base/mutants.hpp"
+#include "base/trace.hpp"
+#include "engine/cluster_allocator.hpp"
+
+namespace qed {
+
+struct FlushGroup::Join {
+    FlushGroup& group;
+    Member& member;
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+        member.handle = handle;
+        member.home = handle.promise().home;
+        const std::scoped_lock lock(group.mutex_);
+        if (!group.running_) {
+            group.running_ = true;
+            member.leads = true;
+            return false;
+        }
+        group.waiting_.push(member);
+        return true;
+    }
+    void await_resume() const noexcept {}
+};
+
+Result<void> FlushGroup::check_not_failed() const {
+    if (!has_failed()) return {};
+    return fail(Errc::write_stopped,
+                fmt::format("{}: an earlier flush or table write failed, so that it is unknown "
+                            "what is on disk: no more writes are accepted; close the image and "
+                            "check it",
+                            file_.name()));
+}
+
+Task<Result<void>> FlushGroup::flush() {
+    Member self;
+    Join join{*this, self};
+    co_await join;
+    if (!self.leads) {
+        if (self.error) co_return std::unexpected(std::move(*self.error));
+        co_return {};
+    }
+
+    WaiterQueue members;
+    {
+        const std::scoped_lock lock(mutex_);
+        std::swap(members, waiting_);
+    }
+    allocator_.flush_begins();
+    QED_TRACE(flush_begin);
+    // What a failed flush left behind is not covered by one that follows it, whatever that says.
+    Result<void> done = check_not_failed();
+    if (done) done = co_await file_.flush();
+    QED_TRACE(flush_end, done.has_value());
+    count_.fetch_add(1, std::memory_order_relaxed);
+    if (done) {
+        allocator_.flush_succeeded();
+    } else {
+        if (!detail::mutant(detail::Mutant::failed_flush_is_forgotten)) stop();
+    }
+    {
+        const std::scoped_lock lock(mutex_);
+        // The first who came too late for this flush leads the next one, for all the others.
+        Waiter* next = waiting_.pop();
+        running_ = next != nullptr;
+        if (next != nullptr) {
+            static_cast<Member*>(next)->leads = true;
+            next->wake();
+        }
+    }
+    // Waking these takes long: the next flush does not wait for that.
+    while (Waiter* waiter = members.pop()) {
+        if (!done) static_cast<Member*>(waiter)->error.emplace(done.error().clone());
+        waiter->wake();
+    }
+    co_return done;
+}
+
+}  // namespace qed

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/table_committer.hpp"
+
+#include <vector>
+
+#include "base/mutants.hpp"
+#include "base/trace.hpp"
+#include "engine/deferred_tables.hpp"
+#include "engine/table_group.hpp"
+
+namespace qed {
+
+/// Joins the group that is being gathered; suspends unless nobody leads.
+struct TableCommitter::Join {
+    TableCommitter& committer;
+    TableUpdate& update;
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+        update.handle = handle;
+        update.home = handle.promise().home;
+        const std::scoped_lock lock(committer.mutex_);
+        if (!committer.leading_) {
+            committer.leading_ = true;
+            update.leads = true;
+            return false;
+        }
+        committer.waiting_.push(update);
+        return true;
+    }
+    void await_resume() const noexcept {}
+};
+
+TableCommitter::TableCommitter(const Parts& parts, const Geometry& geometry, const Rules& rules)
+    : parts_(parts),
+      geometry_(geometry),
+      rules_(rules),
+      deferred_(rules.defers ? std::make_unique<DeferredTables>(parts_) : nullptr) {}
+
+TableCommitter::~TableCommitter() = default;
+
+// All that a leader owes the others is done in this frame: whatever else finds no memory, the group
+// ends and the lead is passed on.
+Task<Result<void>> TableCommitter::commit(TableUpdate& update) {
+    Join join{*this, update};
+    co_await join;
+    Result<void> done;
+    if (update.leads) {
+        co_await yield();  // whoever is ready to join does so now
+        AsyncMutex::Guard tables = co_await table_lock_.lock();
+        WaiterQueue joined = take_waiting();
+        done = co_await run_group(update, joined);
+        tables.unlock();
+        pass_on_lead();  // waking the others takes long: the next group does not wait for that
+        end_group(joined, done);
+    }
+    if (done && update.error) done = std::unexpected(std::move(*update.error));
+    co_return done;
+}
+
+WaiterQueue TableCommitter::take_waiting() noexcept {
+    const std::scoped_lock lock(mutex_);
+    return std::exchange(waiting_, {});
+}
+
+void TableCommitter::count_group(std::size_t updates) noexcept {
+    groups_.fetch_add(1, std::memory_order_relaxed);
+    updates_.fetch_add(updates, std::memory_order_relaxed);
+    QED_TRACE(group_commit, updates);
+}
+
+void TableCommitter::end_group(WaiterQueue& joined, const Result<void>& done) noexcept {
+    while (Waiter* waiter = joined.pop()) {
+        auto* update = static_cast<TableUpdate*>(waiter);
+        if (!done && !update->error) update->error.emplace(done.error().clone());
+        if (detail::mutant(detail::Mutant::group_error_dropped)) update->error.reset();
+        update->wake();
+    }
+}
+
+void TableCommitter::pass_on_lead() noexcept {
+    const std::scoped_lock lock(mutex_);
+    Waiter* next = waiting_.pop();
+    leading_ = next != nullptr;
+    if (next == nullptr) return;
+    static_cast<TableUpdate*>(next)->leads = true;
+    next->wake();
+}
+
+// Each awaited coroutine costs a frame: what most groups need not wait for is asked first.
+Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue joined) {
+    TableGroup group(parts_, geometry_, rules_.strict, leader, joined);
+    count_group(group.size());
+    if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
+    Result<std::uint64_t> end = group.reserve_tables();
+    if (!end) co_return pass(end);
+    if (parts_.growth.bytes() < *end) QED_CO_CHECK(co_await parts_.growth.reach(*end));
+    if (rules_.defers) {
+        group.defer(*deferred_);
+        deferred_bytes_.store(deferred_->bytes());
+        if (deferred_->bytes() > rules_.deferred_limit) co_return co_await write_deferred();
+        co_return {};
+    }
+    const bool needs_dirty = group.needs_dirty() && !parts_.header.is_dirty();
+    if (needs_dirty) QED_CO_CHECK(co_await parts_.header.set_dirty());
+    QED_CO_CHECK(group.plan());
+    if (group.has_new_tables()) QED_CO_CHECK(co_await group.write_new_tables());
+    if (group.needs_flush() && !detail::mutant(detail::Mutant::no_flush_before_entries)) {
+        QED_CO_CHECK(co_await parts_.flushes.flush());
+    }
+    if (detail::mutant(detail::Mutant::publish_before_write)) {
+        group.publish();
+        co_return co_await group.write_entries();
+    }
+    QED_CO_CHECK(co_await group.write_entries());
+    group.publish();
+    writes_.fetch_add(group.write_count(), std::memory_order_relaxed);
+    write_bytes_.fetch_add(group.write_bytes(), std::memory_order_relaxed);
+    co_return {};
+}
+
+Task<Result<void>> TableCommitter::write_deferred() {
+    if (deferred_ == nullptr || deferred_->empty()) co_return {};
+    Result<void> done = co_await deferred_->write_out(parts_.flushes);
+    const DeferredTables::Written written = deferred_->take_written();
+    writes_.fetch_add(written.writes, std::memory_order_relaxed);
+    write_bytes_.fetch_add(written.bytes, std::memory_order_relaxed);
+    if (done) deferred_bytes_.store(0);
+    co_return done;
+}
+
+TableCommitter::Totals TableCommitter::totals() const noexcept {
+    return {.groups = groups_.load(std::memory_order_relaxed),
+            .updates = updates_.load(std::memory_order_relaxed),
+            .writes = writes_.load(std::memory_order_relaxed),
+            .write_bytes = write_bytes_.load(std::memory_order_relaxed)};
+}
+
+}  // namespace qed

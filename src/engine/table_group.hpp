@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory_resource>
+#include <span>
+#include <vector>
+
+#include "base/aligned_buffer.hpp"
+#include "engine/table_committer.hpp"
+
+namespace qed {
+
+class DeferredTables;
+
+/// One group of table updates on its way to the file: pins, new tables, and each touched run of
+/// table sectors as one write. A failed write fails the updates in it, not the others.
+class TableGroup {
+public:
+    /// Throws std::bad_alloc.
+    TableGroup(const TableCommitter::Parts& parts, const Geometry& geometry, bool strict,
+               TableUpdate& leader, WaiterQueue joined);
+    TableGroup(const TableGroup&) = delete;
+    TableGroup& operator=(const TableGroup&) = delete;
+
+    std::size_t size() const noexcept { return members_.size(); }
+    /// Every update of an existing table holds its slice. False: some have to be read for that.
+    bool pin_cached_slices();
+    Task<Result<void>> pin_slices();
+    /// File space for the tables that do not exist yet. Returns where it ends, or 0; it reads as
+    /// zeroes once the file is that long.
+    Result<std::uint64_t> reserve_tables();
+    bool has_new_tables() const noexcept { return !tables_.empty(); }
+    /// Entries or tables that a power cut may keep without what they name.
+    bool needs_dirty() const noexcept;
+    bool needs_flush() const noexcept;
+    /// Gathers the sectors to be written.
+    Result<void> plan();
+    Task<Result<void>> write_new_tables();
+    /// Sectors of existing tables, and L1 sectors that link the new ones.
+    Task<Result<void>> write_entries();
+    /// Shows what was written to readers; forgets the slices whose write failed.
+    void publish() noexcept;
+
+    /// Instead of writing: shows the updates to readers and leaves their entries to `deferred`.
+    void defer(DeferredTables& deferred);
+
+    std::uint64_t write_count() const noexcept { return write_count_; }
+    std::uint64_t write_bytes() const noexcept { return write_bytes_; }
+
+private:
+    struct NewTable {
+        std::uint64_t l1_index = 0;
+        FileOffset offset{};
+        bool linked = false;
+    };
+    /// Adjacent sectors of one slice, or of the L1 table, that become one write.
+    struct SectorRun {
+        std::uint64_t slice = 0;
+        std::uint64_t file_offset = 0;
+        std::uint32_t begin = 0;  ///< bytes in the slice or in the L1 table's loaded part
+        std::uint32_t end = 0;
+        std::size_t buffer_offset = 0;
+        std::size_t first_member = 0;
+        std::size_t end_member = 0;
+        bool failed = false;
+        std::span<TableUpdate* const> members(std::span<TableUpdate* const> all) const {
+            return all.subspan(first_member, end_member - first_member);
+        }
+    };
+
+    NewTable* new_table_of(const TableUpdate& update) noexcept;
+    bool lacks_pin(const TableUpdate& update) const noexcept;
+    void gather_runs();
+    void fill_run(SectorRun& run);
+    void refuse_bad_entry(SectorRun& run);
+    void reserve_scratch();
+    void gather_l1_runs();
+    void fill_l1_run(const SectorRun& run);
+    void fail_run(SectorRun& run, const Error& error);
+    /// Fails only before its first write; a failed write is told in its run.
+    Task<Result<void>> write_runs(std::span<SectorRun> runs);
+    Task<Result<void>> write_entries_and_links();
+    void fail_new_tables(const Error& error) noexcept;
+    void unlink_tables(const SectorRun& l1_run);
+    Task<Result<void>> reload_l1(const SectorRun& run);
+    void free_replaced(const TableUpdate& update) noexcept;
+    bool show(TableUpdate& update) noexcept;
+    void publish_update(TableUpdate& update) noexcept;
+
+    const TableCommitter::Parts& parts_;
+    const Geometry& geometry_;
+    const bool strict_;
+    std::array<std::byte, 1024> first_memory_;  // enough for the lists of a few updates
+    std::pmr::monotonic_buffer_resource memory_;
+    std::pmr::vector<TableUpdate*> members_;  // in order of slice and entry
+    std::pmr::vector<NewTable> tables_;       // in order of L1 index
+    std::uint32_t unit_;                      // bytes that a write is a multiple of
+    AlignedBuffer buffer_;
+    std::pmr::vector<SectorRun> new_table_runs_;
+    std::pmr::vector<SectorRun> entry_runs_;
+    std::pmr::vector<SectorRun> l1_runs_;
+    std::pmr::vector<Entry> scratch_;  // has room for the entries of any of the updates
+    std::uint64_t write_count_ = 0;
+    std::uint64_t write_bytes_ = 0;
+};
+
+}  // namespace qed

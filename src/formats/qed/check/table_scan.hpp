@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "formats/qed/check/entry_scan.hpp"
+#include "formats/qed/check/image_tables.hpp"
+#include "qed/check.hpp"
+#include "qed/task.hpp"
+
+namespace qed {
+
+/// What all L2 tables of an image together say.
+struct ScanResult {
+    EntryScan entries;
+    /// Tables that the storage could not read, by file offset. What they name is not known.
+    std::vector<TablePlace> unreadable;
+
+    std::uint64_t bad_entries() const { return entries.totals().bad + entries.totals().repeated; }
+};
+
+/// Reads every usable L2 table once, in the order of the file, `options.reads_in_flight` pieces at
+/// a time. A table that cannot be read is noted, and the others are still looked at.
+/// \errors cancelled, unsupported (clusters scattered over a file that is too long), out_of_memory
+/// \cost   one sequential pass over the tables; memory for the set of clusters in use, and 256 KiB
+///         for each read in flight
+Task<Result<ScanResult>> scan_tables(const ImageTables& image, const CheckOptions& options);
+
+}  // namespace qed

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "cache/table_cache.hpp"
+#include "formats/qed/table_rules.hpp"
+#include "qed/block_file.hpp"
+#include "qed/geometry.hpp"
+#include "qed/header.hpp"
+
+namespace qed {
+
+/// Judges table entries by the header and by how long the file is now.
+class FileJudge final : public EntryJudge {
+public:
+    FileJudge(BlockFile& file, const Header& header, const Geometry& geometry)
+        : file_(file), header_(header), geometry_(geometry) {}
+    /// Entries may name clusters up to here; only ever grows.
+    void know_bytes(std::uint64_t file_bytes) const noexcept;
+    EntryLimits limits() const noexcept;
+    void decode(std::uint64_t table, std::uint64_t first, std::span<const std::byte> raw,
+                std::span<Entry> entries) const noexcept override;
+
+private:
+    bool has_grown() const noexcept;
+    BlockFile& file_;
+    const Header header_;
+    const Geometry geometry_;
+    mutable std::atomic<std::uint64_t> file_bytes_{0};
+};
+
+}  // namespace qed

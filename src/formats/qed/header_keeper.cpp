@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/qed/header_keeper.hpp"
+
+#include <algorithm>
+
+#include "base/aligned_buffer.hpp"
+#include "base/mutants.hpp"
+#include "base/trace.hpp"
+
+namespace qed {
+
+void HeaderKeeper::start_with(const Header& header) {
+    adopt(header);
+    dirty_.store(header.needs_check(), std::memory_order_release);
+}
+
+Header HeaderKeeper::copy() const {
+    const std::scoped_lock lock(mutex_);
+    return header_;
+}
+
+void HeaderKeeper::adopt(const Header& header) noexcept {
+    {
+        const std::scoped_lock lock(mutex_);
+        header_ = header;
+    }
+    has_backing_.store(header.has_backing(), std::memory_order_relaxed);
+    // That the bit is set is relied on only once set_dirty() has flushed it.
+    if (!header.needs_check()) dirty_.store(false, std::memory_order_release);
+}
+
+Task<Result<void>> HeaderKeeper::replace(Header changed) {
+    // Read, edit, write: the bytes around the fields (the backing file's name) stay as they are.
+    const std::size_t unit = std::max<std::size_t>(kSectorBytes, file_.alignment().offset);
+    Result<AlignedBuffer> block = AlignedBuffer::create(unit, std::max<std::size_t>(unit, 4096));
+    if (!block) co_return pass(block);
+    QED_CO_CHECK(co_await file_.read(FileOffset{0}, block->span()));
+    const auto encoded = encode_header(changed);
+    std::copy(encoded.begin(), encoded.end(), block->data());
+    QED_CO_CHECK(co_await file_.write(FileOffset{0}, block->span()));
+    adopt(changed);
+    co_return {};
+}
+
+Task<Result<void>> HeaderKeeper::set_dirty() {
+    if (is_dirty() || detail::mutant(detail::Mutant::need_check_never_set)) co_return {};
+    Header changed = header_;
+    changed.features |= feature::kNeedCheck;
+    QED_TRACE(need_check_set);
+    Result<void> done = co_await replace(changed);
+    if (done && !detail::mutant(detail::Mutant::no_flush_after_need_check))
+        done = co_await flushes_.flush();
+    if (!done) {
+        // On disk it may or may not be set: it is set again before the next entry relies on it.
+        co_return std::unexpected(std::move(done.error()).with_context("marking the image dirty"));
+    }
+    dirty_.store(true, std::memory_order_release);
+    co_return {};
+}
+
+Task<Result<void>> HeaderKeeper::clear_dirty() {
+    if (!is_dirty()) co_return {};
+    if (!detail::mutant(detail::Mutant::clear_need_check_before_flush)) {
+        Result<void> flushed = co_await flushes_.flush();
+        if (!flushed && !detail::mutant(detail::Mutant::clear_need_check_after_failed_flush))
+            co_return flushed;
+    }
+    Header changed = header_;
+    changed.features &= ~feature::kNeedCheck;
+    Result<void> done = co_await replace(changed);
+    if (!done) {
+        // Either state may be on disk. Nothing relies on the bit until set_dirty() has set it.
+        dirty_.store(false, std::memory_order_release);
+        co_return done;
+    }
+    QED_TRACE(need_check_cleared);
+    co_return co_await flushes_.flush();
+}
+
+}  // namespace qed

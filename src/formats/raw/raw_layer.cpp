@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/raw/raw_layer.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "base/aligned_buffer.hpp"
+
+namespace qed {
+namespace {
+
+constexpr std::uint64_t kZeroChunkBytes = 1U << 20;
+
+std::unexpected<Error> only_qed(const BlockFile& file, const char* what) {
+    return fail(Errc::unsupported, fmt::format("{}: a raw disk {}", file.name(), what));
+}
+
+}  // namespace
+
+Stats RawLayer::stats() const {
+    Stats stats;
+    stats.mapped_bytes = mapped_bytes();
+    return stats;
+}
+
+Task<Result<Lookup>> RawLayer::load(GuestOffset at, std::uint64_t length) {
+    co_return find(at, length);
+}
+
+Error RawLayer::bad_entry_error(GuestOffset at, Lookup::Kind) {
+    return {Errc::corrupt_metadata, fmt::format("{}: no data at {}", file_->name(), at.value)};
+}
+
+Result<void> RawLayer::check_write(GuestOffset at, std::uint64_t length) const {
+    if (!is_writable()) {
+        return fail(Errc::read_only, fmt::format("{}: opened read-only", file_->name()));
+    }
+    return check_range(at, length);
+}
+
+Task<Result<void>> RawLayer::write(GuestOffset at, std::span<const std::byte> data,
+                                   WriteFlags flags) {
+    QED_CO_CHECK(check_write(at, data.size()));
+    QED_CO_CHECK(co_await file_->write(FileOffset{at.value}, data));
+    if (has(flags, WriteFlags::fua)) QED_CO_CHECK(co_await file_->flush());
+    co_return {};
+}
+
+std::optional<Result<void>> RawLayer::write_in_place(GuestOffset at,
+                                                     std::span<const std::byte> data) {
+    if (Result<void> legal = check_write(at, data.size()); !legal) return legal;
+    IoOp op = file_->write(FileOffset{at.value}, data);
+    return op.run_blocking();
+}
+
+Task<Result<void>> RawLayer::write_zeroes(GuestOffset at, std::uint64_t length, WriteFlags flags) {
+    QED_CO_CHECK(check_write(at, length));
+    if (file_->can_punch() && has(flags, WriteFlags::may_unmap) && length != 0) {
+        const Result<void> punched = co_await file_->punch(FileOffset{at.value}, length);
+        if (punched && has(flags, WriteFlags::fua)) co_return co_await file_->flush();
+        if (punched) co_return {};
+        if (punched.error().sys_errno() != EOPNOTSUPP) {
+            co_return std::unexpected(punched.error().clone());
+        }
+    }
+    if (has(flags, WriteFlags::no_fallback)) {
+        co_return only_qed(*file_, "cannot be zeroed without writing zeroes");
+    }
+    Result<AlignedBuffer> zeroes = AlignedBuffer::create(std::min(length, kZeroChunkBytes), 4096);
+    if (!zeroes) co_return pass(zeroes);
+    std::fill_n(zeroes->data(), zeroes->size(), std::byte{0});
+    while (length != 0) {
+        const auto part = zeroes->span().first(std::min<std::size_t>(length, zeroes->size()));
+        QED_CO_CHECK(co_await file_->write(FileOffset{at.value}, part));
+        at += part.size();
+        length -= part.size();
+    }
+    if (has(flags, WriteFlags::fua)) QED_CO_CHECK(co_await file_->flush());
+    co_return {};
+}
+
+Task<Result<void>> RawLayer::discard(GuestOffset at, std::uint64_t length) {
+    QED_CO_CHECK(check_write(at, length));
+    if (!file_->can_punch() || length == 0) co_return {};  // a hint: nothing was promised
+    co_return co_await file_->punch(FileOffset{at.value}, length);
+}
+
+Task<Result<void>> RawLayer::flush() {
+    co_return co_await file_->flush();
+}
+
+Task<Result<void>> RawLayer::resize(std::uint64_t, bool) {
+    co_return only_qed(*file_, "is resized with truncate or fallocate");
+}
+
+Task<Result<void>> RawLayer::set_backing_name(const char*, BackingFormat) {
+    co_return only_qed(*file_, "has no backing file");
+}
+
+Task<Result<void>> RawLayer::settle() {
+    if (is_writable()) co_return co_await file_->flush();
+    co_return {};
+}
+
+Task<Result<void>> RawLayer::finish() {
+    co_return {};
+}
+
+}  // namespace qed

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/aligned_buffer.hpp"
+#include "io/posix/posix_file.hpp"
+#include "io/range_lock.hpp"
+#include "qed/block_file.hpp"
+#include "qed/task.hpp"
+
+namespace qed {
+
+/// A file open with O_DIRECT that takes any request. What is not aligned is copied through aligned
+/// memory; a write that covers a block in part reads the block first, and keeps other changes to
+/// the block out meanwhile.
+class DirectFile final : public BlockFile {
+public:
+    explicit DirectFile(std::unique_ptr<PosixFile> raw) noexcept : raw_(std::move(raw)) {}
+
+    bool start(IoOp& op) noexcept override;
+    Result<std::uint64_t> size() noexcept override { return raw_->size(); }
+    Alignment alignment() const noexcept override { return raw_->alignment(); }
+    bool can_punch() const noexcept override { return raw_->can_punch(); }
+    bool is_read_only() const noexcept override { return raw_->is_read_only(); }
+    std::string_view name() const noexcept override { return raw_->name(); }
+    int descriptor() const noexcept override { return raw_->descriptor(); }
+    Result<DataRange> next_data(std::uint64_t at) noexcept override { return raw_->next_data(at); }
+
+private:
+    class Request;
+    struct Piece;
+
+    bool is_aligned(IoOp& op) const noexcept;
+    /// Any request that must be ordered with others or copied.
+    Request run(IoOp& op);
+    Task<Result<void>> read_copied(IoOp& op);
+    Task<Result<void>> write_copied(IoOp& op);
+    Task<Result<void>> write_piece(IoOp& op, Piece piece, std::span<std::byte> blocks);
+    Task<Result<void>> fill_edges(Piece piece, std::span<std::byte> blocks);
+    Result<AlignedBuffer> copy_buffer(const IoOp& op) const noexcept;
+    Piece next_piece(const IoOp& op) const noexcept;
+
+    std::unique_ptr<PosixFile> raw_;
+    RangeLock changes_;
+};
+
+}  // namespace qed

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "io/mapped/file_mapping.hpp"
+#include "io/posix/posix_file.hpp"
+#include "qed/block_file.hpp"
+
+namespace qed {
+
+/// A read-only file whose readers copy out of a mapping of it. What the mapping does not have, and
+/// everything once it is lost, goes to the file, which knows the right answer or the right error.
+class MappedFile final : public BlockFile {
+public:
+    MappedFile(std::unique_ptr<PosixFile> raw, std::unique_ptr<FileMapping> mapping) noexcept
+        : raw_(std::move(raw)), mapping_(std::move(mapping)) {}
+
+    bool start(IoOp& op) noexcept override;
+    Result<std::uint64_t> size() noexcept override { return raw_->size(); }
+    std::uint64_t mapped_bytes() const noexcept override {
+        return mapping_->is_lost() ? 0 : mapping_->bytes();
+    }
+    bool is_read_only() const noexcept override { return true; }
+    std::string_view name() const noexcept override { return raw_->name(); }
+    int descriptor() const noexcept override { return raw_->descriptor(); }
+    Result<DataRange> next_data(std::uint64_t at) noexcept override { return raw_->next_data(at); }
+
+private:
+    bool copy(const IoOp& op) noexcept;
+
+    std::unique_ptr<PosixFile> raw_;
+    std::unique_ptr<FileMapping> mapping_;
+};
+
+}  // namespace qed

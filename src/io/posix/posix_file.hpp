@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "io/uring/io_loop.hpp"
+#include "qed/block_file.hpp"
+
+namespace qed {
+
+/// What was found out about a descriptor when it was opened.
+struct FileTraits {
+    bool writable = false;
+    std::uint32_t device_block = 0;  ///< logical block size of a block device; 0: a regular file
+    bool ignore_flush = false;
+    bool reads_from_memory = false;  ///< reads and writes never wait for storage: tmpfs
+    bool reads_nowait = false;       ///< RWF_NOWAIT works
+    bool writes_inline = false;      ///< a write is a copy into the page cache
+    Alignment alignment{};
+};
+
+/// A file or block device behind a descriptor, which it owns. With O_DIRECT it takes aligned
+/// requests only; DirectFile takes the others.
+class PosixFile final : public BlockFile {
+public:
+    PosixFile(int descriptor, std::string name, const FileTraits& traits) noexcept;
+    ~PosixFile() override;
+
+    bool start(IoOp& op) noexcept override;
+    Result<std::uint64_t> size() noexcept override;
+    Alignment alignment() const noexcept override { return traits_.alignment; }
+    bool can_punch() const noexcept override {
+        return state_.can_punch.load(std::memory_order_relaxed);
+    }
+    bool is_read_only() const noexcept override { return !traits_.writable; }
+    std::string_view name() const noexcept override { return name_; }
+    int descriptor() const noexcept override { return state_.descriptor; }
+    Result<DataRange> next_data(std::uint64_t at) noexcept override;
+
+private:
+    bool is_device() const noexcept { return traits_.device_block != 0; }
+    /// Whether the request ends at once, without any system call that could wait.
+    bool is_done_early(IoOp& op) noexcept;
+    bool starts_inline(const IoOp& op) const noexcept;
+    /// Tries a read without waiting. True: finished.
+    bool read_nowait(IoOp& op) noexcept;
+    void run(IoOp& op) noexcept;
+    void transfer(IoOp& op) noexcept;
+    int set_length(std::uint64_t bytes) noexcept;
+    int reserve(const IoOp& op) noexcept;
+
+    FileState state_;
+    const FileTraits traits_;
+    const std::string name_;
+    const pid_t process_;  ///< that opened it
+};
+
+}  // namespace qed

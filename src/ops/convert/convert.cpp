@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qed/convert.hpp"
+
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/no_throw.hpp"
+#include "formats/qed/new_image_writer.hpp"
+#include "ops/convert/convert_source.hpp"
+#include "ops/convert/convert_target.hpp"
+
+namespace qed {
+namespace {
+
+constexpr std::uint64_t kMaxSparseBytes = 16U << 20U;
+
+constexpr auto kMostBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+
+Result<void> check_sources(std::span<Image* const> sources) {
+    std::uint64_t bytes = 0;
+    for (const Image* source : sources) {
+        if (source->size() > kMostBytes - bytes) {
+            return fail(Errc::invalid_argument,
+                        fmt::format("the sources have more than {} bytes together", kMostBytes));
+        }
+        bytes += source->size();
+    }
+    return {};
+}
+
+Result<void> check_options(const ConvertOptions& options) {
+    if (options.sparse_bytes % kSectorBytes == 0 && options.sparse_bytes <= kMaxSparseBytes) {
+        return {};
+    }
+    return fail(Errc::invalid_argument,
+                fmt::format("a sparse size of {}: want a multiple of {} up to {}, or 0",
+                            options.sparse_bytes, kSectorBytes, kMaxSparseBytes));
+}
+
+Result<void> check_room(std::uint64_t source_bytes, std::uint64_t target_bytes) {
+    if (source_bytes <= target_bytes) return {};
+    return fail(Errc::invalid_argument,
+                fmt::format("the target has {} bytes, the source {}: make the target larger",
+                            target_bytes, source_bytes));
+}
+
+}  // namespace
+
+Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
+                              const ConvertOptions& options) {
+    return without_throwing([&]() -> Result<ConvertReport> {
+        QED_CHECK(check_options(options));
+        QED_CHECK(check_sources(sources));
+        const ConvertSource source(sources, options);
+        QED_CHECK(check_room(source.size(), target.size()));
+        const auto into = make_image_target(target, options);
+        return run_convert(source, *into, options);
+    });
+}
+
+Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile& target,
+                                     const ConvertOptions& options) {
+    return without_throwing([&]() -> Result<ConvertReport> {
+        QED_CHECK(check_options(options));
+        QED_CHECK(check_sources(sources));
+        const ConvertSource source(sources, options);
+        const auto into = make_raw_target(target, source.size(), options);
+        return run_convert(source, *into, options);
+    });
+}
+
+Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
+                                     const CreateOptions& image, const ConvertOptions& options) {
+    return without_throwing([&]() -> Result<ConvertReport> {
+        QED_CHECK(check_options(options));
+        QED_CHECK(check_sources(sources));
+        if (image.preallocation != Preallocation::off) {
+            return fail(
+                Errc::unsupported,
+                "preallocation needs an image that exists: create it, then convert into it");
+        }
+        const ConvertSource source(sources, options);
+        const std::uint64_t bytes = image.image_bytes != 0 ? image.image_bytes : source.size();
+        QED_CHECK(check_room(source.size(), bytes));
+        auto into = NewImageWriter::create(target, image, bytes, options);
+        if (!into) return pass(into);
+        return run_convert(source, **into, options);
+    });
+}
+
+}  // namespace qed
