@@ -31,7 +31,7 @@ public:
     LoadedCache(Layout layout, std::uint64_t slices, std::uint64_t first_cluster = 4096)
         : tables_(default_geometry(), layout, first_cluster),
           budget_(std::uint64_t{1} << 30),
-          cache_(*TableCache::create(tables_, budget_, default_geometry(), judge_, {})) {
+          cache_(*TableCache::create(tables_, budget_, default_geometry(), decoder_, {})) {
         for (std::uint64_t i = 0; i < slices; ++i) {
             if (cache_->slice_in_table(i) == 0) {
                 const std::uint64_t table = cache_->l1_index_of(i);
@@ -46,7 +46,7 @@ public:
 
 private:
     MadeTables tables_;
-    TrustingJudge judge_;
+    TrustingJudge decoder_;
     SharedBudget budget_;
     std::unique_ptr<TableCache> cache_;
 };

@@ -19,7 +19,7 @@ namespace {
 
 using namespace qed;
 
-constexpr std::size_t kMostClusters = 600;
+constexpr std::size_t kMaxClusters = 600;
 constexpr std::uint64_t kBytesOfEach = 600;
 
 using Content = std::map<std::uint64_t, std::vector<std::byte>>;
@@ -39,7 +39,7 @@ Content readable(std::span<const std::uint8_t> bytes) {
     if (image == nullptr) return content;
     const std::uint64_t cluster = image->geometry().cluster_bytes();
     const std::uint64_t span = image->geometry().table_span_bytes();
-    std::size_t left = kMostClusters;
+    std::size_t left = kMaxClusters;
     for (std::uint64_t at = 0; at < image->size() && left > 0; --left) {
         const auto extent = image->extent_at_blocking({at}, std::min(span, image->size() - at));
         if (extent && extent->kind == ExtentKind::unallocated) {

@@ -18,17 +18,17 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 namespace {
 
 constexpr unsigned kMutations = 40;
-constexpr std::size_t kMostBytes = 64U << 10;
+constexpr std::size_t kMaxBytes = 64U << 10;
 
 // Every eighth starts anew; the others go on from the one before.
 std::size_t run_mutations(const std::vector<std::uint8_t>& input) {
-    if (LLVMFuzzerCustomMutator == nullptr || input.size() > kMostBytes) return 0;
+    if (LLVMFuzzerCustomMutator == nullptr || input.size() > kMaxBytes) return 0;
     std::vector<std::uint8_t> bytes;
     for (unsigned seed = 0; seed < kMutations; ++seed) {
         if (seed % 8 == 0) bytes = input;
         const std::size_t size = bytes.size();
-        bytes.resize(kMostBytes);
-        bytes.resize(LLVMFuzzerCustomMutator(bytes.data(), size, kMostBytes, seed));
+        bytes.resize(kMaxBytes);
+        bytes.resize(LLVMFuzzerCustomMutator(bytes.data(), size, kMaxBytes, seed));
         LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
     }
     return kMutations;

@@ -21,7 +21,7 @@ using namespace qed;
 constexpr std::size_t kStepBytes = 8;
 constexpr std::size_t kSteps = 16;
 constexpr std::uint64_t kModelBytes = 512U << 10;  // requests stay below
-constexpr std::uint64_t kMostLength = 20'000;
+constexpr std::uint64_t kMaxLength = 20'000;
 
 /// The file of an image that is closed and opened again.
 class Session {
@@ -66,7 +66,7 @@ struct Step {
 Step step_of(std::span<const std::uint8_t> raw, std::uint64_t disk) {
     const auto byte = [raw](std::size_t i) { return std::uint64_t{raw[i]}; };
     const std::uint64_t offset = (byte(1) | byte(2) << 8 | byte(3) << 16) % (disk + 1);
-    const std::uint64_t length = (byte(4) | byte(5) << 8) % kMostLength;
+    const std::uint64_t length = (byte(4) | byte(5) << 8) % kMaxLength;
     return {raw[0] % 6U, offset, std::min(length, disk - offset), std::byte{raw[6]}};
 }
 

@@ -25,7 +25,7 @@ struct Run {
 
 /// What is left of `operation` on a disk of `bytes`; an empty range is no operation.
 bool clip(Operation& operation, std::uint64_t bytes) {
-    if (!has_range(operation.act)) return true;
+    if (!has_range(operation.step)) return true;
     if (operation.offset >= bytes) return false;
     operation.length = std::min(operation.length, bytes - operation.offset);
     return true;
@@ -91,7 +91,7 @@ private:
 
     const CrashOptions& options_;
     const NamedSetup& named_;
-    std::vector<Letter> alphabet_;
+    std::vector<Symbol> alphabet_;
     Tally& tally_;
     PreparedImage image_;
 };
@@ -154,10 +154,10 @@ std::vector<std::string> words_of(const ImageSetup& setup, unsigned length) {
     for (unsigned count = 0; count < length; ++count) {
         std::vector<std::string> longer;
         for (const std::string& word : words) {
-            for (const Letter& letter : crash_alphabet(setup)) {
+            for (const Symbol& symbol : crash_alphabet(setup)) {
                 const bool does_nothing =
-                    letter.operation.act == Act::rename_backing && !setup.has_base;
-                if (!does_nothing) longer.push_back(word + letter.symbol);
+                    symbol.operation.step == Step::rename_backing && !setup.has_base;
+                if (!does_nothing) longer.push_back(word + symbol.symbol);
             }
         }
         words = std::move(longer);
@@ -171,7 +171,7 @@ bool can_run_at_once(const ImageSetup& setup, const std::string& word) {
            std::ranges::none_of(operations, [](const Operation& operation) {
                // What a part of a sector is written into must be known when it is.
                const bool is_whole = (operation.offset | operation.length) % kSectorBytes == 0;
-               return needs_quiet(operation.act) || operation.act == Act::resize || !is_whole;
+               return needs_quiet(operation.step) || operation.step == Step::resize || !is_whole;
            });
 }
 

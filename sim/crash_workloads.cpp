@@ -74,15 +74,15 @@ void run_all(Session& session, const std::vector<Operation>& operations) {
 void use(Session& session, const ImageSetup& setup) {
     const std::uint64_t unit = setup.cluster_bytes;
     run_all(session, {
-                         {Act::write, 0, unit},
-                         {Act::write, unit + 512, 512},
-                         {Act::write, 5 * unit, 2 * unit},
-                         {Act::store_zeroes, 8 * unit, unit},
-                         {Act::write, setup.table_span() - unit, unit},
-                         {Act::flush, 0, 0},
-                         {Act::write_zeroes, 4 * unit, unit},
-                         {Act::discard, 6 * unit, unit},
-                         {Act::settle, 0, 0},
+                         {Step::write, 0, unit},
+                         {Step::write, unit + 512, 512},
+                         {Step::write, 5 * unit, 2 * unit},
+                         {Step::store_zeroes, 8 * unit, unit},
+                         {Step::write, setup.table_span() - unit, unit},
+                         {Step::flush, 0, 0},
+                         {Step::write_zeroes, 4 * unit, unit},
+                         {Step::discard, 6 * unit, unit},
+                         {Step::settle, 0, 0},
                      });
 }
 
@@ -111,47 +111,47 @@ std::vector<NamedSetup> crash_setups() {
     return setups;
 }
 
-std::vector<Letter> crash_alphabet(const ImageSetup& setup) {
+std::vector<Symbol> crash_alphabet(const ImageSetup& setup) {
     const std::uint64_t unit = setup.cluster_bytes;
     const std::uint64_t span = setup.table_span();
     const std::uint64_t far = span + 5 * unit;
     return {
-        {'a', {Act::write, 2 * unit + 512, 1024}, "inside a new cluster"},
-        {'b', {Act::write, 1024, 512}, "inside an old cluster"},
-        {'c', {Act::write, 2 * unit - 1024, unit + 1536}, "across clusters, old and new"},
-        {'d', {Act::write, span - 512, 1024}, "across tables"},
-        {'e', {Act::write, 3 * unit, unit}, "a whole new cluster"},
-        {'f', {Act::write, 4 * unit + 512, 512}, "inside a zero cluster"},
-        {'g', {Act::write, 2 * unit + 100, 1000}, "parts of sectors"},
-        {'h', {Act::write, far, setup.image_bytes - far}, "up to the end of the disk"},
-        {'i', {Act::write_fua, 7 * unit, 512}, "FUA, in a new cluster"},
-        {'j', {Act::write_zeroes, 0, 2 * unit}, "zero whole clusters"},
-        {'k', {Act::write_zeroes, 5 * unit + 512, 2 * unit}, "zero across, not aligned"},
-        {'l', {Act::write_zeroes_unmap, unit, 3 * unit}, "zero and unmap"},
-        {'m', {Act::discard, 5 * unit, 2 * unit}, "discard whole clusters"},
-        {'n', {Act::discard, 512, 2 * unit}, "discard, not aligned"},
-        {'o', {Act::flush, 0, 0}, "flush"},
-        {'p', {Act::resize, 0, 5 * unit + 512}, "shrink into the first table"},
-        {'q', {Act::resize, 0, setup.image_bytes + 4 * unit}, "grow"},
-        {'r', {Act::settle, 0, 0}, "settle"},
-        {'s', {Act::reopen, 0, 0}, "reopen"},
-        {'t', {Act::repair, 0, 0}, "repair all"},
-        {'u', {Act::repair_leaks, 0, 0}, "repair leaks"},
-        {'v', {Act::kill, 0, 0}, "the process dies"},
-        {'w', {Act::store_zeroes, 5 * unit, unit}, "zeroes as data in an old cluster"},
-        {'x', {Act::compact, 0, 0}, "compact"},
-        {'y', {Act::rename_backing, 0, 0}, "another name for the backing file"},
+        {'a', {Step::write, 2 * unit + 512, 1024}, "inside a new cluster"},
+        {'b', {Step::write, 1024, 512}, "inside an old cluster"},
+        {'c', {Step::write, 2 * unit - 1024, unit + 1536}, "across clusters, old and new"},
+        {'d', {Step::write, span - 512, 1024}, "across tables"},
+        {'e', {Step::write, 3 * unit, unit}, "a whole new cluster"},
+        {'f', {Step::write, 4 * unit + 512, 512}, "inside a zero cluster"},
+        {'g', {Step::write, 2 * unit + 100, 1000}, "parts of sectors"},
+        {'h', {Step::write, far, setup.image_bytes - far}, "up to the end of the disk"},
+        {'i', {Step::write_fua, 7 * unit, 512}, "FUA, in a new cluster"},
+        {'j', {Step::write_zeroes, 0, 2 * unit}, "zero whole clusters"},
+        {'k', {Step::write_zeroes, 5 * unit + 512, 2 * unit}, "zero across, not aligned"},
+        {'l', {Step::write_zeroes_unmap, unit, 3 * unit}, "zero and unmap"},
+        {'m', {Step::discard, 5 * unit, 2 * unit}, "discard whole clusters"},
+        {'n', {Step::discard, 512, 2 * unit}, "discard, not aligned"},
+        {'o', {Step::flush, 0, 0}, "flush"},
+        {'p', {Step::resize, 0, 5 * unit + 512}, "shrink into the first table"},
+        {'q', {Step::resize, 0, setup.image_bytes + 4 * unit}, "grow"},
+        {'r', {Step::settle, 0, 0}, "settle"},
+        {'s', {Step::reopen, 0, 0}, "reopen"},
+        {'t', {Step::repair, 0, 0}, "repair all"},
+        {'u', {Step::repair_leaks, 0, 0}, "repair leaks"},
+        {'v', {Step::kill, 0, 0}, "the process dies"},
+        {'w', {Step::store_zeroes, 5 * unit, unit}, "zeroes as data in an old cluster"},
+        {'x', {Step::compact, 0, 0}, "compact"},
+        {'y', {Step::rename_backing, 0, 0}, "another name for the backing file"},
     };
 }
 
-std::vector<Operation> spell(const std::vector<Letter>& alphabet, std::string_view word) {
+std::vector<Operation> spell(const std::vector<Symbol>& alphabet, std::string_view word) {
     std::vector<Operation> operations;
     for (const char symbol : word) {
-        const auto letter = std::ranges::find(alphabet, symbol, &Letter::symbol);
-        if (letter == alphabet.end()) {
+        const auto symbol = std::ranges::find(alphabet, symbol, &Symbol::symbol);
+        if (symbol == alphabet.end()) {
             throw Failure("usage", fmt::format("no operation is called '{}'", symbol));
         }
-        operations.push_back(letter->operation);
+        operations.push_back(symbol->operation);
     }
     return operations;
 }
@@ -169,7 +169,7 @@ PreparedImage::PreparedImage(const NamedSetup& named)
     }
     if (named.is_used) use(session, named.setup);
     session.verify_reads();
-    session.run({.act = Act::flush});
+    session.run({.step = Step::flush});
     if (const auto closed = machine.close(); !closed) {
         throw Failure("the image closes", closed.error().message());
     }

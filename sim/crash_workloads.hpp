@@ -23,15 +23,15 @@ struct NamedSetup {
 /// shorter or longer than the disk, fresh and used.
 std::vector<NamedSetup> crash_setups();
 
-/// One letter of the alphabet of workloads.
-struct Letter {
+/// One symbol of the alphabet of workloads.
+struct Symbol {
     char symbol;
     Operation operation;
     const char* meaning;
 };
-std::vector<Letter> crash_alphabet(const ImageSetup& setup);
+std::vector<Symbol> crash_alphabet(const ImageSetup& setup);
 /// The operations that `word` spells.
-std::vector<Operation> spell(const std::vector<Letter>& alphabet, std::string_view word);
+std::vector<Operation> spell(const std::vector<Symbol>& alphabet, std::string_view word);
 
 /// An image before a workload, with the model of what it holds. All of it is durable.
 struct PreparedImage {

@@ -73,7 +73,7 @@ Result<void> Machine::open(bool is_writable) {
 }
 
 Result<void> Machine::close() {
-    Result<void> done = world_.run(image_->settle());
+    Result<void> done = world_.run(image_->quiesce());
     Result<void> closed = image_->close();
     image_.reset();
     return done ? std::move(closed) : std::move(done);

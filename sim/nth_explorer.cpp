@@ -21,7 +21,7 @@ constexpr std::uint64_t kEventLimit = 1'000'000;
 constexpr unsigned kGrowth =
     io_bit(IoKind::write) | io_bit(IoKind::truncate) | io_bit(IoKind::allocate);
 
-/// Words of the alphabet of crash_alphabet(). Together they use every letter.
+/// Words of the alphabet of crash_alphabet(). Together they use every symbol.
 constexpr std::array kScripts{"acdehiob", "fkmanoec", "jlacoqdh", "mecoabso", "epqdoahr",
                               "iagtficd", "nuhmeovr", "mascdboe", "wxaoyebo", "dohobaeo"};
 
@@ -95,24 +95,24 @@ void Trial::run_script(std::string_view word) {
     for (Operation operation : spell(crash_alphabet(named_.setup), word)) {
         if (machine_.image() == nullptr) return;
         // Only what follows the fault is of interest, and no process that has died.
-        if (machine_.faults().injected == 0 || needs_quiet(operation.act)) {
+        if (machine_.faults().injected == 0 || needs_quiet(operation.step)) {
             static_cast<void>(machine_.storage().take_crash_points());
         }
         // What a failed flush should have covered may vanish: only a power cut may follow it.
-        if (needs_quiet(operation.act)) {
+        if (needs_quiet(operation.step)) {
             if (is_at_once_) continue;
             if (machine_.faults().failed_flushes != 0) return;
         }
         // What a part of a sector is written into must be known when it is.
         const bool is_whole = (operation.offset | operation.length) % kSectorBytes == 0;
         if (!is_whole && (is_at_once_ || machine_.faults().injected != 0)) continue;
-        if (has_range(operation.act)) {
+        if (has_range(operation.step)) {
             if (operation.offset >= disk_.size()) continue;
             operation.length = std::min(operation.length, disk_.size() - operation.offset);
         }
         if (!is_at_once_) {
             session_.run(operation);
-        } else if (operation.act != Act::resize) {
+        } else if (operation.step != Step::resize) {
             world_.spawn(session_.request(operation), [operation] { return to_string(operation); });
         }
     }
@@ -178,8 +178,8 @@ void Trial::check_reopened() {
     const bool may_lose = done_.failed_flushes != 0 || named_.setup.order == WriteOrder::deferred;
     if (may_lose) session_.accept_after_cut(moment, moment, false);
     session_.verify_reads();
-    session_.run({.act = Act::write, .offset = 0, .length = 2 * named_.setup.cluster_bytes});
-    session_.run({.act = Act::repair});
+    session_.run({.step = Step::write, .offset = 0, .length = 2 * named_.setup.cluster_bytes});
+    session_.run({.step = Step::repair});
     session_.verify_reads();
     session_.verify_tables();
 }

@@ -25,9 +25,9 @@ std::string to_string(const Operation& operation) {
                                        "repair leaks",
                                        "compact",
                                        "rename the backing file"};
-    const char* name = kNames.at(static_cast<std::size_t>(operation.act));
-    if (operation.act == Act::resize) return fmt::format("{} to {:#x}", name, operation.length);
-    if (!has_range(operation.act)) return name;
+    const char* name = kNames.at(static_cast<std::size_t>(operation.step));
+    if (operation.step == Step::resize) return fmt::format("{} to {:#x}", name, operation.length);
+    if (!has_range(operation.step)) return name;
     return fmt::format("{} {:#x}+{:#x}", name, operation.offset, operation.length);
 }
 

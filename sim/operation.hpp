@@ -7,7 +7,7 @@
 namespace qed::sim {
 
 /// What a guest, or the program around the image, can do.
-enum class Act : std::uint8_t {
+enum class Step : std::uint8_t {
     read,
     write,
     write_fua,
@@ -28,17 +28,17 @@ enum class Act : std::uint8_t {
 };
 
 struct Operation {
-    Act act = Act::flush;
+    Step step = Step::flush;
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
 };
 
 /// Whether no request may be in flight meanwhile.
-constexpr bool needs_quiet(Act act) {
-    return act >= Act::reopen;
+constexpr bool needs_quiet(Step step) {
+    return step >= Step::reopen;
 }
-constexpr bool has_range(Act act) {
-    return act <= Act::discard || act == Act::prefetch;
+constexpr bool has_range(Step step) {
+    return step <= Step::discard || step == Step::prefetch;
 }
 
 std::string to_string(const Operation& operation);

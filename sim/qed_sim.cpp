@@ -58,9 +58,9 @@ void print_json(const Report& report) {
 void list_workloads() {
     fmt::print("operations:\n");
     const auto setups = crash_setups();
-    for (const Letter& letter : crash_alphabet(setups.front().setup)) {
-        fmt::print("  {}  {:28} ({})\n", letter.symbol, letter.meaning,
-                   to_string(letter.operation));
+    for (const Symbol& symbol : crash_alphabet(setups.front().setup)) {
+        fmt::print("  {}  {:28} ({})\n", symbol.symbol, symbol.meaning,
+                   to_string(symbol.operation));
     }
     fmt::print("setups:\n");
     for (const NamedSetup& named : setups)

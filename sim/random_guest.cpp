@@ -104,41 +104,41 @@ std::uint64_t RandomGuest::pick_length() {
     }
 }
 
-Act RandomGuest::pick_act() {
+Step RandomGuest::pick_step() {
     struct Weighted {
-        Act act;
+        Step step;
         std::uint64_t weight;
     };
-    const std::array<Weighted, 9> acts{{{Act::read, read_weight_},
-                                        {Act::write, write_weight_},
-                                        {Act::write_zeroes, unmap_weight_ / 2},
-                                        {Act::write_zeroes_unmap, unmap_weight_ / 2},
-                                        {Act::discard, unmap_weight_},
-                                        {Act::flush, flush_weight_},
-                                        {Act::write_fua, flush_weight_ / 3},
-                                        {Act::settle, flush_weight_ / 6},
-                                        {Act::prefetch, chases_tables_ ? 60U : 4U}}};
+    const std::array<Weighted, 9> steps{{{Step::read, read_weight_},
+                                         {Step::write, write_weight_},
+                                         {Step::write_zeroes, unmap_weight_ / 2},
+                                         {Step::write_zeroes_unmap, unmap_weight_ / 2},
+                                         {Step::discard, unmap_weight_},
+                                         {Step::flush, flush_weight_},
+                                         {Step::write_fua, flush_weight_ / 3},
+                                         {Step::settle, flush_weight_ / 6},
+                                         {Step::prefetch, chases_tables_ ? 60U : 4U}}};
     std::uint64_t total = 0;
-    for (const Weighted& weighted : acts)
+    for (const Weighted& weighted : steps)
         total += weighted.weight;
     std::uint64_t dice = random_.below(total);
-    for (const Weighted& weighted : acts) {
-        if (dice < weighted.weight) return weighted.act;
+    for (const Weighted& weighted : steps) {
+        if (dice < weighted.weight) return weighted.step;
         dice -= weighted.weight;
     }
-    return Act::read;
+    return Step::read;
 }
 
 Operation RandomGuest::next(std::uint64_t bytes, bool may_resize) {
     if (may_resize && random_.chance(1, 150)) {
         const std::uint64_t most = setup_.image_bytes * 5 / 4;
-        return {Act::resize, 0, random_.between(8, most / kSectorBytes) * kSectorBytes};
+        return {Step::resize, 0, random_.between(8, most / kSectorBytes) * kSectorBytes};
     }
-    Operation operation{.act = pick_act()};
-    if (!has_range(operation.act)) return operation;
+    Operation operation{.step = pick_step()};
+    if (!has_range(operation.step)) return operation;
     operation.offset = pick_offset(bytes);
     // Only a long run of tables is read ahead.
-    const bool is_long = operation.act == Act::prefetch && random_.chance(3, 4);
+    const bool is_long = operation.step == Step::prefetch && random_.chance(3, 4);
     if (is_long) operation.offset -= operation.offset % setup_.table_span();
     const std::uint64_t length = is_long ? setup_.table_span() : pick_length();
     operation.length = std::min(length, bytes - operation.offset);

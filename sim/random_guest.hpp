@@ -26,7 +26,7 @@ public:
 private:
     std::uint64_t pick_offset(std::uint64_t bytes);
     std::uint64_t pick_length();
-    Act pick_act();
+    Step pick_step();
 
     const ImageSetup& setup_;
     Random& random_;

@@ -18,9 +18,9 @@ namespace {
 constexpr std::uint64_t kEventLimit = 3'000'000;
 
 /// One seed's machine, from its first life to its last.
-class Story {
+class Scenario {
 public:
-    Story(std::uint64_t seed, bool narrates, bool chases_tables)
+    Scenario(std::uint64_t seed, bool narrates, bool chases_tables)
         : random_(mix(seed) ^ 0x51),
           chases_tables_(chases_tables || random_.chance(1, 4)),
           world_(seed),
@@ -33,11 +33,11 @@ public:
         if (narrates) world_.narrate();
     }
 
-    SeedOutcome tell();
+    SeedOutcome outcome();
 
 private:
-    void live();
-    void arm();
+    void run();
+    void inject();
     void end_quietly();
     void recover();
     Task<Result<void>> use(unsigned number);
@@ -59,7 +59,7 @@ private:
 };
 
 /// Decides what will go wrong in this life.
-void Story::arm() {
+void Scenario::inject() {
     FaultPlan& faults = machine_.faults();
     faults = {};
     const std::uint64_t dice = random_.below(10);
@@ -78,21 +78,21 @@ void Story::arm() {
     if (random_.chance(1, 2)) machine_.cut_power_at(random_.between(1, 900));
 }
 
-Task<Result<void>> Story::use(unsigned number) {
+Task<Result<void>> Scenario::use(unsigned number) {
     while (left_ > 0 && machine_.has_power()) {
         --left_;
         if (random_.chance(trims_of_64_, 64)) machine_.trim_cache();
         const Operation operation = guest_.next(disk_.size(), !is_resizing_);
         doing_[number] = operation;
-        if (operation.act == Act::resize) is_resizing_ = true;
+        if (operation.step == Step::resize) is_resizing_ = true;
         const Result<void> done = co_await session_.request(operation);
-        if (operation.act == Act::resize) is_resizing_ = false;
+        if (operation.step == Step::resize) is_resizing_ = false;
         world_.trace(number, operation.offset, done ? 0 : 1);
     }
     co_return Result<void>{};
 }
 
-void Story::throw_if_stuck() {
+void Scenario::throw_if_stuck() {
     session_.judge();
     if (world_.is_idle()) return;
     std::string tasks;
@@ -101,9 +101,9 @@ void Story::throw_if_stuck() {
     throw Failure("progress", fmt::format("these never end:{}", tasks));
 }
 
-void Story::live() {
+void Scenario::run() {
     ++outcome_.lives;
-    arm();
+    inject();
     trims_of_64_ = chases_tables_         ? random_.between(8, 48)
                    : random_.chance(1, 2) ? random_.between(1, 16)
                                           : 0;
@@ -122,7 +122,7 @@ void Story::live() {
 
 /// The guests are done and there is power: all they wrote must be there, and be there again after
 /// the image was closed or the process has died.
-void Story::end_quietly() {
+void Scenario::end_quietly() {
     machine_.keep_power();
     FaultPlan& faults = machine_.faults();
     faults.lift();
@@ -140,7 +140,7 @@ void Story::end_quietly() {
     }
     if (random_.chance(1, 3)) {
         ++outcome_.kills;
-        session_.run({.act = Act::kill});
+        session_.run({.step = Step::kill});
         return;
     }
     const std::uint64_t begun = world_.tick();
@@ -154,7 +154,7 @@ void Story::end_quietly() {
     }
 }
 
-void Story::recover() {
+void Scenario::recover() {
     ++outcome_.power_cuts;
     outcome_.injected += machine_.faults().injected;
     machine_.faults() = {};
@@ -174,19 +174,19 @@ void Story::recover() {
     session_.accept_after_cut(moment, moment, true);
 }
 
-SeedOutcome Story::tell() {
+SeedOutcome Scenario::outcome() {
     if (const auto made = machine_.format(); !made) {
         throw Failure("an image can be made", made.error().message());
     }
     session_.open();
-    session_.run({.act = Act::flush});
+    session_.run({.step = Step::flush});
     for (std::uint64_t lives = random_.between(1, 5); lives > 0; --lives) {
-        live();
+        run();
         if (machine_.has_power()) end_quietly();
         if (!machine_.has_power()) recover();
         session_.verify_reads();
     }
-    session_.run({.act = Act::repair});
+    session_.run({.step = Step::repair});
     session_.verify_reads();
     world_.trace(machine_.storage().current().hash());
     outcome_.trace = world_.trace_hash();
@@ -224,12 +224,12 @@ void run_and_compare(std::uint64_t seed, bool runs_twice, const SeedOptions& opt
 }  // namespace
 
 SeedOutcome run_seed(std::uint64_t seed, bool narrates, bool chases_tables) {
-    auto story = std::make_unique<Story>(seed, narrates, chases_tables);
+    auto scenario = std::make_unique<Scenario>(seed, narrates, chases_tables);
     try {
-        return story->tell();
+        return scenario->outcome();
     } catch (const Failure&) {
         // Requests may be stuck in the middle: taking the image from under them proves nothing.
-        [[maybe_unused]] auto* const kept = story.release();
+        [[maybe_unused]] auto* const kept = scenario.release();
         throw;
     }
 }

@@ -47,7 +47,7 @@ bool Session::is_expected(const Operation& operation, const Error& error) const 
     const FaultPlan& faults = machine_.faults();
     if (faults.injected == 0) return false;
     return error.code() == Errc::io_error || error.code() == Errc::no_space ||
-           (error.code() == Errc::write_stopped && operation.act != Act::read);
+           (error.code() == Errc::write_stopped && operation.step != Step::read);
 }
 
 Task<Result<void>> Session::request(Operation operation) {
@@ -56,11 +56,11 @@ Task<Result<void>> Session::request(Operation operation) {
     const std::uint64_t resized_before = resizes_;
     World& world = machine_.world();
     const std::uint64_t begun = world.tick();
-    if (world.is_narrating()) world.tell(to_string(operation));
+    if (world.is_narrating()) world.trace(to_string(operation));
     Result<void> done = co_await perform(operation);
     if (world.is_narrating()) {
-        world.tell(fmt::format("{} begun {}: {}", to_string(operation), begun,
-                               done ? std::string("done") : done.error().message()));
+        world.trace(fmt::format("{} begun {}: {}", to_string(operation), begun,
+                                done ? std::string("done") : done.error().message()));
     }
     if (!done) {
         ++failed_;
@@ -99,7 +99,7 @@ Task<Result<void>> Session::write(std::uint64_t offset, std::vector<std::byte> d
 Task<Result<void>> Session::flush(bool settles) {
     const std::uint64_t begun = machine_.world().tick();
     if (settles) {
-        QED_CO_CHECK(co_await machine_.image()->settle());
+        QED_CO_CHECK(co_await machine_.image()->quiesce());
     } else {
         QED_CO_CHECK(co_await machine_.image()->flush());
     }
@@ -126,35 +126,35 @@ Task<Result<void>> Session::perform(Operation operation) {
     Image& image = *machine_.image();
     const GuestOffset offset{operation.offset};
     const std::uint64_t length = operation.length;
-    switch (operation.act) {
-        case Act::read:
+    switch (operation.step) {
+        case Step::read:
             co_return co_await read(operation.offset, length);
-        case Act::write:
+        case Step::write:
             co_return co_await write(operation.offset, disk_.unique_data(operation.offset, length),
                                      WriteFlags::none);
-        case Act::write_fua:
+        case Step::write_fua:
             co_return co_await write(operation.offset, disk_.unique_data(operation.offset, length),
                                      WriteFlags::fua);
-        case Act::store_zeroes:
+        case Step::store_zeroes:
             co_return co_await write(operation.offset, std::vector<std::byte>(length),
                                      WriteFlags::none);
-        case Act::flush:
-        case Act::settle:
-            co_return co_await flush(operation.act == Act::settle);
-        case Act::prefetch:
+        case Step::flush:
+        case Step::settle:
+            co_return co_await flush(operation.step == Step::settle);
+        case Step::prefetch:
             co_return co_await image.prefetch(offset, length);
-        case Act::write_zeroes:
-        case Act::write_zeroes_unmap: {
-            const bool unmaps = operation.act == Act::write_zeroes_unmap;
+        case Step::write_zeroes:
+        case Step::write_zeroes_unmap: {
+            const bool unmaps = operation.step == Step::write_zeroes_unmap;
             const auto id = disk_.begin_zero(operation.offset, length);
             Result<void> done = co_await image.write_zeroes(
                 offset, length, unmaps ? WriteFlags::may_unmap : WriteFlags::none);
             disk_.end(id, done.has_value());
             co_return done;
         }
-        case Act::discard:
+        case Step::discard:
             co_return co_await discard(operation.offset, length);
-        case Act::resize: {
+        case Step::resize: {
             ++resizes_in_flight_;
             const auto id = disk_.begin_resize(length);
             Result<void> done = co_await image.resize(length, true);
@@ -164,20 +164,20 @@ Task<Result<void>> Session::perform(Operation operation) {
             ++resizes_;
             co_return done;
         }
-        case Act::reopen:
-        case Act::kill:
-        case Act::repair:
-        case Act::repair_leaks:
-        case Act::compact:
-        case Act::rename_backing:
+        case Step::reopen:
+        case Step::kill:
+        case Step::repair:
+        case Step::repair_leaks:
+        case Step::compact:
+        case Step::rename_backing:
             break;
     }
     co_return fail(Errc::invalid_argument, "not a request");
 }
 
 void Session::run(Operation operation) {
-    if (needs_quiet(operation.act)) {
-        run_quiet(operation.act);
+    if (needs_quiet(operation.step)) {
+        run_quiet(operation.step);
     } else {
         const Result<void> done = machine_.world().run(request(operation));
         if (!done) judge();
@@ -212,9 +212,9 @@ void Session::open() {
     disk_.set_size(bytes);
 }
 
-void Session::run_quiet(Act act) {
+void Session::run_quiet(Step step) {
     const std::uint64_t begun = machine_.world().tick();
-    if (act == Act::kill) {
+    if (step == Step::kill) {
         machine_.kill();
         verify_file("after the process died");
         open();
@@ -224,8 +224,8 @@ void Session::run_quiet(Act act) {
         }
         return;
     }
-    if (act == Act::rename_backing) return rename_backing();
-    if (act == Act::compact) {
+    if (step == Step::rename_backing) return rename_backing();
+    if (step == Step::compact) {
         if (const auto given_up = give_up_zero_clusters(*machine_.image()); !given_up) {
             excuse(Failure("compacting gives up zeroes", given_up.error().message()));
         }
@@ -237,7 +237,7 @@ void Session::run_quiet(Act act) {
         return;
     }
     verify_file("after closing");
-    if (act == Act::repair || act == Act::repair_leaks || act == Act::compact) check(act);
+    if (step == Step::repair || step == Step::repair_leaks || step == Step::compact) check(step);
     // What a failed flush should have covered may vanish: only a power cut may follow it.
     if (machine_.faults().failed_flushes == 0) open();
 }
@@ -250,9 +250,9 @@ void Session::rename_backing() {
     if (!done) excuse(Failure("the backing file can be renamed", done.error().message()));
 }
 
-void Session::check(Act act) {
+void Session::check(Step step) {
     const std::uint64_t injected = machine_.faults().injected;
-    const auto report = machine_.check(act == Act::repair ? Repair::all : Repair::leaks);
+    const auto report = machine_.check(step == Step::repair ? Repair::all : Repair::leaks);
     excuse_retry(injected);
     if (!report) {
         excuse(Failure("a check runs", report.error().message()));
@@ -270,7 +270,7 @@ void Session::check(Act act) {
 void Session::verify_reads() {
     const auto sectors = disk_.touched_sectors(disk_.size());
     for (const auto& [offset, length] : runs_of(sectors, kReadLimit)) {
-        run({.act = Act::read, .offset = offset, .length = length});
+        run({.step = Step::read, .offset = offset, .length = length});
     }
 }
 

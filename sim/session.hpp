@@ -54,9 +54,9 @@ private:
     Task<Result<void>> write(std::uint64_t offset, std::vector<std::byte> data, WriteFlags flags);
     Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length);
     Task<Result<void>> flush(bool settles);
-    void run_quiet(Act act);
+    void run_quiet(Step step);
     void rename_backing();
-    void check(Act act);
+    void check(Step step);
     /// Throws `failure` unless an injected fault explains it.
     void excuse(const Failure& failure);
     /// A check tries a read that has failed once more: when that helps, nobody need know.

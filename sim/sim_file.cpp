@@ -143,9 +143,9 @@ void SimFile::take_effect(Flight& flight) {
 void SimFile::narrate(const IoOp& op, std::uint64_t begun) const {
     if (!world_.is_narrating()) return;
     static constexpr std::array kNames{"read", "write", "flush", "truncate", "punch", "allocate"};
-    world_.tell(fmt::format("  {}: {} {:#x}+{:#x} begun {}, error {}", options_.name,
-                            kNames[static_cast<std::size_t>(op.kind)], op.offset, op.length, begun,
-                            op.error));
+    world_.trace(fmt::format("  {}: {} {:#x}+{:#x} begun {}, error {}", options_.name,
+                             kNames[static_cast<std::size_t>(op.kind)], op.offset, op.length, begun,
+                             op.error));
 }
 
 void SimFile::complete(Flight& flight) {

@@ -16,7 +16,7 @@ constexpr std::uint64_t kResumeSpread = 6;  // how far a posted coroutine may fa
 
 World::~World() = default;  // tasks that never end are left alone: what they wait for holds them
 
-void World::tell(const std::string& line) const {
+void World::trace(const std::string& line) const {
     fmt::print("{:>8}  {}\n", moment_, line);
 }
 

@@ -50,7 +50,7 @@ public:
     void narrate() noexcept { is_narrating_ = true; }
     bool is_narrating() const noexcept { return is_narrating_; }
     /// Prints one line, after the moment.
-    void tell(const std::string& line) const;
+    void trace(const std::string& line) const;
 
     void post(Waiter& waiter) noexcept override;
     /// Makes `happening` happen `delay` units of virtual time from now.

@@ -139,10 +139,10 @@ int main(int argc, char** argv) {
     std::uint64_t count = 0;
     const std::string_view number = argc == 3 ? argv[2] : "";
     std::from_chars(number.data(), number.data() + number.size(), count);
-    constexpr std::uint64_t kMostRequests = kHalf / kDefaultClusterBytes - 1;
-    if (count == 0 || count > kMostRequests) {
+    constexpr std::uint64_t kMaxRequests = kHalf / kDefaultClusterBytes - 1;
+    if (count == 0 || count > kMaxRequests) {
         std::fprintf(stderr, "usage: request_driver FOLDER REQUESTS (1 to %d)\n",
-                     static_cast<int>(kMostRequests));
+                     static_cast<int>(kMaxRequests));
         return 2;
     }
     std::vector<std::byte> block(kBlockBytes, std::byte{0x5a});

@@ -88,7 +88,7 @@ private:
 };
 
 /// Takes every entry for what it says: made tables have no bad ones.
-class TrustingJudge final : public EntryJudge {
+class TrustingJudge final : public EntryDecoder {
 public:
     void decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
                 std::span<Entry> entries) const noexcept override {

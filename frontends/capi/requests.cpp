@@ -100,7 +100,7 @@ int qed_prefetch(qed_image* image, uint64_t offset, uint64_t bytes, qed_error* e
 int qed_settle(qed_image* image, qed_error* error) {
     return guarded(error, [&]() -> Result<void> {
         QED_CHECK(require(image, "image"));
-        return image->image->settle_blocking();
+        return image->image->quiesce_blocking();
     });
 }
 

@@ -32,7 +32,7 @@ void Maintenance::run() {
         wait_until_idle(lock);
         if (stopping_) return;
         lock.unlock();
-        if (const auto settled = image_.settle_blocking(); !settled) {
+        if (const auto settled = image_.quiesce_blocking(); !settled) {
             nbdkit_error("settling the image: %s", settled.error().message().c_str());
         }
         lock.lock();

@@ -176,7 +176,7 @@ void on_cleanup() {
     if (!server.image) return;
     if (server.config.stats) {
         // So that what waits in memory is counted; close() reports the error if there is one.
-        [[maybe_unused]] const Result<void> settled = server.image->settle_blocking();
+        [[maybe_unused]] const Result<void> settled = server.image->quiesce_blocking();
         print_stats(server.image->stats(), CacheBudget::process()->stats());
     }
     if (const Result<void> closed = server.image->close(); !closed) {

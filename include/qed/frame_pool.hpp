@@ -15,7 +15,7 @@ namespace qed {
 class FramePool {
 public:
     /// Bytes that a thread keeps at most, unless it says otherwise.
-    static constexpr std::size_t kMostKept = std::size_t{128} << 10;
+    static constexpr std::size_t kMaxKept = std::size_t{128} << 10;
 
     /// Null: there is no memory.
     static void* take(std::size_t bytes) noexcept;

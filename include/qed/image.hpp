@@ -133,7 +133,7 @@ struct MappedExtent {
     std::string_view file_name;  ///< lives as long as the image
 };
 
-class ImageCore;
+class Layer;
 
 /// A virtual disk of `size()` bytes, stored as a QED image.
 ///
@@ -239,17 +239,17 @@ public:
 
     /// Flushes, writes what was deferred, gives free space back, and clears NEED_CHECK. For idle
     /// moments: when is the caller's policy.
-    Task<Result<void>> settle();
-    Result<void> settle_blocking();
+    Task<Result<void>> quiesce();
+    Result<void> quiesce_blocking();
 
-    /// settle(), then cuts the free end off the file. The image cannot be used afterwards; its
+    /// quiesce(), then cuts the free end off the file. The image cannot be used afterwards; its
     /// destructor releases the locks. Without close() it leaves NEED_CHECK set if it was.
     Result<void> close();
 
 private:
-    explicit Image(std::unique_ptr<ImageCore> core) noexcept;
-    friend class ImageCore;
-    std::unique_ptr<ImageCore> core_;
+    explicit Image(std::unique_ptr<Layer> core) noexcept;
+    friend class Layer;
+    std::unique_ptr<Layer> layer_;
 };
 
 }  // namespace qed

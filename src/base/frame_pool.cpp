@@ -53,7 +53,7 @@ bool KeptFrames::open() noexcept {
     if (!kKeepsFrames || life != Life::unused) return false;
     thread_local const EndOfThread end_of_thread;
     life = Life::open;
-    limit = FramePool::kMostKept;
+    limit = FramePool::kMaxKept;
     return true;
 }
 

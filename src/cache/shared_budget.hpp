@@ -82,14 +82,16 @@ private:
         return share.limit != 0 && share.queue.bytes() > share.limit;
     }
     std::uint64_t used() const noexcept { return entry_bytes_ + directory_bytes_; }
-    SliceArena& leaves_of(unsigned leaf_bits) noexcept { return leaves_[leaf_bits - kMinLeafBits]; }
+    SliceArena& leaves_of(unsigned leaf_bits) noexcept {
+        return leaves_[leaf_bits - kMinBlockBits];
+    }
 
     mutable std::mutex mutex_;  // guards everything below and the records of all caches
     // One arena for each kind of memory that readers may still be looking at after it was freed:
     // it must not turn into another kind.
     SliceArena payloads_;
     SliceArena records_;
-    std::array<SliceArena, kMaxLeafBits - kMinLeafBits + 1> leaves_;
+    std::array<SliceArena, kMaxBlockBits - kMinBlockBits + 1> leaves_;
     std::uint64_t entry_bytes_ = 0;  // in the queues of all shares
     CacheShare common_{entry_bytes_};
     CacheShare* turn_ = &common_;     // whose queue is looked at next when all must give way

@@ -19,7 +19,7 @@ struct SliceRecord;
 /// 2^n neighbouring slices: their words, use counts and records lie behind it. Words and use
 /// counts are read by readers without a lock, at any time: while the budget lives, the memory of a
 /// leaf is only ever used for leaves of the same size, and stays mapped.
-struct alignas(kCacheLineBytes) Leaf : Evictable {
+struct alignas(kCacheLineBytes) DirectoryBlock : Evictable {
     TableCache* cache = nullptr;
     std::uint64_t index = 0;
     std::uint32_t slots = 0;
@@ -40,7 +40,7 @@ struct alignas(kCacheLineBytes) Leaf : Evictable {
     static std::size_t bytes_for(std::size_t slots) noexcept {
         constexpr std::size_t kPerSlot =
             sizeof(std::atomic<std::uint64_t>) + sizeof(std::uint8_t) + sizeof(SliceRecord*);
-        return sizeof(Leaf) + kPerSlot * slots;
+        return sizeof(DirectoryBlock) + kPerSlot * slots;
     }
 };
 
@@ -50,16 +50,16 @@ struct alignas(kCacheLineBytes) Leaf : Evictable {
 /// about to be used for something else or is no longer to be believed: after the word or the leaf
 /// has left, before its memory is used again. No version is ever used twice in a cache; 0 means
 /// that the place has no leaf, whatever else is read there.
-struct Place {
+struct DirectorySlot {
     std::atomic<std::uint64_t> version;
-    std::atomic<Leaf*> leaf;
+    std::atomic<DirectoryBlock*> leaf;
 };
 inline constexpr std::size_t kPageBytes = 4096;
-inline constexpr std::size_t kPlacesInPage = kPageBytes / sizeof(Place);
+inline constexpr std::size_t kSlotsInPage = kPageBytes / sizeof(DirectorySlot);
 // 64 MiB of address space and a leaf of 2048 slices, where an image has 2^33 of them.
-inline constexpr unsigned kMaxPlaceBits = 22;
-inline constexpr unsigned kMinLeafBits = 6;
-inline constexpr unsigned kMaxLeafBits = 11;
+inline constexpr unsigned kMaxSlotBits = 22;
+inline constexpr unsigned kMinBlockBits = 6;
+inline constexpr unsigned kMaxBlockBits = 11;
 
 /// One read of a slice, for all who wait for it. Lives in the frame of the coroutine that reads.
 struct PendingLoad {
@@ -75,7 +75,7 @@ struct SliceRecord : Evictable {
     bool is_detached = false;  ///< dropped while held: no longer in the directory
     std::uint32_t slot = 0;
     std::uint32_t pins = 0;
-    Leaf* leaf = nullptr;
+    DirectoryBlock* leaf = nullptr;
     union {
         SliceWord word = {};  ///< what the pins see; the directory's, unless detached
         PendingLoad* load;    ///< while it is loading

@@ -80,14 +80,14 @@ std::uint32_t write_bitmap(std::span<const std::uint64_t> bitmap, const SliceSha
 }
 
 /// What the choice of a form depends on.
-struct Census {
+struct TableCounts {
     std::uint32_t allocated = 0;
     std::uint32_t runs = 0;
     Entry greatest = 0;
 };
 
-Census count(std::span<const Entry> entries, const SliceShape& shape) {
-    Census census;
+TableCounts count(std::span<const Entry> entries, const SliceShape& shape) {
+    TableCounts census;
     Entry continues = ~Entry{0};
     for (const Entry entry : entries) {
         census.allocated += entry != kUnallocatedEntry ? 1 : 0;
@@ -121,7 +121,7 @@ bool write_plain_values(std::span<const Entry> entries, const SliceShape& shape,
     return (all_bits & cluster_mask) == 0 && fits_run(all_bits, shape);
 }
 
-Census count_plain_values(const void* values, const SliceShape& shape) {
+TableCounts count_plain_values(const void* values, const SliceShape& shape) {
     const auto* bytes = static_cast<const std::byte*>(values);
     const auto at = [bytes](std::uint32_t i) { return bytes + i * sizeof(std::uint32_t); };
     Lanes32 unallocated{};
@@ -172,7 +172,7 @@ void store_payload(std::span<const std::uint64_t> words, void* payload) noexcept
 EncodedSlice encode_slice(std::span<const Entry> entries, const SliceShape& shape,
                           std::span<std::uint64_t> words) noexcept {
     const bool is_plain = write_plain_values(entries, shape, words.data());
-    const Census census =
+    const TableCounts census =
         is_plain ? count_plain_values(words.data(), shape) : count(entries, shape);
     const Entry first = entries.front();
     if (census.runs == 1) {

@@ -29,12 +29,12 @@ unsigned take_use(std::atomic<std::uint8_t>& uses) {
 
 // Readers may still look at the memory as the leaf it was: words and use counts are atomics all
 // the time, and never started anew.
-Leaf* TableCache::make_leaf() noexcept {
+DirectoryBlock* TableCache::make_leaf() noexcept {
     const std::uint32_t slots = addressing_.slots_in_leaf();
-    const std::size_t bytes = Leaf::bytes_for(slots);
+    const std::size_t bytes = DirectoryBlock::bytes_for(slots);
     void* memory = budget_.leaves_of(addressing_.leaf_bits()).allocate(bytes);
     if (memory == nullptr) return nullptr;
-    auto* leaf = new (memory) Leaf;
+    auto* leaf = new (memory) DirectoryBlock;
     leaf->is_leaf = true;
     leaf->bytes = static_cast<std::uint32_t>(SliceArena::block_bytes(bytes));
     leaf->cache = this;
@@ -47,22 +47,22 @@ Leaf* TableCache::make_leaf() noexcept {
     return leaf;
 }
 
-void TableCache::free_leaf(Leaf& leaf) noexcept {
+void TableCache::free_leaf(DirectoryBlock& leaf) noexcept {
     budget_.leaves_of(addressing_.leaf_bits()).free(&leaf);
 }
 
-Leaf* TableCache::leaf_from(std::uint64_t place) const noexcept {
+DirectoryBlock* TableCache::leaf_from(std::uint64_t place) const noexcept {
     while (place < leaf_limit_) {
-        if (leaves_in_page_[place / kPlacesInPage] == 0) {
-            place = (place / kPlacesInPage + 1) * kPlacesInPage;
-        } else if (Leaf* leaf = places_[place++].leaf.load(std::memory_order_relaxed)) {
+        if (leaves_in_page_[place / kSlotsInPage] == 0) {
+            place = (place / kSlotsInPage + 1) * kSlotsInPage;
+        } else if (DirectoryBlock* leaf = places_[place++].leaf.load(std::memory_order_relaxed)) {
             return leaf;
         }
     }
     return nullptr;
 }
 
-void TableCache::free_with_slices(Leaf& leaf) noexcept {
+void TableCache::free_with_slices(DirectoryBlock& leaf) noexcept {
     ++leaf.records;  // evictions that are due when one of its records has gone must not take it
     for (std::uint32_t slot = 0; slot < leaf.slots; ++slot) {
         SliceRecord* record = leaf.record(slot);
@@ -79,9 +79,9 @@ void TableCache::free_with_slices(Leaf& leaf) noexcept {
 }
 
 // A leaf that has no record may be evicted by whatever happens next.
-Leaf* TableCache::leaf_for(std::uint64_t slice) noexcept {
-    if (Leaf* leaf = find_leaf(slice)) return leaf;
-    Leaf* leaf = make_leaf();
+DirectoryBlock* TableCache::leaf_for(std::uint64_t slice) noexcept {
+    if (DirectoryBlock* leaf = find_leaf(slice)) return leaf;
+    DirectoryBlock* leaf = make_leaf();
     if (leaf == nullptr) return nullptr;
     leaf->index = addressing_.place_of_slice(slice);
     leaf_limit_ = std::max(leaf_limit_, leaf->index + 1);
@@ -93,29 +93,29 @@ Leaf* TableCache::leaf_for(std::uint64_t slice) noexcept {
     return leaf;
 }
 
-void TableCache::advance(Place& place) noexcept {
+void TableCache::advance(DirectorySlot& place) noexcept {
     place.version.store(++changes_, kRelease);
 }
 
-void TableCache::enter_place(Leaf& leaf) noexcept {
-    if (leaves_in_page_[leaf.index / kPlacesInPage]++ == 0) budget_.charge_directory(kPageBytes);
-    Place& place = places_[leaf.index];
+void TableCache::enter_place(DirectoryBlock& leaf) noexcept {
+    if (leaves_in_page_[leaf.index / kSlotsInPage]++ == 0) budget_.charge_directory(kPageBytes);
+    DirectorySlot& place = places_[leaf.index];
     advance(place);
     place.leaf.store(&leaf, kRelease);
 }
 
 // From here on readers notice that the leaf has gone: its memory may be used for another.
 void TableCache::leave_place(std::uint64_t index) noexcept {
-    Place& place = places_[index];
+    DirectorySlot& place = places_[index];
     place.leaf.store(nullptr, kRelease);
     advance(place);
-    const std::uint64_t page = index / kPlacesInPage;
+    const std::uint64_t page = index / kSlotsInPage;
     if (--leaves_in_page_[page] != 0) return;
-    places_.forget(page * kPlacesInPage, kPlacesInPage);
+    places_.forget(page * kSlotsInPage, kSlotsInPage);
     budget_.charge_directory(-static_cast<std::int64_t>(kPageBytes));
 }
 
-SliceRecord* TableCache::record_for(Leaf& leaf, std::uint32_t slot) noexcept {
+SliceRecord* TableCache::record_for(DirectoryBlock& leaf, std::uint32_t slot) noexcept {
     if (SliceRecord* record = leaf.record(slot)) return record;
     void* memory = budget_.records_.allocate(sizeof(SliceRecord));
     if (memory == nullptr) return nullptr;
@@ -143,7 +143,7 @@ void TableCache::forget_record(SliceRecord& record) noexcept {
 }
 
 void TableCache::leave_leaf(const SliceRecord& record) noexcept {
-    Leaf& leaf = *record.leaf;
+    DirectoryBlock& leaf = *record.leaf;
     leaf.record(record.slot) = nullptr;
     if (--leaf.records != 0) return;
     budget_.let_go(*share_, leaf);
@@ -156,7 +156,7 @@ void TableCache::free_payload(SliceWord word) noexcept {
     if (word.has_payload()) budget_.payloads_.free(word.payload());
 }
 
-void TableCache::set_word(Leaf& leaf, std::uint32_t slot, SliceWord word) noexcept {
+void TableCache::set_word(DirectoryBlock& leaf, std::uint32_t slot, SliceWord word) noexcept {
     const SliceWord old(leaf.words()[slot].load(std::memory_order_relaxed));
     leaf.words()[slot].store(word.bits(), kRelease);
     // Readers that see the old word must notice before its payload is used for something else.
@@ -241,7 +241,7 @@ void TableCache::unpin(SliceRecord& record) noexcept {
 
 SliceRef TableCache::try_pin(std::uint64_t slice) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
-    Leaf* leaf = find_leaf(slice);
+    DirectoryBlock* leaf = find_leaf(slice);
     const std::uint32_t slot = slot_of(slice);
     if (leaf == nullptr || leaf->words()[slot].load(std::memory_order_relaxed) == 0) return {};
     SliceRecord* record = record_for(*leaf, slot);
@@ -272,10 +272,10 @@ bool TableCache::publish(const SliceRef& slice, std::uint32_t first,
 
 void TableCache::drop(std::uint64_t slice) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
-    if (Leaf* leaf = find_leaf(slice)) drop_slot(*leaf, slot_of(slice));
+    if (DirectoryBlock* leaf = find_leaf(slice)) drop_slot(*leaf, slot_of(slice));
 }
 
-void TableCache::drop_slot(Leaf& leaf, std::uint32_t slot) noexcept {
+void TableCache::drop_slot(DirectoryBlock& leaf, std::uint32_t slot) noexcept {
     advance(places_[leaf.index]);  // what is being read ahead must not be committed
     SliceRecord* record = leaf.record(slot);
     if (record != nullptr && record->is_loading) {
@@ -308,7 +308,7 @@ void TableCache::set_l1(std::uint64_t index, Entry table) noexcept {
         if (place >= leaf_limit_) return;
         for (; slice < leaf_end; ++slice) {
             // The leaf may go with the last slice in it.
-            if (Leaf* leaf = find_leaf(slice)) drop_slot(*leaf, slot_of(slice));
+            if (DirectoryBlock* leaf = find_leaf(slice)) drop_slot(*leaf, slot_of(slice));
         }
     }
 }
@@ -316,7 +316,7 @@ void TableCache::set_l1(std::uint64_t index, Entry table) noexcept {
 void TableCache::install_table(std::uint64_t slice, std::uint64_t table) noexcept {
     {
         const std::scoped_lock lock(budget_.mutex_);
-        if (Leaf* leaf = leaf_for(slice)) {
+        if (DirectoryBlock* leaf = leaf_for(slice)) {
             advance(places_[leaf->index]);
             // The slices of this table that lie in the same leaf.
             const std::uint64_t count =
@@ -332,7 +332,7 @@ void TableCache::install_table(std::uint64_t slice, std::uint64_t table) noexcep
 // --- Eviction -----------------------------------------------------------------------------------
 
 bool TableCache::may_evict(Evictable& entry) noexcept {
-    return entry.is_leaf ? static_cast<Leaf&>(entry).records == 0
+    return entry.is_leaf ? static_cast<DirectoryBlock&>(entry).records == 0
                          : static_cast<SliceRecord&>(entry).pins == 0;
 }
 
@@ -341,7 +341,7 @@ unsigned TableCache::age(Evictable& entry) noexcept {
         const auto& record = static_cast<SliceRecord&>(entry);
         return take_use(record.leaf->use_count(record.slot));
     }
-    auto& leaf = static_cast<Leaf&>(entry);
+    auto& leaf = static_cast<DirectoryBlock&>(entry);
     unsigned most = 0;
     for (std::uint32_t slot = 0; slot < leaf.slots; ++slot)
         most = std::max(most, take_use(leaf.use_count(slot)));
@@ -355,8 +355,8 @@ void TableCache::reset_uses(Evictable& entry) noexcept {
 }
 
 std::uint64_t TableCache::ghost_key(Evictable& entry) noexcept {
-    const Leaf& leaf =
-        entry.is_leaf ? static_cast<Leaf&>(entry) : *static_cast<SliceRecord&>(entry).leaf;
+    const DirectoryBlock& leaf = entry.is_leaf ? static_cast<DirectoryBlock&>(entry)
+                                               : *static_cast<SliceRecord&>(entry).leaf;
     const std::uint64_t slice =
         leaf.index * leaf.slots + (entry.is_leaf ? 0 : static_cast<SliceRecord&>(entry).slot);
     const auto cache = reinterpret_cast<std::uintptr_t>(leaf.cache);
@@ -367,7 +367,7 @@ std::uint64_t TableCache::ghost_key(Evictable& entry) noexcept {
 
 void TableCache::evict(Evictable& entry) noexcept {
     if (entry.is_leaf) {
-        auto& leaf = static_cast<Leaf&>(entry);
+        auto& leaf = static_cast<DirectoryBlock&>(entry);
         leaf.cache->evict_leaf(leaf);
     } else {
         auto& record = static_cast<SliceRecord&>(entry);
@@ -383,7 +383,7 @@ void TableCache::evict_record(SliceRecord& record) noexcept {
     forget_record(record);
 }
 
-void TableCache::evict_leaf(Leaf& leaf) noexcept {
+void TableCache::evict_leaf(DirectoryBlock& leaf) noexcept {
     const std::uint64_t index = leaf.index;
     for (std::uint32_t slot = 0; slot < leaf.slots; ++slot) {
         if (leaf.words()[slot].load(std::memory_order_relaxed) == 0) continue;
@@ -398,7 +398,7 @@ void TableCache::evict_leaf(Leaf& leaf) noexcept {
 std::uint64_t TableCache::release_unused(std::uint64_t place) noexcept {
     constexpr int kLeavesAtOnce = 16;  // others wait meanwhile
     for (int i = 0; i < kLeavesAtOnce; ++i) {
-        Leaf* leaf = leaf_from(place);
+        DirectoryBlock* leaf = leaf_from(place);
         if (leaf == nullptr) return 0;
         place = leaf->index + 1;
         release_unused(*leaf);
@@ -406,8 +406,8 @@ std::uint64_t TableCache::release_unused(std::uint64_t place) noexcept {
     return place;
 }
 
-void TableCache::release_unused(Leaf& leaf) noexcept {
-    const Place& place = places_[leaf.index];
+void TableCache::release_unused(DirectoryBlock& leaf) noexcept {
+    const DirectorySlot& place = places_[leaf.index];
     bool is_used = false;
     for (std::uint32_t slot = 0; slot < leaf.slots; ++slot) {
         SliceRecord* record = leaf.record(slot);

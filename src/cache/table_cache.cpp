@@ -32,11 +32,11 @@ SliceAddressing address_slices(const Geometry& geometry, std::uint32_t wanted_sl
     };
     auto entry_bits = static_cast<unsigned>(std::countr_zero(wanted_slice_bytes / sizeof(Entry)));
     entry_bits = std::min(entry_bits, geometry.entry_bits());
-    while (bits_for(entry_bits) > kMaxPlaceBits + kMaxLeafBits)
+    while (bits_for(entry_bits) > kMaxSlotBits + kMaxBlockBits)
         ++entry_bits;
     const unsigned slice_bits = bits_for(entry_bits);
     const unsigned leaf_bits =
-        std::max(kMinLeafBits, slice_bits > kMaxPlaceBits ? slice_bits - kMaxPlaceBits : 0U);
+        std::max(kMinBlockBits, slice_bits > kMaxSlotBits ? slice_bits - kMaxSlotBits : 0U);
     return {geometry, entry_bits, leaf_bits};
 }
 
@@ -44,7 +44,7 @@ SliceAddressing address_slices(const Geometry& geometry, std::uint32_t wanted_sl
 
 Result<std::unique_ptr<TableCache>> TableCache::create(BlockFile& file, SharedBudget& budget,
                                                        const Geometry& geometry,
-                                                       const EntryJudge& judge,
+                                                       const EntryDecoder& judge,
                                                        const TableCacheOptions& options) {
     QED_ASSERT(std::has_single_bit(options.slice_bytes) && options.slice_bytes >= 512 &&
                options.slice_bytes <= SliceArena::kMaxBytes);
@@ -59,22 +59,22 @@ Result<std::unique_ptr<TableCache>> TableCache::create(BlockFile& file, SharedBu
 
 // The arrays are sized for the largest legal image, so that growing moves nothing.
 TableCache::TableCache(BlockFile& file, SharedBudget& budget, const Geometry& geometry,
-                       const EntryJudge& judge, const SliceAddressing& addressing,
+                       const EntryDecoder& judge, const SliceAddressing& addressing,
                        const TableCacheOptions& options)
-    : places_(addressing.place({geometry.max_image_bytes() - 1}) / kPlacesInPage * kPlacesInPage +
-              kPlacesInPage),
+    : places_(addressing.place({geometry.max_image_bytes() - 1}) / kSlotsInPage * kSlotsInPage +
+              kSlotsInPage),
       addressing_(addressing),
       shape_(SliceShape::make(addressing.entry_bits(), geometry.cluster_bits())),
       file_(file),
       budget_(budget),
-      judge_(judge),
+      decoder_(judge),
       geometry_(geometry),
       readahead_(std::max(options.readahead_slices, 1U)),
       l1_(geometry.l1_entries_used(geometry.max_image_bytes())),
       updater_(SliceUpdater::create(shape_)),
       own_share_(budget.entry_bytes_),
       share_(options.limit_bytes != 0 ? &own_share_ : &budget.common_),
-      leaves_in_page_(places_.size() / kPlacesInPage) {
+      leaves_in_page_(places_.size() / kSlotsInPage) {
     const std::scoped_lock lock(budget_.mutex_);
     if (is_limited()) budget_.add_share(own_share_, options.limit_bytes);
     budget_.add_cache(*this);
@@ -84,7 +84,7 @@ TableCache::~TableCache() {
     for (std::uint64_t place = 0;;) {
         // The lock is given back for each leaf: other images go on meanwhile.
         const std::scoped_lock lock(budget_.mutex_);
-        Leaf* leaf = leaf_from(place);
+        DirectoryBlock* leaf = leaf_from(place);
         if (leaf == nullptr) break;
         place = leaf->index + 1;
         free_with_slices(*leaf);
@@ -104,9 +104,9 @@ TableCache::Found TableCache::find_likely(GuestOffset at, std::uint64_t length) 
         addressing_.in_cluster(at) + length <= addressing_.cluster_bytes();
     if (!is_in_one_cluster || shard >= kSharedShard) [[unlikely]]
         return find_any(at, length);
-    const Place& place = places_[addressing_.place(at)];
+    const DirectorySlot& place = places_[addressing_.place(at)];
     const std::uint64_t version = place.version.load(std::memory_order_acquire);
-    Leaf* leaf = place.leaf.load(std::memory_order_acquire);
+    DirectoryBlock* leaf = place.leaf.load(std::memory_order_acquire);
     if (version == 0 || leaf == nullptr) [[unlikely]]
         return find_any(at, length);
     const std::uint32_t slot = addressing_.slot(at);
@@ -125,9 +125,9 @@ TableCache::Found TableCache::find_likely(GuestOffset at, std::uint64_t length) 
 
 // The same for ranked forms, from the beginning: find_likely() has seen that it is to be one.
 TableCache::Found TableCache::find_ranked(GuestOffset at, std::uint64_t length) noexcept {
-    const Place& place = places_[addressing_.place(at)];
+    const DirectorySlot& place = places_[addressing_.place(at)];
     const std::uint64_t version = place.version.load(std::memory_order_acquire);
-    Leaf* leaf = place.leaf.load(std::memory_order_acquire);
+    DirectoryBlock* leaf = place.leaf.load(std::memory_order_acquire);
     if (version == 0 || leaf == nullptr) [[unlikely]]
         return find_any(at, length);
     const std::uint32_t slot = addressing_.slot(at);
@@ -155,11 +155,11 @@ TableCache::Found TableCache::find_again(GuestOffset at, std::uint64_t length) n
 }
 
 TableCache::Found TableCache::find_any(GuestOffset at, std::uint64_t length) noexcept {
-    const Place& place = places_[addressing_.place(at)];
+    const DirectorySlot& place = places_[addressing_.place(at)];
     const std::uint32_t slot = addressing_.slot(at);
     for (int i = 0; i < kFindTries; ++i) {
         const std::uint64_t version = place.version.load(std::memory_order_acquire);
-        Leaf* leaf = place.leaf.load(std::memory_order_acquire);
+        DirectoryBlock* leaf = place.leaf.load(std::memory_order_acquire);
         if (version == 0 || leaf == nullptr) return find_in_l1(at, length);
         const SliceWord word(leaf->words()[slot].load(std::memory_order_acquire));
         if (word.is_absent()) return find_in_l1(at, length);
@@ -172,7 +172,7 @@ TableCache::Found TableCache::find_any(GuestOffset at, std::uint64_t length) noe
     return Found::not_data(Lookup::Kind::miss, 0);
 }
 
-inline void TableCache::note_use(Leaf& leaf, std::uint32_t slot) const noexcept {
+inline void TableCache::note_use(DirectoryBlock& leaf, std::uint32_t slot) const noexcept {
     std::atomic<std::uint8_t>& uses = leaf.uses(addressing_.slots_in_leaf())[slot];
     const std::uint8_t count = uses.load(std::memory_order_relaxed);
     if (count < kMaxUses) [[unlikely]]
@@ -207,9 +207,9 @@ std::uint32_t TableCache::run_length(SliceWord word, std::uint32_t index, std::u
 
 std::size_t TableCache::find_runs(GuestOffset at, std::uint64_t length,
                                   std::span<Lookup> runs) noexcept {
-    const Place& place = places_[addressing_.place(at)];
+    const DirectorySlot& place = places_[addressing_.place(at)];
     const std::uint64_t version = place.version.load(std::memory_order_acquire);
-    Leaf* leaf = place.leaf.load(std::memory_order_acquire);
+    DirectoryBlock* leaf = place.leaf.load(std::memory_order_acquire);
     if (version == 0 || leaf == nullptr) return 0;
     const std::uint32_t slot = addressing_.slot(at);
     const SliceWord word(leaf->words()[slot].load(std::memory_order_acquire));
@@ -217,7 +217,7 @@ std::size_t TableCache::find_runs(GuestOffset at, std::uint64_t length,
 
     const std::uint32_t index = addressing_.entry(at);
     const std::uint64_t in_cluster = addressing_.in_cluster(at);
-    std::array<Entry, kMostRuns> room;
+    std::array<Entry, kMaxRuns> room;
     const std::span entries = std::span(room).first(
         std::min<std::uint64_t>({room.size(), runs.size(), shape_.entries() - index,
                                  addressing_.clusters_for(in_cluster + length)}));

@@ -77,9 +77,9 @@ struct Lookup {
 };
 
 /// How raw entries of this image's tables are judged; made by the image from its header.
-class EntryJudge {
+class EntryDecoder {
 public:
-    virtual ~EntryJudge() = default;
+    virtual ~EntryDecoder() = default;
     /// Turns raw little-endian entries into markers and offsets; the first has table index `first`
     /// in the L2 table at `table`. May see entries beyond the end of the image.
     virtual void decode(std::uint64_t table, std::uint64_t first, std::span<const std::byte> raw,
@@ -103,7 +103,7 @@ public:
     /// \errors out_of_memory
     static Result<std::unique_ptr<TableCache>> create(BlockFile& file, SharedBudget& budget,
                                                       const Geometry& geometry,
-                                                      const EntryJudge& judge,
+                                                      const EntryDecoder& judge,
                                                       const TableCacheOptions& options);
     /// No request is under way and no pin is left.
     ~TableCache();
@@ -160,7 +160,7 @@ public:
     void install_table(std::uint64_t slice, std::uint64_t table) noexcept;
 
     static constexpr std::uint8_t kMaxUses = 3;
-    static constexpr std::size_t kMostRuns = 128;  ///< of one find_runs()
+    static constexpr std::size_t kMaxRuns = 128;  ///< of one find_runs()
 
     /// This cache's part; limit and bytes are the budget's.
     CacheStats stats() const;
@@ -194,7 +194,7 @@ private:
         }
     };
     TableCache(BlockFile& file, SharedBudget& budget, const Geometry& geometry,
-               const EntryJudge& judge, const SliceAddressing& addressing,
+               const EntryDecoder& judge, const SliceAddressing& addressing,
                const TableCacheOptions& options);
 
     /// A Lookup in two registers: returned in memory it would cost a hit a quarter of its time.
@@ -225,10 +225,10 @@ private:
     Found find_in_word(SliceWord word, GuestOffset at, std::uint64_t length) const noexcept;
     std::size_t split_runs(std::span<const Entry> entries, std::uint64_t in_cluster,
                            std::uint64_t length, std::span<Lookup> runs) const noexcept;
-    void note_use(Leaf& leaf, std::uint32_t slot) const noexcept;
+    void note_use(DirectoryBlock& leaf, std::uint32_t slot) const noexcept;
     std::uint32_t run_length(SliceWord word, std::uint32_t index, std::uint32_t limit,
                              Entry first) const noexcept;
-    Place& place_of(std::uint64_t slice) const noexcept {
+    DirectorySlot& place_of(std::uint64_t slice) const noexcept {
         return places_[addressing_.place_of_slice(slice)];
     }
     std::uint32_t slot_of(std::uint64_t slice) const noexcept {
@@ -251,44 +251,44 @@ private:
     void release(SliceRecord& record) noexcept;
     bool is_detached(const SliceRecord& record) const noexcept;
     // From here on with the budget's lock held.
-    Leaf* leaf_for(std::uint64_t slice) noexcept;
+    DirectoryBlock* leaf_for(std::uint64_t slice) noexcept;
     /// The first leaf at or behind this place, or null.
-    Leaf* leaf_from(std::uint64_t place) const noexcept;
-    Leaf* make_leaf() noexcept;
-    void free_leaf(Leaf& leaf) noexcept;
-    void free_with_slices(Leaf& leaf) noexcept;
-    Leaf* find_leaf(std::uint64_t slice) const noexcept {
+    DirectoryBlock* leaf_from(std::uint64_t place) const noexcept;
+    DirectoryBlock* make_leaf() noexcept;
+    void free_leaf(DirectoryBlock& leaf) noexcept;
+    void free_with_slices(DirectoryBlock& leaf) noexcept;
+    DirectoryBlock* find_leaf(std::uint64_t slice) const noexcept {
         return place_of(slice).leaf.load(std::memory_order_relaxed);
     }
-    SliceRecord* record_for(Leaf& leaf, std::uint32_t slot) noexcept;
+    SliceRecord* record_for(DirectoryBlock& leaf, std::uint32_t slot) noexcept;
     void pin_record(SliceRecord& record) noexcept;
     void unpin(SliceRecord& record) noexcept;
     void forget_record(SliceRecord& record) noexcept;
     void leave_leaf(const SliceRecord& record) noexcept;
     void delete_record(SliceRecord& record) noexcept;
     bool store(SliceRecord& record, const EncodedSlice& encoded) noexcept;
-    void set_word(Leaf& leaf, std::uint32_t slot, SliceWord word) noexcept;
+    void set_word(DirectoryBlock& leaf, std::uint32_t slot, SliceWord word) noexcept;
     void free_payload(SliceWord word) noexcept;
-    void drop_slot(Leaf& leaf, std::uint32_t slot) noexcept;
+    void drop_slot(DirectoryBlock& leaf, std::uint32_t slot) noexcept;
     void detach(SliceRecord& record) noexcept;
     void evict_record(SliceRecord& record) noexcept;
-    void evict_leaf(Leaf& leaf) noexcept;
+    void evict_leaf(DirectoryBlock& leaf) noexcept;
     /// Ages some leaves from this place on. Returns where to go on; 0: that was all.
     std::uint64_t release_unused(std::uint64_t place) noexcept;
-    void release_unused(Leaf& leaf) noexcept;
-    void enter_place(Leaf& leaf) noexcept;
+    void release_unused(DirectoryBlock& leaf) noexcept;
+    void enter_place(DirectoryBlock& leaf) noexcept;
     void leave_place(std::uint64_t index) noexcept;
-    void advance(Place& place) noexcept;
+    void advance(DirectorySlot& place) noexcept;
     void add_to(CacheStats& stats) const noexcept;
     bool is_limited() const noexcept { return share_ == &own_share_; }
 
     // What a hit needs, together.
-    ZeroedArray<Place> places_;
+    ZeroedArray<DirectorySlot> places_;
     SliceAddressing addressing_;
     SliceShape shape_;
     BlockFile& file_;
     SharedBudget& budget_;
-    const EntryJudge& judge_;
+    const EntryDecoder& decoder_;
     const Geometry geometry_;
     std::uint32_t readahead_ = 1;
     ZeroedArray<std::atomic<Entry>> l1_;

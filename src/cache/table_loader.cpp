@@ -111,7 +111,7 @@ bool TableCache::pin_or_join(std::uint64_t slice, PinRequest& request, PendingLo
         request.outcome = PinRequest::Outcome::no_table;
         return false;
     }
-    Leaf* leaf = leaf_for(slice);
+    DirectoryBlock* leaf = leaf_for(slice);
     request.record = leaf != nullptr ? record_for(*leaf, slot_of(slice)) : nullptr;
     if (request.record == nullptr) return false;  // failed: out of memory
     SliceRecord& record = *request.record;
@@ -167,7 +167,7 @@ Result<bool> TableCache::commit_read(std::uint64_t slice, SliceRecord& record, P
     const std::span<std::byte> raw = read.raw();
     const std::span<Entry> entries = read.entries();
     counters_.add(CacheCounter::read_bytes, raw.size());
-    judge_.decode(load.table, slice_in_table(slice) * shape_.entries(), raw, entries);
+    decoder_.decode(load.table, slice_in_table(slice) * shape_.entries(), raw, entries);
     // Encoded where the raw slice was.
     const std::span words(reinterpret_cast<std::uint64_t*>(raw.data()), shape_.entries());
     Result<bool> committed =
@@ -241,8 +241,8 @@ void TableCache::end_load(SliceRecord& record, PendingLoad& load) noexcept {
 void TableCache::commit_ahead(std::uint64_t slice, const EncodedSlice& encoded,
                               std::uint64_t version) noexcept {
     const std::scoped_lock lock(budget_.mutex_);
-    Place& place = place_of(slice);
-    Leaf* leaf = place.leaf.load(std::memory_order_relaxed);
+    DirectorySlot& place = place_of(slice);
+    DirectoryBlock* leaf = place.leaf.load(std::memory_order_relaxed);
     const std::uint32_t slot = slot_of(slice);
     if (leaf != nullptr && (leaf->words()[slot].load(std::memory_order_relaxed) != 0 ||
                             leaf->record(slot) != nullptr)) {

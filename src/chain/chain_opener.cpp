@@ -20,8 +20,8 @@
 #include <fmt/format.h>
 
 #include "base/no_throw.hpp"
-#include "chain/image_core.hpp"
-#include "formats/qed/image_identity.hpp"
+#include "chain/layer.hpp"
+#include "formats/qed/header_info.hpp"
 #include "formats/qed/qed_layer.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
@@ -138,7 +138,7 @@ public:
 private:
     Result<void> check_name(const std::string& image_path, const std::string& name) const;
     Result<int> open_allowed(const std::string& image_path, const std::string& name) const;
-    Result<std::shared_ptr<Image>> base_of(const std::string& path, const ImageIdentity& identity,
+    Result<std::shared_ptr<Image>> base_of(const std::string& path, const HeaderInfo& info,
                                            unsigned depth);
     Result<void> remember(int descriptor, std::string_view name);
     OpenOptions base_options() const;
@@ -180,12 +180,12 @@ OpenOptions ChainOpener::base_options() const {
     return base;
 }
 
-Result<std::shared_ptr<Image>> ChainOpener::base_of(const std::string& path,
-                                                    const ImageIdentity& identity, unsigned depth) {
-    if (!identity.header.has_backing() || !options_.open_backing) return nullptr;
+Result<std::shared_ptr<Image>> ChainOpener::base_of(const std::string& path, const HeaderInfo& info,
+                                                    unsigned depth) {
+    if (!info.header.has_backing() || !options_.open_backing) return nullptr;
     BackingFormat format = depth == 0 ? options_.backing.format : BackingFormat::unstated;
-    if (identity.header.backing_is_raw()) format = BackingFormat::raw;
-    return open_base(path, identity.backing_name, format, depth + 1);
+    if (info.header.backing_is_raw()) format = BackingFormat::raw;
+    return open_base(path, info.backing_name, format, depth + 1);
 }
 
 Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
@@ -204,14 +204,14 @@ Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
     QED_CHECK(
         take_lock(**file, options_.writable ? LockRole::writer : LockRole::reader, options_.lock));
     QED_CHECK(remember((*file)->descriptor(), (*file)->name()));
-    Result<ImageIdentity> identity = sync_wait(identify(**file));
-    if (!identity) return pass(identity);
-    Result<std::shared_ptr<Image>> base = base_of(path, *identity, 0);
+    Result<HeaderInfo> info = sync_wait(read_header(**file));
+    if (!info) return pass(info);
+    Result<std::shared_ptr<Image>> base = base_of(path, *info, 0);
     if (!base) return pass(base);
-    Result<std::unique_ptr<ImageCore>> core = sync_wait(
-        QedLayer::open(std::move(*file), std::move(*identity), std::move(*base), options_));
-    if (!core) return pass(core);
-    return ImageCore::wrap(std::move(*core));
+    Result<std::unique_ptr<Layer>> layer =
+        sync_wait(QedLayer::open(std::move(*file), std::move(*info), std::move(*base), options_));
+    if (!layer) return pass(layer);
+    return Layer::wrap(std::move(*layer));
 }
 
 Result<void> ChainOpener::check_name(const std::string& image_path, const std::string& name) const {
@@ -306,21 +306,21 @@ Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_p
         if (!raw) return pass(raw);
         base = std::move(*raw);
     } else {
-        Result<ImageIdentity> identity = sync_wait(identify(**file));
-        if (!identity && identity.error().code() == Errc::not_qed) {
+        Result<HeaderInfo> info = sync_wait(read_header(**file));
+        if (!info && info.error().code() == Errc::not_qed) {
             return fail(Errc::backing_refused,
                         fmt::format("{}: the backing file '{}' is not a QED image, and the header "
                                     "does not say that it is raw; state its format (-F raw, or "
                                     "--backing-format raw) if it is",
                                     image_path, name));
         }
-        if (!identity) return pass(identity);
-        Result<std::shared_ptr<Image>> next = base_of(path, *identity, depth);
+        if (!info) return pass(info);
+        Result<std::shared_ptr<Image>> next = base_of(path, *info, depth);
         if (!next) return pass(next);
-        Result<std::unique_ptr<ImageCore>> core = sync_wait(QedLayer::open(
-            std::move(*file), std::move(*identity), std::move(*next), base_options()));
-        if (!core) return pass(core);
-        base = ImageCore::wrap(std::move(*core));
+        Result<std::unique_ptr<Layer>> layer = sync_wait(
+            QedLayer::open(std::move(*file), std::move(*info), std::move(*next), base_options()));
+        if (!layer) return pass(layer);
+        base = Layer::wrap(std::move(*layer));
     }
     open_bases().add(key, base);
     return base;

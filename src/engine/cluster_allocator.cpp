@@ -13,9 +13,8 @@
 namespace qed {
 namespace {
 
-constexpr std::size_t kMostRuns = std::size_t{1} << 18;
-constexpr auto kMostFileBytes =
-    static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+constexpr std::size_t kMaxRuns = std::size_t{1} << 18;
+constexpr auto kMaxFileBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 }  // namespace
 
@@ -36,7 +35,7 @@ void ClusterAllocator::RunSet::add(std::uint64_t offset, std::uint64_t bytes) no
         }
     }
     if (next == runs_.end() || next->first != offset + bytes) {
-        if (runs_.size() >= kMostRuns) return;
+        if (runs_.size() >= kMaxRuns) return;
         try {
             runs_.emplace_hint(next, offset, bytes);
         } catch (const std::bad_alloc&) {
@@ -125,10 +124,10 @@ Result<ClusterRun> ClusterAllocator::reserve_fresh(std::uint64_t clusters) {
 }
 
 Result<ClusterRun> ClusterAllocator::reserve_past_end(std::uint64_t clusters) {
-    const std::uint64_t room = (kMostFileBytes - end_) >> geometry_.cluster_bits();
+    const std::uint64_t room = (kMaxFileBytes - end_) >> geometry_.cluster_bits();
     if (clusters > room) {
         return fail(Errc::no_space,
-                    fmt::format("the image file would grow past {} bytes", kMostFileBytes));
+                    fmt::format("the image file would grow past {} bytes", kMaxFileBytes));
     }
     const ClusterRun run{.offset = {end_}, .clusters = clusters};
     end_ += clusters << geometry_.cluster_bits();
@@ -155,7 +154,7 @@ void ClusterAllocator::flush_begins() noexcept {
 
 void ClusterAllocator::flush_succeeded() noexcept {
     const std::scoped_lock lock(mutex_);
-    flushing_.move_to(in_use_[gate_.epoch() & 1]);
+    flushing_.move_to(in_use_[epochs_.epoch() & 1]);
     collect();
 }
 
@@ -163,8 +162,8 @@ void ClusterAllocator::flush_succeeded() noexcept {
 void ClusterAllocator::collect() noexcept {
     for (int turn = 0; turn < 2; ++turn) {
         if (in_use_[0].empty() && in_use_[1].empty()) return;
-        if (!gate_.try_advance()) return;
-        in_use_[gate_.epoch() & 1].move_to(unpunched_);
+        if (!epochs_.try_advance()) return;
+        in_use_[epochs_.epoch() & 1].move_to(unpunched_);
     }
 }
 
@@ -172,7 +171,7 @@ ClusterRun ClusterAllocator::take_unpunched() noexcept {
     const std::scoped_lock lock(mutex_);
     collect();
     ClusterRun run{.reused = true};
-    const std::uint64_t bytes = unpunched_.take(kMostFileBytes, &run.offset.value);
+    const std::uint64_t bytes = unpunched_.take(kMaxFileBytes, &run.offset.value);
     run.clusters = bytes >> geometry_.cluster_bits();
     return run;
 }

@@ -6,7 +6,7 @@
 #include <map>
 #include <mutex>
 
-#include "engine/request_gate.hpp"
+#include "engine/request_epochs.hpp"
 #include "qed/error.hpp"
 #include "qed/geometry.hpp"
 #include "qed/units.hpp"
@@ -29,8 +29,8 @@ struct ClusterRun {
 /// free. All members may be called from any thread.
 class ClusterAllocator {
 public:
-    ClusterAllocator(const Geometry& geometry, RequestGate& gate)
-        : geometry_(geometry), gate_(gate) {}
+    ClusterAllocator(const Geometry& geometry, RequestEpochs& epochs)
+        : geometry_(geometry), epochs_(epochs) {}
 
     /// No table names a cluster at or past `end_bytes`, a multiple of the cluster size.
     void set_end(std::uint64_t end_bytes);
@@ -81,8 +81,8 @@ private:
     Result<ClusterRun> reserve_past_end(std::uint64_t clusters);
 
     const Geometry geometry_;
-    RequestGate& gate_;
-    mutable std::mutex mutex_;  // guards everything below, and the gate's epoch
+    RequestEpochs& epochs_;
+    mutable std::mutex mutex_;  // guards everything below, and the epochs's epoch
     std::uint64_t end_ = 0;
     std::uint64_t reused_ = 0;
     std::uint64_t freed_ = 0;

@@ -94,7 +94,7 @@ Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue jo
     if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
     Result<std::uint64_t> end = group.reserve_tables();
     if (!end) co_return pass(end);
-    if (parts_.growth.bytes() < *end) QED_CO_CHECK(co_await parts_.growth.reach(*end));
+    if (parts_.extender.bytes() < *end) QED_CO_CHECK(co_await parts_.extender.extend_to(*end));
     if (rules_.defers) {
         group.defer(*deferred_);
         deferred_bytes_.store(deferred_->bytes());

@@ -11,9 +11,9 @@
 #include "cache/table_cache.hpp"
 #include "coro/async_mutex.hpp"
 #include "engine/cluster_allocator.hpp"
-#include "engine/file_growth.hpp"
+#include "engine/file_extender.hpp"
 #include "engine/flush_group.hpp"
-#include "formats/qed/header_keeper.hpp"
+#include "formats/qed/header_store.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
 
@@ -53,9 +53,9 @@ public:
         BlockFile& file;
         TableCache& cache;
         ClusterAllocator& allocator;
-        FileGrowth& growth;
+        FileExtender& extender;
         FlushGroup& flushes;
-        HeaderKeeper& header;
+        HeaderStore& header;
     };
     struct Rules {
         bool strict = true;   ///< the tables are sound at every moment: nothing needs NEED_CHECK

@@ -4,7 +4,7 @@
 #include <span>
 #include <string_view>
 
-#include "chain/image_core.hpp"
+#include "chain/layer.hpp"
 #include "qed/map.hpp"
 
 // Image::map(): what a range is, through the chain, for people and for NBD block status.
@@ -53,11 +53,11 @@ bool continues(const MappedExtent& first, const MappedExtent& next) {
 }
 
 /// The extent at `at`, or its beginning.
-Result<MappedExtent> extent_at(ImageCore& core, GuestOffset at, std::uint64_t length) {
-    const Located where = core.locate(at, length);
+Result<MappedExtent> extent_at(Layer& layer, GuestOffset at, std::uint64_t length) {
+    const Located where = layer.locate(at, length);
     if (where.kind == Located::Kind::miss || where.kind == Located::Kind::bad) {
         // Reads the table, or says what is wrong with it.
-        return sync_wait(core.map(at, length));
+        return sync_wait(layer.map(at, length));
     }
     MappedExtent extent = describe(where, at);
     QED_CHECK(look_for_hole(where, extent));
@@ -110,9 +110,9 @@ void describe_own(const Lookup& run, GuestOffset at, std::string_view file_name,
 }
 
 /// Adds the first extent of a range. \returns how many bytes it has
-Result<std::uint64_t> add_one(ImageCore& core, GuestOffset at, std::uint64_t length,
+Result<std::uint64_t> add_one(Layer& layer, GuestOffset at, std::uint64_t length,
                               ExtentList& list) {
-    auto next = extent_at(core, at, length);
+    auto next = extent_at(layer, at, length);
     if (next) {
         list.next() = *next;
         return list.add() ? next->length : 0;
@@ -122,14 +122,14 @@ Result<std::uint64_t> add_one(ImageCore& core, GuestOffset at, std::uint64_t len
     return 0;
 }
 
-/// Adds what the core's own tables say, many entries at a time; the layers below are asked where
+/// Adds what the layer's own tables say, many entries at a time; the layers below are asked where
 /// they say nothing. \returns how many bytes were added; 0: ask for one
-Result<std::uint64_t> add_many(ImageCore& core, GuestOffset at, std::uint64_t length,
+Result<std::uint64_t> add_many(Layer& layer, GuestOffset at, std::uint64_t length,
                                ExtentList& list) {
-    const bool is_last = core.backing() == nullptr && !core.lacks_backing();
-    std::array<Lookup, TableCache::kMostRuns> room;
-    const std::span runs = std::span(room).first(core.find_runs(at, length, room));
-    const std::string_view file_name = core.file().name();
+    const bool is_last = layer.backing() == nullptr && !layer.lacks_backing();
+    std::array<Lookup, TableCache::kMaxRuns> room;
+    const std::span runs = std::span(room).first(layer.find_runs(at, length, room));
+    const std::string_view file_name = layer.file().name();
     const GuestOffset begin = at;
     bool is_after_own = false;
     for (const Lookup& run : runs) {
@@ -142,7 +142,7 @@ Result<std::uint64_t> add_many(ImageCore& core, GuestOffset at, std::uint64_t le
         } else {
             is_after_own = false;
             for (const GuestOffset end = at + run.length; at < end && list.is_open();) {
-                auto added = add_one(core, at, end.value - at.value, list);
+                auto added = add_one(layer, at, end.value - at.value, list);
                 if (!added) return pass(added);
                 at += *added;
             }
@@ -154,11 +154,11 @@ Result<std::uint64_t> add_many(ImageCore& core, GuestOffset at, std::uint64_t le
 
 }  // namespace
 
-Task<Result<MappedExtent>> ImageCore::map(GuestOffset at, std::uint64_t length) {
+Task<Result<MappedExtent>> Layer::map(GuestOffset at, std::uint64_t length) {
     QED_CO_CHECK(check_range(at, length));
     MappedExtent whole;
     whole.start = at.value;
-    const RequestGate::Pass pass = enter();
+    const RequestEpochs::Guard guard = enter();
     while (length != 0) {
         // A coroutine's frame costs more than a look into the cache.
         Located where = locate(at, length);
@@ -189,15 +189,15 @@ Task<Result<MappedExtent>> ImageCore::map(GuestOffset at, std::uint64_t length) 
 
 Result<std::size_t> map_extents(Image& image, GuestOffset offset, std::uint64_t length,
                                 std::span<MappedExtent> extents) {
-    ImageCore& core = ImageCore::of(image);
-    QED_CHECK(core.check_range(offset, length));
-    const RequestGate::Pass request = core.enter();
+    Layer& layer = Layer::of(image);
+    QED_CHECK(layer.check_range(offset, length));
+    const RequestEpochs::Guard request = layer.enter();
     ExtentList list(extents);
     // Who wants few extents pays for few entries.
     const bool wants_many = extents.size() >= kMany;
     while (length != 0 && list.is_open()) {
-        auto added = wants_many ? add_many(core, offset, length, list) : 0;
-        if (added && *added == 0 && list.is_open()) added = add_one(core, offset, length, list);
+        auto added = wants_many ? add_many(layer, offset, length, list) : 0;
+        if (added && *added == 0 && list.is_open()) added = add_one(layer, offset, length, list);
         if (!added) return pass(added);
         offset += *added;
         length -= *added;

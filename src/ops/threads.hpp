@@ -35,8 +35,8 @@ void run_on_threads(unsigned count, const Work& work) noexcept {
 /// storage has several reads at once; threads that wait cost next to nothing.
 inline unsigned reading_threads() {
     constexpr unsigned kFewest = 4;
-    constexpr unsigned kMost = 16;
-    return std::clamp(std::thread::hardware_concurrency(), kFewest, kMost);
+    constexpr unsigned kMax = 16;
+    return std::clamp(std::thread::hardware_concurrency(), kFewest, kMax);
 }
 
 }  // namespace qed

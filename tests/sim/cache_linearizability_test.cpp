@@ -74,7 +74,7 @@ public:
           memory_(std::uint64_t{1} << 21),
           file_(world_, memory_),
           budget_(1),
-          cache_(*TableCache::create(file_, budget_, geometry(65536, 4), judge_,
+          cache_(*TableCache::create(file_, budget_, geometry(65536, 4), decoder_,
                                      {.slice_bytes = 512, .readahead_slices = 4})) {
         cache_->set_l1(0, kTables[0]);
         file_.may_fail = seed % 3 == 0;
@@ -203,7 +203,7 @@ private:
     MemoryFile memory_;
     RandomlyTimedFile file_;
     SharedBudget budget_;
-    PlainJudge judge_;
+    PlainJudge decoder_;
     std::unique_ptr<TableCache> cache_;
     std::array<std::uint64_t, kSlices * kPerSlice> begun_{};
     std::array<std::uint64_t, kSlices * kPerSlice> published_{};

@@ -55,7 +55,7 @@ public:
         : first_cluster_(first_cluster),
           memory_(std::uint64_t{1} << 30),
           file_(memory_),
-          cache_(*TableCache::create(file_, budget, geometry(65536, 4), judge_, options)),
+          cache_(*TableCache::create(file_, budget, geometry(65536, 4), decoder_, options)),
           begun_(kTables * kPerTable),
           published_(kTables * kPerTable) {
         for (std::uint64_t i = 0; i < kTables; ++i)
@@ -173,7 +173,7 @@ private:
     std::uint64_t first_cluster_;
     MemoryFile memory_;
     SlowFile file_;
-    PlainJudge judge_;
+    PlainJudge decoder_;
     std::unique_ptr<TableCache> cache_;
     std::vector<std::atomic<std::uint64_t>> begun_;
     std::vector<std::atomic<std::uint64_t>> published_;

@@ -84,7 +84,7 @@ TEST_P(ImageStressTest, FirstWritesGoOnWhileTheImageIsSettledAgainAndAgain) {
     });
     std::jthread settler([&] {
         while (!stop)
-            fail_on((*image)->settle_blocking());
+            fail_on((*image)->quiesce_blocking());
     });
     {
         std::vector<std::jthread> writers;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint64_t kClusterBytes = 4096;
 constexpr std::uint64_t kKeptBytes = 500 * kClusterBytes + 1024;  // the disk is never smaller
-constexpr std::uint64_t kMostBytes = 2 * kKeptBytes;
+constexpr std::uint64_t kMaxBytes = 2 * kKeptBytes;
 constexpr std::uint64_t kSectors = kKeptBytes / kSectorBytes;
 constexpr unsigned kThreads = 3;
 constexpr int kRequests = 400;
@@ -73,7 +73,7 @@ void resize_again_and_again(Image& image) {
         const std::uint64_t less = kKeptBytes + random() % (size - kKeptBytes + kSectorBytes) /
                                                     kSectorBytes * kSectorBytes;
         fail_on(image.resize_blocking(less, true));
-        size = less + (1 + random() % ((kMostBytes - less) / kSectorBytes)) * kSectorBytes;
+        size = less + (1 + random() % ((kMaxBytes - less) / kSectorBytes)) * kSectorBytes;
         fail_on(image.resize_blocking(size));
         std::vector<std::byte> fresh(size - less);
         fail_on(image.read_blocking({less}, fresh));

@@ -22,7 +22,7 @@ public:
     FailingNew& operator=(const FailingNew&) = delete;
     ~FailingNew() {
         allocations_until_failure = -1;
-        FramePool::keep_at_most(FramePool::kMostKept);
+        FramePool::keep_at_most(FramePool::kMaxKept);
     }
 };
 

@@ -103,7 +103,7 @@ public:
 private:
     std::uint64_t entries() const { return std::uint64_t{table_clusters_} * cluster_ / 8; }
 
-    bool is_place(std::uint64_t entry, std::uint64_t clusters) const {
+    bool is_valid_cluster_offset(std::uint64_t entry, std::uint64_t clusters) const {
         if (entry % cluster_ != 0) return false;
         for (std::uint64_t c = entry / cluster_; c < entry / cluster_ + clusters; ++c) {
             if (c >= whole_clusters_ || fixed_.contains(c)) return false;
@@ -117,7 +117,7 @@ private:
             if (entry == 0) continue;
             for (std::uint64_t c = 0; c < table_clusters_; ++c)
                 claimed_.insert(entry / cluster_ + c);
-            bool good = is_place(entry, table_clusters_);
+            bool good = is_valid_cluster_offset(entry, table_clusters_);
             for (std::uint64_t c = 0; good && c < table_clusters_; ++c)
                 good = !table_set_.contains(entry / cluster_ + c);
             if (!good) {
@@ -141,7 +141,7 @@ private:
                 report_.content[guest] = {};
                 continue;
             }
-            if (!is_place(entry, 1)) {
+            if (!is_valid_cluster_offset(entry, 1)) {
                 ++report_.bad_l2;
                 continue;
             }

@@ -106,7 +106,7 @@ public:
         }
         if (verb == "discard") return image_.discard_blocking({line.value(0)}, line.value(1));
         if (verb == "flush") return image_.flush_blocking();
-        if (verb == "settle") return image_.settle_blocking();
+        if (verb == "settle") return image_.quiesce_blocking();
         if (verb == "resize") return image_.resize_blocking(line.value(0));
         if (verb == "dump") return dump(line.words.at(0));
         if (verb == "barrier") return {};

@@ -15,7 +15,7 @@ namespace qed::cli {
 namespace {
 
 constexpr int kExitNoCheck = 63;
-constexpr unsigned kMostThreads = 4;  // more wait for memory, not for each other
+constexpr unsigned kMaxThreads = 4;  // more wait for memory, not for each other
 
 struct CheckArgs {
     std::string file;
@@ -72,7 +72,7 @@ int run_check(const CheckArgs& args, Console& console) {
         return kExitNoCheck;
     }
     // Asked before the sandbox closes: the answer is in a file.
-    const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads);
+    const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
     if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());
 
     Repair repair = Repair::none;

@@ -11,7 +11,7 @@
 namespace qed::cli {
 namespace {
 
-constexpr std::uint64_t kMostClones = 1'000'000;
+constexpr std::uint64_t kMaxClones = 1'000'000;
 
 struct CloneArgs {
     std::string base;
@@ -33,9 +33,9 @@ std::string numbered(const std::string& pattern, std::uint64_t number) {
 
 Result<std::vector<std::string>> clone_names(const CloneArgs& args) {
     if (args.count.empty()) return args.files;
-    auto count = parse_number(args.count, "-n", 1, kMostClones);
+    auto count = parse_number(args.count, "-n", 1, kMaxClones);
     if (!count) return pass(count);
-    auto first = parse_number(args.first, "--first", 0, ~std::uint64_t{0} - kMostClones);
+    auto first = parse_number(args.first, "--first", 0, ~std::uint64_t{0} - kMaxClones);
     if (!first) return pass(first);
     if (args.files.size() != 1 || args.files[0].find('%') == std::string::npos) {
         return fail(Errc::invalid_argument,

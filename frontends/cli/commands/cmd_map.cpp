@@ -15,7 +15,7 @@
 namespace qed::cli {
 namespace {
 
-constexpr unsigned kMostThreads = 4;  // more would wait for their turn to print
+constexpr unsigned kMaxThreads = 4;  // more would wait for their turn to print
 
 struct MapArgs {
     std::string file;
@@ -106,7 +106,7 @@ int run_map(const MapArgs& args, Console& console) {
     }
     // The sandbox lets nobody ask how many processors there are.
     const MapPrinting how{args.output.json(),
-                          std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads)};
+                          std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads)};
     if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());
     auto range = range_of(args, disk->image->size());
     if (!range) return console.fail(range.error());

@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kAccessList = "system.posix_acl_access";
 /// What the kernel takes at most, for the list of names and for a value.
-constexpr std::size_t kMostBytes = 65536;
+constexpr std::size_t kMaxBytes = 65536;
 
 // Sums and rights that belong to the old bytes.
 constexpr std::array<std::string_view, 3> kOfTheContent = {"security.capability", "security.evm",
@@ -37,7 +37,7 @@ std::unexpected<Error> failed(int error, const std::string& message) {
 }
 
 Result<void> copy_attribute(int from, int to, const std::string& name, const std::string& path) {
-    std::vector<char> value(kMostBytes);
+    std::vector<char> value(kMaxBytes);
     const ssize_t bytes = fgetxattr(from, name.c_str(), value.data(), value.size());
     const bool is_read = bytes >= 0;
     if (is_read &&
@@ -60,7 +60,7 @@ Result<void> copy_attributes(int from, int to, const std::string& path) {
     if (fremovexattr(to, kAccessList) != 0 && !has_none(errno)) {
         return failed(errno, fmt::format("access list of the new '{}'", path));
     }
-    std::vector<char> names(kMostBytes);
+    std::vector<char> names(kMaxBytes);
     const ssize_t bytes = flistxattr(from, names.data(), names.size());
     if (bytes < 0 && has_none(errno)) return {};
     if (bytes < 0) return failed(errno, fmt::format("attributes of '{}'", path));

@@ -44,9 +44,9 @@ std::string_view to_string(EntryRun::Kind kind) {
 EntryRun::Kind TableDump::kind_of(std::uint64_t entry) const {
     if (entry == 0) return EntryRun::Kind::unallocated;
     if (entry == kZeroEntry) return EntryRun::Kind::zero;
-    const bool is_place = geometry_.is_cluster_aligned(entry) && entry >= header_.header_bytes() &&
-                          entry < file_bytes_;
-    return is_place ? EntryRun::Kind::data : EntryRun::Kind::bad;
+    const bool is_valid_cluster_offset = geometry_.is_cluster_aligned(entry) &&
+                                         entry >= header_.header_bytes() && entry < file_bytes_;
+    return is_valid_cluster_offset ? EntryRun::Kind::data : EntryRun::Kind::bad;
 }
 
 Result<void> TableDump::for_each_entry(

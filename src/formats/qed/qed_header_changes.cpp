@@ -14,7 +14,7 @@
 namespace qed {
 namespace {
 
-constexpr std::size_t kMostNameBytes = 1023;
+constexpr std::size_t kMaxNameBytes = 1023;
 constexpr std::uint64_t kNameBlockBytes = 4096;
 
 }  // namespace
@@ -59,9 +59,9 @@ Task<Result<void>> QedLayer::grow(std::uint64_t bytes) {
     QED_CO_CHECK(co_await flush());
     // Whoever takes the cluster that the image ends in for a whole one is done with it, or will
     // see the new size.
-    ClusterTurns::Turn turn(turns_, geometry_.cluster_index(GuestOffset{old_bytes}),
-                            geometry_.cluster_index(GuestOffset{old_bytes}));
-    co_await turn;
+    ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(GuestOffset{old_bytes}),
+                                  geometry_.cluster_index(GuestOffset{old_bytes}));
+    co_await claim;
     co_return co_await write_size(bytes);
 }
 
@@ -113,10 +113,10 @@ Task<Result<void>> QedLayer::set_backing_name(const char* name, BackingFormat fo
                                    "know; its backing file name must not be changed",
                                    file_->name(), header_.header().compat_features));
     }
-    if (text.size() > kMostNameBytes || (name != nullptr && text.empty())) {
+    if (text.size() > kMaxNameBytes || (name != nullptr && text.empty())) {
         co_return fail(Errc::invalid_argument,
                        fmt::format("a backing file name has 1 to {} bytes, this one has {}",
-                                   kMostNameBytes, text.size()));
+                                   kMaxNameBytes, text.size()));
     }
     AsyncMutex::Guard tables = co_await committer_->table_lock().lock();
     // What was copied out of the old backing file is durable before that is forgotten.
@@ -159,7 +159,7 @@ Task<Result<void>> QedLayer::write_name(std::string_view name, Header& header) {
 
 // --- Quiet moments ------------------------------------------------------------------------------
 
-Task<Result<void>> QedLayer::settle() {
+Task<Result<void>> QedLayer::quiesce() {
     if (!options_.writable) co_return {};
     QED_CO_CHECK(check_not_stopped());
     {
@@ -176,7 +176,7 @@ Task<Result<void>> QedLayer::settle() {
 
 Task<Result<void>> QedLayer::finish() {
     if (!options_.writable || flushes_.has_failed()) co_return {};
-    co_return co_await growth_.cut(allocator_.trim_end());
+    co_return co_await extender_.cut(allocator_.trim_end());
 }
 
 }  // namespace qed

@@ -8,15 +8,15 @@
 #include <string>
 
 #include "base/counters.hpp"
-#include "chain/image_core.hpp"
+#include "chain/layer.hpp"
 #include "engine/cluster_allocator.hpp"
-#include "engine/cluster_turns.hpp"
-#include "engine/file_growth.hpp"
+#include "engine/cluster_range_lock.hpp"
+#include "engine/file_extender.hpp"
 #include "engine/flush_group.hpp"
 #include "engine/table_committer.hpp"
-#include "formats/qed/file_judge.hpp"
-#include "formats/qed/header_keeper.hpp"
-#include "formats/qed/image_identity.hpp"
+#include "formats/qed/entry_decoder.hpp"
+#include "formats/qed/header_info.hpp"
+#include "formats/qed/header_store.hpp"
 
 namespace qed {
 
@@ -34,13 +34,13 @@ enum class ImageCounter : std::uint8_t {
 };
 
 /// An open QED image.
-class QedLayer final : public ImageCore {
+class QedLayer final : public Layer {
 public:
-    /// \param identity  what identify() has read from `file`
-    static Task<Result<std::unique_ptr<ImageCore>>> open(std::unique_ptr<BlockFile> file,
-                                                         ImageIdentity identity,
-                                                         std::shared_ptr<Image> backing,
-                                                         OpenOptions options);
+    /// \param info  what read_header() has read from `file`
+    static Task<Result<std::unique_ptr<Layer>>> open(std::unique_ptr<BlockFile> file,
+                                                     HeaderInfo info,
+                                                     std::shared_ptr<Image> backing,
+                                                     OpenOptions options);
     ~QedLayer() override;
 
     std::uint64_t size() const noexcept override { return bytes_.load(std::memory_order_acquire); }
@@ -59,7 +59,7 @@ public:
     }
     Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length) override;
     Error bad_entry_error(GuestOffset at, Lookup::Kind kind) override;
-    RequestGate::Pass enter() noexcept override { return gate_.enter(); }
+    RequestEpochs::Guard enter() noexcept override { return epochs_.enter(); }
     void count_read(std::uint64_t bytes) noexcept override;
     bool lacks_backing() const noexcept override { return lacks_backing_; }
 
@@ -73,13 +73,13 @@ public:
     Task<Result<void>> flush() override;
     Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss) override;
     Task<Result<void>> set_backing_name(const char* name, BackingFormat format) override;
-    Task<Result<void>> settle() override;
+    Task<Result<void>> quiesce() override;
     Task<Result<void>> finish() override;
 
 private:
     struct Piece;
-    QedLayer(std::unique_ptr<BlockFile> file, ImageIdentity&& identity,
-             std::shared_ptr<Image> backing, const OpenOptions& options);
+    QedLayer(std::unique_ptr<BlockFile> file, HeaderInfo&& info, std::shared_ptr<Image> backing,
+             const OpenOptions& options);
 
     // Opening (qed_open.cpp).
     Result<void> make_cache();
@@ -134,14 +134,14 @@ private:
     mutable std::mutex name_mutex_;  // guards backing_name_
     std::string backing_name_;
     SharedBudget& budget_;
-    FileJudge judge_;
-    RequestGate gate_;
+    QedEntryDecoder decoder_;
+    RequestEpochs epochs_;
     ClusterAllocator allocator_;
-    FileGrowth growth_;
+    FileExtender extender_;
     FlushGroup flushes_;
-    HeaderKeeper header_;
+    HeaderStore header_;
     std::unique_ptr<TableCache> cache_;
-    ClusterTurns turns_;
+    ClusterRangeLock range_locks_;
     std::optional<TableCommitter> committer_;  // made once the cache is
     AsyncMutex resizing_;
     std::atomic<std::uint64_t> bytes_;

@@ -48,26 +48,26 @@ Task<Result<void>> repair_dirty(BlockFile& file, OpenOptions options) {
 
 }  // namespace
 
-QedLayer::QedLayer(std::unique_ptr<BlockFile> file, ImageIdentity&& identity,
+QedLayer::QedLayer(std::unique_ptr<BlockFile> file, HeaderInfo&& info,
                    std::shared_ptr<Image> backing, const OpenOptions& options)
-    : ImageCore(std::move(file), std::move(backing)),
+    : Layer(std::move(file), std::move(backing)),
       options_(options),
-      geometry_(identity.geometry),
+      geometry_(info.geometry),
       strict_(options.order == WriteOrder::strict || options.order == WriteOrder::deferred ||
-              identity.header.has_backing()),
-      lacks_backing_(identity.header.has_backing() && backing_ == nullptr),
-      backing_name_(std::move(identity.backing_name)),
+              info.header.has_backing()),
+      lacks_backing_(info.header.has_backing() && backing_ == nullptr),
+      backing_name_(std::move(info.backing_name)),
       budget_(budget_of(options)),
-      judge_(*file_, identity.header, geometry_),
-      allocator_(geometry_, gate_),
-      growth_(*file_),
+      decoder_(*file_, info.header, geometry_),
+      allocator_(geometry_, epochs_),
+      extender_(*file_),
       flushes_(*file_, allocator_),
       header_(*file_, flushes_),
-      bytes_(identity.header.image_bytes) {
-    header_.start_with(identity.header);
-    judge_.know_bytes(identity.file_bytes);
-    growth_.start_at(identity.file_bytes);
-    allocator_.set_end(geometry_.round_up_cluster(identity.file_bytes));
+      bytes_(info.header.image_bytes) {
+    header_.start_with(info.header);
+    decoder_.know_bytes(info.file_bytes);
+    extender_.start_at(info.file_bytes);
+    allocator_.set_end(geometry_.round_up_cluster(info.file_bytes));
 }
 
 QedLayer::~QedLayer() = default;
@@ -77,44 +77,43 @@ std::string QedLayer::backing_name() const {
     return backing_name_;
 }
 
-Task<Result<std::unique_ptr<ImageCore>>> QedLayer::open(std::unique_ptr<BlockFile> file,
-                                                        ImageIdentity identity,
-                                                        std::shared_ptr<Image> backing,
-                                                        OpenOptions options) {
+Task<Result<std::unique_ptr<Layer>>> QedLayer::open(std::unique_ptr<BlockFile> file,
+                                                    HeaderInfo info, std::shared_ptr<Image> backing,
+                                                    OpenOptions options) {
     if (options.writable && file->is_read_only()) {
         co_return fail(Errc::read_only, fmt::format("{}: the file is read-only", file->name()));
     }
-    if (options.writable && identity.header.needs_check() &&
+    if (options.writable && info.header.needs_check() &&
         !detail::mutant(detail::Mutant::allocate_named_past_eof)) {
         QED_CO_CHECK(co_await repair_dirty(*file, options));
-        Result<ImageIdentity> repaired = co_await identify(*file);
+        Result<HeaderInfo> repaired = co_await read_header(*file);
         if (!repaired) co_return pass(repaired);
-        identity = std::move(*repaired);
+        info = std::move(*repaired);
     }
     std::unique_ptr<QedLayer> layer(
-        new QedLayer(std::move(file), std::move(identity), std::move(backing), options));
+        new QedLayer(std::move(file), std::move(info), std::move(backing), options));
     QED_CO_CHECK(layer->make_cache());
     QED_CO_CHECK(co_await layer->load_l1(0, layer->size()));
     if (options.writable) QED_CO_CHECK(co_await layer->prepare_writing());
-    std::unique_ptr<ImageCore> core = std::move(layer);
-    co_return std::move(core);
+    std::unique_ptr<Layer> opened = std::move(layer);
+    co_return std::move(opened);
 }
 
 Result<void> QedLayer::make_cache() {
     const std::uint32_t unit = file_->alignment().offset;
     const std::uint32_t wanted = std::bit_ceil(options_.slice_bytes);
     Result<std::unique_ptr<TableCache>> cache = TableCache::create(
-        *file_, budget_, geometry_, judge_,
+        *file_, budget_, geometry_, decoder_,
         {.slice_bytes = std::clamp<std::uint32_t>(wanted, std::clamp(unit, 512U, 4096U), 65536),
          .readahead_slices = options_.readahead_slices,
          .limit_bytes = options_.cache_limit});
     if (!cache) return pass(cache);
     cache_ = std::move(*cache);
-    start_skips(geometry_.cluster_bits() + cache_->shape().entry_bits);
+    start_index(geometry_.cluster_bits() + cache_->shape().entry_bits);
     committer_.emplace(TableCommitter::Parts{.file = *file_,
                                              .cache = *cache_,
                                              .allocator = allocator_,
-                                             .growth = growth_,
+                                             .extender = extender_,
                                              .flushes = flushes_,
                                              .header = header_},
                        geometry_,
@@ -142,11 +141,12 @@ Task<Result<void>> QedLayer::load_l1(std::uint64_t first, std::uint64_t image_by
             entries[done + i] = load_le64(part, i);
         done += part.size() / sizeof(Entry);
     }
-    const std::vector<BadL1Entry> bad = find_bad_l1_entries(entries, judge_.limits());
+    const std::vector<BadL1Entry> bad = find_bad_l1_entries(entries, decoder_.limits());
     if (options_.writable && !bad.empty()) {
-        co_return fail(Errc::needs_check,
-                       fmt::format("{}: {}; run 'qed check -r all' on it before writing",
-                                   file_->name(), describe_bad_l1_entry(bad[0], judge_.limits())));
+        co_return fail(
+            Errc::needs_check,
+            fmt::format("{}: {}; run 'qed check -r all' on it before writing", file_->name(),
+                        describe_bad_l1_entry(bad[0], decoder_.limits())));
     }
     for (const BadL1Entry& entry : bad)
         entries[entry.index] = kBadEntry;
@@ -187,7 +187,7 @@ Task<Result<void>> QedLayer::scan_tables() {
 
 Task<Result<void>> QedLayer::scan_table(std::uint64_t l1_index, std::span<std::byte> buffer) {
     const std::uint64_t table = cache_->l1(l1_index);
-    const EntryLimits limits = judge_.limits();
+    const EntryLimits limits = decoder_.limits();
     for (std::uint64_t done = 0; done < geometry_.table_bytes();) {
         const auto data = file_->next_data(table + done);
         if (!data) co_return std::unexpected(data.error().clone());
@@ -198,7 +198,7 @@ Task<Result<void>> QedLayer::scan_table(std::uint64_t l1_index, std::span<std::b
         QED_CO_CHECK(co_await file_->read(FileOffset{table + done}, buffer));
         for (std::size_t i = 0; i < buffer.size() / 8; ++i) {
             const std::uint64_t entry = load_le64(buffer, i);
-            if (entry <= kZeroEntry || limits.is_place(entry)) continue;
+            if (entry <= kZeroEntry || limits.is_valid_cluster_offset(entry)) continue;
             const std::uint64_t index = done / 8 + i;
             const L2EntryPlace place{
                 .table = FileOffset{table},

@@ -10,7 +10,7 @@
 #include "base/trace.hpp"
 #include "formats/qed/qed_layer.hpp"
 
-// In place where the cluster exists; otherwise, in the turn of these clusters: reserve, write the
+// In place where the cluster exists; otherwise, in the claim of these clusters: reserve, write the
 // data with what surrounds it, then let the committer write the table entries.
 
 namespace qed {
@@ -78,7 +78,7 @@ Task<Result<void>> QedLayer::write_through(GuestOffset at, std::span<const std::
 std::optional<Result<void>> QedLayer::write_in_place(GuestOffset at,
                                                      std::span<const std::byte> data) {
     if (Result<void> legal = check_write(at, data.size()); !legal) return legal;
-    const RequestGate::Pass pass = gate_.enter();
+    const RequestEpochs::Guard guard = epochs_.enter();
     const std::uint64_t bytes = data.size();
     while (!data.empty()) {
         const Lookup found = cache_->find(at, data.size());
@@ -100,7 +100,7 @@ Task<Result<void>> QedLayer::write_range(GuestOffset at, std::span<const std::by
         counters_.add(ImageCounter::writes);
         counters_.add(ImageCounter::write_bytes, data.size());
     }
-    const RequestGate::Pass pass = gate_.enter();
+    const RequestEpochs::Guard guard = epochs_.enter();
     while (!data.empty()) {
         const Lookup found = cache_->find(at, data.size());
         std::uint64_t written = found.length;
@@ -135,9 +135,9 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
     const std::uint64_t in_slice = slice_span - (at.value & (slice_span - 1));
     data = data.first(std::min<std::uint64_t>(data.size(), in_slice));
-    ClusterTurns::Turn turn(turns_, geometry_.cluster_index(at),
-                            geometry_.cluster_index(at + (data.size() - 1)));
-    const bool has_waited = co_await turn;
+    ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(at),
+                                  geometry_.cluster_index(at + (data.size() - 1)));
+    const bool has_waited = co_await claim;
     if (has_waited) counters_.add(ImageCounter::turn_waits);
     // Another request may have allocated them in the meantime.
     Result<Lookup> found = cache_->find(at, data.size());
@@ -163,7 +163,7 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     piece.tail = room - piece.data.size();
     const std::uint64_t end = piece.run.offset.value + piece.head + room;
     Result<void> done;
-    if (growth_.bytes() < end) done = co_await growth_.reach(end);
+    if (extender_.bytes() < end) done = co_await extender_.extend_to(end);
     // What lies around it in a cluster past the old end of the file reads as zero by itself.
     const bool is_filled = piece.from_backing || piece.run.reused;
     if (done && is_filled && piece.head + piece.tail != 0) {
@@ -238,7 +238,7 @@ Task<Result<void>> QedLayer::fill(GuestOffset at, std::span<std::byte> buffer, b
         stored = std::min<std::uint64_t>(buffer.size(), end - std::min(at.value, end));
     }
     if (backing_ != nullptr && stored != 0 && stored == buffer.size()) {
-        return ImageCore::of(*backing_).read(at, buffer);  // no coroutine on top
+        return Layer::of(*backing_).read(at, buffer);  // no coroutine on top
     }
     return fill_partly(at, buffer, stored);
 }
@@ -251,7 +251,7 @@ Task<Result<void>> QedLayer::fill_partly(GuestOffset at, std::span<std::byte> bu
                            fmt::format("{}: the backing file '{}' was not opened", file_->name(),
                                        backing_name_));
         }
-        QED_CO_CHECK(co_await ImageCore::of(*backing_).read(at, buffer.first(stored)));
+        QED_CO_CHECK(co_await Layer::of(*backing_).read(at, buffer.first(stored)));
     }
     if (stored != buffer.size()) {
         std::memset(buffer.data() + stored, 0, buffer.size() - stored);

@@ -27,7 +27,7 @@ Task<Result<void>> QedLayer::write_zeroes(GuestOffset at, std::uint64_t length, 
 
 Task<Result<void>> QedLayer::zero_range(GuestOffset at, std::uint64_t end, WriteFlags flags) {
     const bool may_write = !has(flags, WriteFlags::no_fallback);
-    const RequestGate::Pass pass = gate_.enter();
+    const RequestEpochs::Guard guard = epochs_.enter();
     const std::uint64_t whole_end = end_of_whole_clusters(end);
     const std::uint64_t whole_begin = geometry_.round_up_cluster(at.value);
     if (whole_begin >= whole_end) co_return co_await zero_edge(at, end - at.value, may_write);
@@ -76,7 +76,7 @@ Task<Result<void>> QedLayer::zero_edge(GuestOffset at, std::uint64_t length, boo
 Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
     QED_CO_CHECK(check_write(at, length));
     counters_.add(ImageCounter::discards);
-    const RequestGate::Pass pass = gate_.enter();
+    const RequestEpochs::Guard guard = epochs_.enter();
     const std::uint64_t end = end_of_whole_clusters(at.value + length);
     const std::uint64_t begin = geometry_.round_up_cluster(at.value);
     if (begin >= end) co_return {};
@@ -87,7 +87,7 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
 }
 
 // Whole clusters from `at` to `end`: their entries become `marker`, what they named is freed. When
-// `end` lies within a cluster, this one is marked if the image still ends there: the turn of the
+// `end` lies within a cluster, this one is marked if the image still ends there: the claim of the
 // cluster keeps it from growing. Entries that make no difference now are left alone unless
 // `always`. Returns the end of what is marked.
 Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end, Entry marker,
@@ -95,9 +95,9 @@ Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_
     const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
     while (at.value < end) {
         std::uint64_t slice_end = std::min(end, round_down(at.value, slice_span) + slice_span);
-        ClusterTurns::Turn turn(turns_, geometry_.cluster_index(at),
-                                geometry_.cluster_index(GuestOffset{slice_end - 1}));
-        if (co_await turn) counters_.add(ImageCounter::turn_waits);
+        ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(at),
+                                      geometry_.cluster_index(GuestOffset{slice_end - 1}));
+        if (co_await claim) counters_.add(ImageCounter::turn_waits);
         if (!geometry_.is_cluster_aligned(slice_end)) {
             end = size() == end ? geometry_.round_up_cluster(end)
                                 : round_down(end, geometry_.cluster_bytes());

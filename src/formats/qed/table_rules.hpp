@@ -57,7 +57,7 @@ struct EntryLimits {
 
     /// Whether `entry` may name a data cluster, as far as header, L1 table and file end tell.
     /// Three compares and no branch, so that loops over a table can be vectorized.
-    bool is_place(std::uint64_t entry) const {
+    bool is_valid_cluster_offset(std::uint64_t entry) const {
         return static_cast<bool>(static_cast<unsigned>((entry & cluster_mask) == 0) &
                                  static_cast<unsigned>(entry - first_byte < inside_bytes) &
                                  static_cast<unsigned>(entry - l1_begin >= table_bytes));
@@ -69,13 +69,13 @@ struct EntryLimits {
 /// What `entry` of an L2 table says.
 inline EntryKind classify_l2_entry(std::uint64_t entry, const EntryLimits& limits) {
     if (entry <= kZeroEntry) return static_cast<EntryKind>(entry);
-    if (!limits.is_place(entry)) return EntryKind::bad;
+    if (!limits.is_valid_cluster_offset(entry)) return EntryKind::bad;
     if (!limits.l2_tables.empty() && limits.in_l2_table(entry)) return EntryKind::bad;
     return EntryKind::data;
 }
 
-/// Whether each of the entries is unallocated or is_place(). One look at all of them, much faster
-/// than one at each; what is wrong with which, if anything, it does not say.
+/// Whether each of the entries is unallocated or is_valid_cluster_offset(). One look at all of
+/// them, much faster than one at each; what is wrong with which, if anything, it does not say.
 bool are_unallocated_or_places(std::span<const std::uint64_t> entries, const EntryLimits& limits);
 
 /// Why classify_l2_entry() calls `entry` bad; none if it does not.

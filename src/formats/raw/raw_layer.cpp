@@ -99,7 +99,7 @@ Task<Result<void>> RawLayer::set_backing_name(const char*, BackingFormat) {
     co_return only_qed(*file_, "has no backing file");
 }
 
-Task<Result<void>> RawLayer::settle() {
+Task<Result<void>> RawLayer::quiesce() {
     if (is_writable()) co_return co_await file_->flush();
     co_return {};
 }

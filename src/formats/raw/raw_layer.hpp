@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "chain/image_core.hpp"
+#include "chain/layer.hpp"
 
 namespace qed {
 
 /// A raw file or device as the bottom of a chain: all of it is data, in place.
-class RawLayer final : public ImageCore {
+class RawLayer final : public Layer {
 public:
     RawLayer(std::unique_ptr<BlockFile> file, std::uint64_t bytes)
-        : ImageCore(std::move(file), nullptr), bytes_(bytes) {}
+        : Layer(std::move(file), nullptr), bytes_(bytes) {}
 
     std::uint64_t size() const noexcept override { return bytes_; }
     bool is_writable() const noexcept override { return !file_->is_read_only(); }
@@ -31,7 +31,7 @@ public:
     Task<Result<void>> flush() override;
     Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss) override;
     Task<Result<void>> set_backing_name(const char* name, BackingFormat format) override;
-    Task<Result<void>> settle() override;
+    Task<Result<void>> quiesce() override;
     Task<Result<void>> finish() override;
 
 private:

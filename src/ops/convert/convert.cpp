@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/no_throw.hpp"
-#include "formats/qed/new_image_writer.hpp"
+#include "formats/qed/stream_writer.hpp"
 #include "ops/convert/convert_source.hpp"
 #include "ops/convert/convert_target.hpp"
 
@@ -15,14 +15,14 @@ namespace {
 
 constexpr std::uint64_t kMaxSparseBytes = 16U << 20U;
 
-constexpr auto kMostBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+constexpr auto kMaxBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 Result<void> check_sources(std::span<Image* const> sources) {
     std::uint64_t bytes = 0;
     for (const Image* source : sources) {
-        if (source->size() > kMostBytes - bytes) {
+        if (source->size() > kMaxBytes - bytes) {
             return fail(Errc::invalid_argument,
-                        fmt::format("the sources have more than {} bytes together", kMostBytes));
+                        fmt::format("the sources have more than {} bytes together", kMaxBytes));
         }
         bytes += source->size();
     }
@@ -83,7 +83,7 @@ Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile&
         const ConvertSource source(sources, options);
         const std::uint64_t bytes = image.image_bytes != 0 ? image.image_bytes : source.size();
         QED_CHECK(check_room(source.size(), bytes));
-        auto into = NewImageWriter::create(target, image, bytes, options);
+        auto into = StreamWriter::create(target, image, bytes, options);
         if (!into) return pass(into);
         return run_convert(source, **into, options);
     });

@@ -11,7 +11,7 @@
 #include "base/no_throw.hpp"
 #include "ops/convert/convert_source.hpp"
 #include "ops/convert/convert_target.hpp"
-#include "ops/convert/piece_ring.hpp"
+#include "ops/convert/copy_pipeline.hpp"
 #include "ops/convert/share_blocks.hpp"
 #include "ops/convert/zero_scan.hpp"
 #include "ops/threads.hpp"
@@ -26,7 +26,7 @@ constexpr std::uint64_t kSharedPieceBytes = 1U << 30U;
 /// Often enough to keep a disk busy, seldom enough not to be felt.
 constexpr std::uint64_t kEarlyBytes = 32U << 20U;
 constexpr std::uint64_t kMemoryBytes = 256U << 20U;
-constexpr std::uint64_t kMostCopies = 16;
+constexpr std::uint64_t kMaxCopies = 16;
 /// Whoever reads gets ahead of whoever writes.
 constexpr std::uint64_t kSlotsPerCopy = 2;
 constexpr std::size_t kReportedRanges = 1000;
@@ -108,7 +108,7 @@ private:
         AlignedBuffer buffer;  ///< memory for a piece, once it is needed
     };
     std::vector<Slot> slots_;  ///< each is that of the thread which has a job on it
-    PieceRing ring_;
+    CopyPipeline ring_;
 
     enum class Sharing : std::uint8_t { untried, works, off };
     // Of the thread that plans.
@@ -135,7 +135,7 @@ unsigned copies_of(const ConvertOptions& options, std::uint64_t piece_bytes) {
     const std::uint64_t wanted = options.copies != 0 ? options.copies : reading_threads();
     const std::uint64_t by_memory = kMemoryBytes / piece_bytes / kSlotsPerCopy;
     return static_cast<unsigned>(
-        std::clamp<std::uint64_t>(wanted, 1, std::clamp<std::uint64_t>(by_memory, 1, kMostCopies)));
+        std::clamp<std::uint64_t>(wanted, 1, std::clamp<std::uint64_t>(by_memory, 1, kMaxCopies)));
 }
 
 Copier::Copier(const ConvertSource& source, ConvertTarget& target, const ConvertOptions& options)
@@ -180,8 +180,8 @@ void Copier::work() noexcept {
     Result<void> done = without_throwing([this]() -> Result<void> {
         while (true) {
             const auto [task, slot] = ring_.next();
-            if (task == PieceRing::Task::none) return {};
-            QED_CHECK(task == PieceRing::Task::plan ? fill_slot(slot) : empty_slot(slot));
+            if (task == CopyPipeline::Task::none) return {};
+            QED_CHECK(task == CopyPipeline::Task::plan ? fill_slot(slot) : empty_slot(slot));
         }
     });
     if (!done) stop(std::move(done.error()));

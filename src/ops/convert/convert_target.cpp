@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "ops/convert/space_ahead.hpp"
+#include "ops/convert/preallocator.hpp"
 
 namespace qed {
 namespace {
@@ -79,7 +79,7 @@ private:
     std::uint64_t bytes_;
     bool allocate_;
     bool is_zero_;
-    SpaceAhead space_;
+    Preallocator space_;
     std::uint64_t unit_;
 };
 

@@ -29,7 +29,7 @@ class FramePoolTest : public testing::Test {
 protected:
     void SetUp() override {
         FramePool::keep_at_most(0);
-        FramePool::keep_at_most(FramePool::kMostKept);
+        FramePool::keep_at_most(FramePool::kMaxKept);
     }
 };
 
@@ -58,7 +58,7 @@ TEST_F(FramePoolTest, SanitizersAreShownEveryFrame) {
 TEST_F(FramePoolTest, WhatAThreadKeepsIsBounded) {
     for (const std::size_t bytes : {1U, 128U, 129U, 1000U, 2048U, 2049U, 100'000U})
         use_frames(1000, bytes);
-    EXPECT_LE(FramePool::kept(), FramePool::kMostKept);
+    EXPECT_LE(FramePool::kept(), FramePool::kMaxKept);
     FramePool::keep_at_most(3000);
     EXPECT_LE(FramePool::kept(), 3000U);
 }

@@ -15,7 +15,7 @@
 namespace qed::test {
 
 /// Entries that are neither a marker nor a multiple of 4 KiB are bad.
-class PlainJudge final : public EntryJudge {
+class PlainJudge final : public EntryDecoder {
 public:
     void decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
                 std::span<Entry> entries) const noexcept override {
@@ -37,7 +37,7 @@ public:
         : shape(with),
           memory(kFirstTable + tables * with.table_bytes()),
           file(memory),
-          cache(*TableCache::create(file, budget, with, judge_, options)) {
+          cache(*TableCache::create(file, budget, with, decoder_, options)) {
         for (std::uint64_t i = 0; i < tables; ++i)
             cache->set_l1(i, table(i));
     }
@@ -99,7 +99,7 @@ public:
     StepExecutor executor;
 
 private:
-    PlainJudge judge_;
+    PlainJudge decoder_;
 
 public:
     std::unique_ptr<TableCache> cache;

@@ -106,7 +106,7 @@ TEST_F(TableCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
     image_.put(at(2) + 100, kZeroEntry);
     image_.put(at(2) + 101, kZeroEntry);
     image_.put(at(2) + 300, 12345);
-    std::array<Lookup, 2 * TableCache::kMostRuns> runs;
+    std::array<Lookup, 2 * TableCache::kMaxRuns> runs;
     for (std::uint64_t slice = 0; slice < 3; ++slice) {
         ASSERT_TRUE(image_.load(at(slice)).has_value());
         const std::uint64_t end = at(slice + 1) * kCluster - 4096;

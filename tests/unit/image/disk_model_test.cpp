@@ -139,7 +139,7 @@ protected:
                 expect_done(image_->flush_blocking());
                 break;
             case 7:
-                expect_done(image_->settle_blocking());
+                expect_done(image_->quiesce_blocking());
                 break;
             default: {
                 std::vector<std::byte> read(length);

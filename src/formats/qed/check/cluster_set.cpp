@@ -49,11 +49,11 @@ bool ClusterSet::make_slab() noexcept {
 
 std::uint64_t* ClusterSet::make_page(std::uint64_t index) noexcept {
     if (memory_bytes() >= memory_limit_) {
-        lack_ = Lack::limit;
+        lack_ = MissingTable::limit;
         return spare_.get();
     }
     if (pages_left_ == 0 && !make_slab()) {
-        lack_ = Lack::memory;
+        lack_ = MissingTable::memory;
         return spare_.get();
     }
     --pages_left_;

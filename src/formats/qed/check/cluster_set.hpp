@@ -94,8 +94,8 @@ public:
     std::uint64_t next_absent(std::uint64_t from) const noexcept;
     /// The last member below `end`, or bound() when there is none.
     std::uint64_t last_below(std::uint64_t end) const noexcept;
-    enum class Lack : std::uint8_t { none, limit, memory };
-    Lack lack() const noexcept { return lack_; }
+    enum class MissingTable : std::uint8_t { none, limit, memory };
+    MissingTable lack() const noexcept { return lack_; }
     std::uint64_t memory_bytes() const noexcept { return pages_used_ * kPageWords * 8; }
 
 private:
@@ -135,7 +135,7 @@ private:
     std::uint64_t clusters_ = 0;
     std::uint64_t memory_limit_ = 0;
     std::uint64_t pages_used_ = 0;
-    Lack lack_ = Lack::none;
+    MissingTable lack_ = MissingTable::none;
     // Pages are cut from slabs: large enough for huge pages of the kernel once there are many.
     std::vector<Memory> slabs_;
     std::uint64_t* next_page_ = nullptr;

@@ -42,13 +42,13 @@ Result<EntryScan> EntryScan::create(const EntryLimits& limits, const Geometry& g
                                     std::uint64_t memory_limit) {
     const std::uint64_t clusters = geometry.clusters_for(limits.file_bytes);
     // Leaked clusters are reclaimed by moving tables about, also behind the end for a while.
-    constexpr std::uint64_t kRoom = kMostTablesMovedAtOnce * kMaxTableClusters;
+    constexpr std::uint64_t kRoom = kMaxTablesMovedAtOnce * kMaxTableClusters;
     Result<ClusterSet> used = ClusterSet::create(clusters + kRoom, memory_limit);
     if (!used) return pass(used);
     Result<ClusterSet> repeated = ClusterSet::create(clusters, memory_limit);
     if (!repeated) return pass(repeated);
-    const std::uint64_t growth = repair_growth_clusters(limits.file_bytes, geometry);
-    Result<ClusterSet> beyond = ClusterSet::create(clusters + growth, memory_limit);
+    const std::uint64_t extender = repair_growth_clusters(limits.file_bytes, geometry);
+    Result<ClusterSet> beyond = ClusterSet::create(clusters + extender, memory_limit);
     if (!beyond) return pass(beyond);
     return EntryScan(limits, geometry, std::move(*used), std::move(*repeated), std::move(*beyond));
 }
@@ -56,14 +56,14 @@ Result<EntryScan> EntryScan::create(const EntryLimits& limits, const Geometry& g
 void EntryScan::add(std::span<const std::uint64_t> entries, EntryEnds& ends) {
     while (entries.size() >= kBlock) {
         const auto block = entries.first(kBlock);
-        const Survey found = survey(block.data());
+        const TableSummary found = survey(block.data());
         switch (found.kind) {
-            case Survey::Kind::empty:
+            case TableSummary::Kind::empty:
                 break;
-            case Survey::Kind::data:
+            case TableSummary::Kind::data:
                 add_data(block, found.breaks, ends);
                 break;
-            case Survey::Kind::mixed:
+            case TableSummary::Kind::mixed:
                 add_mixed(block, ends);
                 break;
         }
@@ -72,7 +72,7 @@ void EntryScan::add(std::span<const std::uint64_t> entries, EntryEnds& ends) {
     add_mixed(entries, ends);
 }
 
-EntryScan::Survey EntryScan::survey(const std::uint64_t* block) const {
+EntryScan::TableSummary EntryScan::survey(const std::uint64_t* block) const {
     // Only sums, ands and ors, which every processor has for several 64-bit numbers at once: a
     // difference that is negative, or a number past 2^63, shows in the sign bit.
     const std::uint64_t first = limits_.first_byte;
@@ -97,11 +97,11 @@ EntryScan::Survey EntryScan::survey(const std::uint64_t* block) const {
         breaks += (gap | -gap) >> 63;  // 1 for each gap that is not 0
     }
     const std::uint64_t all_bits = any[0] | any[1];
-    if (all_bits == 0) return {Survey::Kind::empty, 0};
+    if (all_bits == 0) return {TableSummary::Kind::empty, 0};
     const bool is_data = (all_bits & limits_.cluster_mask) == 0 &&
                          ((all_bits | outside[0] | outside[1]) & kLaneSign) == 0 &&
                          (apart_from_l1[0] & apart_from_l1[1] & kLaneSign) != 0;
-    return {is_data ? Survey::Kind::data : Survey::Kind::mixed, breaks[0] + breaks[1]};
+    return {is_data ? TableSummary::Kind::data : TableSummary::Kind::mixed, breaks[0] + breaks[1]};
 }
 
 void EntryScan::add_data(std::span<const std::uint64_t> block, std::uint64_t breaks,
@@ -129,7 +129,7 @@ void EntryScan::add_mixed(std::span<const std::uint64_t> entries, EntryEnds& end
             totals_.zero += entry;
             continue;
         }
-        if (!limits_.is_place(entry)) {
+        if (!limits_.is_valid_cluster_offset(entry)) {
             add_bad(entry);
             continue;
         }

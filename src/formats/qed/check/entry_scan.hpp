@@ -60,7 +60,7 @@ public:
     /// it is repaired: nothing may be put there while such an entry exists.
     const ClusterSet& beyond() const { return beyond_; }
     /// Anything but none: the sets could not take all clusters, and mean nothing.
-    ClusterSet::Lack lack() const {
+    ClusterSet::MissingTable lack() const {
         return std::max({used_.lack(), repeated_.lack(), beyond_.lack()});
     }
 
@@ -69,11 +69,11 @@ private:
               ClusterSet repeated, ClusterSet beyond);
 
     /// What a block of entries is as a whole.
-    struct Survey {
+    struct TableSummary {
         enum class Kind : std::uint8_t { empty, data, mixed } kind = Kind::mixed;
         std::uint64_t breaks = 0;  ///< entries that are not one cluster behind the one before
     };
-    Survey survey(const std::uint64_t* block) const;
+    TableSummary survey(const std::uint64_t* block) const;
     void add_data(std::span<const std::uint64_t> block, std::uint64_t breaks, EntryEnds& ends);
     void add_mixed(std::span<const std::uint64_t> entries, EntryEnds& ends);
     void add_bad(std::uint64_t entry);
@@ -87,7 +87,7 @@ private:
 };
 
 /// How many tables may be behind the end of the file while they are moved.
-inline constexpr std::uint64_t kMostTablesMovedAtOnce = 1024;
+inline constexpr std::uint64_t kMaxTablesMovedAtOnce = 1024;
 
 /// How many clusters a repair may add to a file of `file_bytes`: copies of clusters that are named
 /// twice. A file may double, and a small one may grow by 64 MiB: what needs more was not damaged

@@ -203,7 +203,7 @@ Task<Result<void>> LeakReclaim::move_tables() {
 std::vector<TableMove> LeakReclaim::plan_table_moves(std::uint64_t hole) const {
     const std::uint64_t size = table_clusters();
     const std::uint64_t most = std::clamp<std::uint64_t>(
-        kTableBytesAtOnce / image_.geometry().table_bytes(), 1, kMostTablesMovedAtOnce);
+        kTableBytesAtOnce / image_.geometry().table_bytes(), 1, kMaxTablesMovedAtOnce);
     std::vector<TableMove> moves;
     const auto add = [&](std::uint64_t from, std::uint64_t to) {
         if (!moves.empty() && from == l1_cluster()) return false;

@@ -179,11 +179,11 @@ void ScanWorker::add_piece(const TablePiece& piece, std::span<const std::uint64_
 
 Result<void> ScanWorker::check_room() const {
     switch (entries_.lack()) {
-        case ClusterSet::Lack::none:
+        case ClusterSet::MissingTable::none:
             return {};
-        case ClusterSet::Lack::memory:
+        case ClusterSet::MissingTable::memory:
             return std::unexpected(Error::out_of_memory());
-        case ClusterSet::Lack::limit:
+        case ClusterSet::MissingTable::limit:
             break;
     }
     return fail(

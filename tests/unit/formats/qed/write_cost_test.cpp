@@ -237,7 +237,7 @@ TEST_F(WriteCostTest, SettlingPunchesWhatWasDiscardedAndCutsTheEndOfTheFile) {
     write(8 * kCluster, 4 * kCluster);
     ASSERT_TRUE(image_->discard_blocking(GuestOffset{8 * kCluster}, 2 * kCluster).has_value());
     const std::uint64_t stored = file_->stored_bytes();
-    ASSERT_TRUE(image_->settle_blocking().has_value());
+    ASSERT_TRUE(image_->quiesce_blocking().has_value());
     EXPECT_EQ(stored - file_->stored_bytes(), 2 * kCluster);
 
     ASSERT_TRUE(image_->discard_blocking(GuestOffset{8 * kCluster}, 4 * kCluster).has_value());

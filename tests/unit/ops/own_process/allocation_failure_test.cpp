@@ -75,8 +75,8 @@ protected:
     /// it needs no more of them.
     template <class Operation>
     void fail_each_allocation(Operation operation) {
-        constexpr long kMost = 5000;
-        for (long count = 0; count < kMost; ++count) {
+        constexpr long kMax = 5000;
+        for (long count = 0; count < kMax; ++count) {
             restore();
             bool done = false;
             try {
@@ -93,7 +93,7 @@ protected:
                 return;
             }
         }
-        FAIL() << "still failing after " << kMost << " allocations";
+        FAIL() << "still failing after " << kMax << " allocations";
     }
 
     void restore() {

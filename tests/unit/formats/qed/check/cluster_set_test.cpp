@@ -94,9 +94,9 @@ TEST(ClusterSetTest, SaysWhenItsMemoryIsUsedUp) {
     ClusterSet set = set_of(std::uint64_t{1} << 30, 2 * 4096);
     set.insert(0);
     set.insert(1 << 20);
-    EXPECT_EQ(set.lack(), ClusterSet::Lack::none);
+    EXPECT_EQ(set.lack(), ClusterSet::MissingTable::none);
     set.insert(2 << 20);
-    EXPECT_EQ(set.lack(), ClusterSet::Lack::limit);
+    EXPECT_EQ(set.lack(), ClusterSet::MissingTable::limit);
     EXPECT_EQ(set.memory_bytes(), 2U * 4096);
 }
 

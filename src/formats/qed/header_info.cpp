@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "formats/qed/image_identity.hpp"
+#include "formats/qed/header_info.hpp"
 
 #include <algorithm>
 
@@ -11,7 +11,7 @@ namespace qed {
 namespace {
 
 constexpr std::size_t kBlockBytes = 4096;
-constexpr std::uint32_t kMostNameBytes = 1023;
+constexpr std::uint32_t kMaxNameBytes = 1023;
 
 std::unexpected<Error> failed_in(BlockFile& file, const Error& error) {
     return std::unexpected(error.clone().with_context(file.name()));
@@ -19,7 +19,7 @@ std::unexpected<Error> failed_in(BlockFile& file, const Error& error) {
 
 }  // namespace
 
-Task<Result<ImageIdentity>> identify(BlockFile& file) {
+Task<Result<HeaderInfo>> read_header(BlockFile& file) {
     const Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) co_return std::unexpected(file_bytes.error().clone());
     Result<AlignedBuffer> block = AlignedBuffer::create(kBlockBytes, kBlockBytes);
@@ -32,21 +32,21 @@ Task<Result<ImageIdentity>> identify(BlockFile& file) {
     const Result<Geometry> geometry = validate_header(*header, *file_bytes);
     if (!geometry) co_return failed_in(file, geometry.error());
 
-    ImageIdentity identity{
+    HeaderInfo info{
         .header = *header, .geometry = *geometry, .backing_name = {}, .file_bytes = *file_bytes};
-    if (!header->has_backing()) co_return std::move(identity);
-    if (header->backing_name_bytes > kMostNameBytes) {
+    if (!header->has_backing()) co_return std::move(info);
+    if (header->backing_name_bytes > kMaxNameBytes) {
         co_return fail(Errc::corrupt_metadata,
                        fmt::format("{}: the backing file's name is {} bytes long, expected at "
                                    "most {}",
-                                   file.name(), header->backing_name_bytes, kMostNameBytes));
+                                   file.name(), header->backing_name_bytes, kMaxNameBytes));
     }
     const auto name_bytes = block->span().first(header->backing_name_bytes);
     QED_CO_CHECK(co_await file.read(FileOffset{header->backing_name_offset}, name_bytes));
     Result<std::string> name = decode_backing_name(name_bytes);
     if (!name) co_return failed_in(file, name.error());
-    identity.backing_name = std::move(*name);
-    co_return std::move(identity);
+    info.backing_name = std::move(*name);
+    co_return std::move(info);
 }
 
 }  // namespace qed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/file_growth.hpp"
+#include "engine/file_extender.hpp"
 
 #include <algorithm>
 
@@ -15,7 +15,7 @@ std::uint64_t step_after(std::uint64_t end) {
 
 }  // namespace
 
-Task<Result<void>> FileGrowth::reach(std::uint64_t end) {
+Task<Result<void>> FileExtender::extend_to(std::uint64_t end) {
     if (bytes() >= end) co_return {};
     AsyncMutex::Guard growing = co_await mutex_.lock();
     if (bytes() >= end) co_return {};
@@ -30,7 +30,7 @@ Task<Result<void>> FileGrowth::reach(std::uint64_t end) {
     co_return {};
 }
 
-Task<Result<void>> FileGrowth::cut(std::uint64_t end) {
+Task<Result<void>> FileExtender::cut(std::uint64_t end) {
     AsyncMutex::Guard cutting = co_await mutex_.lock();
     if (bytes() <= end) co_return {};
     QED_CO_CHECK(co_await file_.truncate(end));

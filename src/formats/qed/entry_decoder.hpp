@@ -14,9 +14,9 @@
 namespace qed {
 
 /// Judges table entries by the header and by how long the file is now.
-class FileJudge final : public EntryJudge {
+class QedEntryDecoder final : public EntryDecoder {
 public:
-    FileJudge(BlockFile& file, const Header& header, const Geometry& geometry)
+    QedEntryDecoder(BlockFile& file, const Header& header, const Geometry& geometry)
         : file_(file), header_(header), geometry_(geometry) {}
     /// Entries may name clusters up to here; only ever grows.
     void know_bytes(std::uint64_t file_bytes) const noexcept;

@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "formats/qed/file_judge.hpp"
+#include "formats/qed/entry_decoder.hpp"
 
 #include "base/endian.hpp"
 
 namespace qed {
 
-void FileJudge::know_bytes(std::uint64_t file_bytes) const noexcept {
+void QedEntryDecoder::know_bytes(std::uint64_t file_bytes) const noexcept {
     std::uint64_t known = file_bytes_.load(std::memory_order_relaxed);
     while (known < file_bytes &&
            !file_bytes_.compare_exchange_weak(known, file_bytes, std::memory_order_release)) {
     }
 }
 
-EntryLimits FileJudge::limits() const noexcept {
+EntryLimits QedEntryDecoder::limits() const noexcept {
     return EntryLimits::make(header_, geometry_, file_bytes_.load(std::memory_order_acquire));
 }
 
-bool FileJudge::has_grown() const noexcept {
+bool QedEntryDecoder::has_grown() const noexcept {
     const Result<std::uint64_t> now = file_.size();
     const std::uint64_t before = file_bytes_.load(std::memory_order_relaxed);
     if (now) know_bytes(*now);
     return file_bytes_.load(std::memory_order_relaxed) != before;
 }
 
-void FileJudge::decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
-                       std::span<Entry> entries) const noexcept {
+void QedEntryDecoder::decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
+                             std::span<Entry> entries) const noexcept {
     load_le64(raw, entries);
     EntryLimits now = limits();
     if (are_unallocated_or_places(entries, now)) return;
     bool asked = false;
     for (Entry& entry : entries) {
-        if (entry <= kZeroEntry || now.is_place(entry)) continue;
+        if (entry <= kZeroEntry || now.is_valid_cluster_offset(entry)) continue;
         // Past the end of the file as we know it: another process may have made it longer.
         if (!asked && has_grown()) now = limits();
         asked = true;
-        if (!now.is_place(entry)) entry = kBadEntry;
+        if (!now.is_valid_cluster_offset(entry)) entry = kBadEntry;
     }
 }
 

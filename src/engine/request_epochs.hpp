@@ -17,26 +17,26 @@ namespace qed {
 /// Two counters take turns: those who entered in epoch e are counted apart from those of e + 1.
 /// try_advance() and epoch() are called under one lock of the caller's. What is unlinked while
 /// epoch() is e has no more users once it is e + 2.
-class RequestGate {
+class RequestEpochs {
     struct Shard;
 
 public:
-    class Pass {
+    class Guard {
     public:
-        Pass() = default;
-        Pass(Shard& shard, std::size_t number, unsigned parity)
+        Guard() = default;
+        Guard(Shard& shard, std::size_t number, unsigned parity)
             : shard_(&shard), number_(number), parity_(parity) {}
-        Pass(Pass&& other) noexcept
+        Guard(Guard&& other) noexcept
             : shard_(std::exchange(other.shard_, nullptr)),
               number_(other.number_),
               parity_(other.parity_) {}
-        Pass& operator=(Pass&& other) noexcept {
+        Guard& operator=(Guard&& other) noexcept {
             std::swap(shard_, other.shard_);
             std::swap(number_, other.number_);
             std::swap(parity_, other.parity_);
             return *this;
         }
-        ~Pass() {
+        ~Guard() {
             if (shard_ != nullptr) shard_->leave(number_, parity_);
         }
 
@@ -46,8 +46,8 @@ public:
         unsigned parity_ = 0;
     };
 
-    /// Before the first table lookup of a request; the pass is held until its last I/O has ended.
-    [[nodiscard]] Pass enter() noexcept {
+    /// Before the first table lookup of a request; the guard is held until its last I/O has ended.
+    [[nodiscard]] Guard enter() noexcept {
         const std::size_t number = thread_shard();
         const auto parity = static_cast<unsigned>(epoch_.load(std::memory_order_acquire) & 1);
         Shard& shard = shards_[number];

@@ -12,10 +12,10 @@ namespace qed {
 /// writes cheaper: ext4 else accounts for each block of 4 KiB by itself. A hint, which never fails:
 /// what cannot be reserved is written all the same, or the write says why not.
 /// See docs/adr/0015-convert-data-path.md.
-class SpaceAhead {
+class Preallocator {
 public:
     /// \param wanted  the file has nothing stored that would be in the way
-    SpaceAhead(BlockFile& file, bool wanted) noexcept;
+    Preallocator(BlockFile& file, bool wanted) noexcept;
 
     /// Not for holes: the range takes space on the disk afterwards.
     void reserve(FileOffset at, std::uint64_t length) noexcept;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "formats/qed/header_keeper.hpp"
+#include "formats/qed/header_store.hpp"
 
 #include <algorithm>
 
@@ -9,17 +9,17 @@
 
 namespace qed {
 
-void HeaderKeeper::start_with(const Header& header) {
+void HeaderStore::start_with(const Header& header) {
     adopt(header);
     dirty_.store(header.needs_check(), std::memory_order_release);
 }
 
-Header HeaderKeeper::copy() const {
+Header HeaderStore::copy() const {
     const std::scoped_lock lock(mutex_);
     return header_;
 }
 
-void HeaderKeeper::adopt(const Header& header) noexcept {
+void HeaderStore::adopt(const Header& header) noexcept {
     {
         const std::scoped_lock lock(mutex_);
         header_ = header;
@@ -29,7 +29,7 @@ void HeaderKeeper::adopt(const Header& header) noexcept {
     if (!header.needs_check()) dirty_.store(false, std::memory_order_release);
 }
 
-Task<Result<void>> HeaderKeeper::replace(Header changed) {
+Task<Result<void>> HeaderStore::replace(Header changed) {
     // Read, edit, write: the bytes around the fields (the backing file's name) stay as they are.
     const std::size_t unit = std::max<std::size_t>(kSectorBytes, file_.alignment().offset);
     Result<AlignedBuffer> block = AlignedBuffer::create(unit, std::max<std::size_t>(unit, 4096));
@@ -42,7 +42,7 @@ Task<Result<void>> HeaderKeeper::replace(Header changed) {
     co_return {};
 }
 
-Task<Result<void>> HeaderKeeper::set_dirty() {
+Task<Result<void>> HeaderStore::set_dirty() {
     if (is_dirty() || detail::mutant(detail::Mutant::need_check_never_set)) co_return {};
     Header changed = header_;
     changed.features |= feature::kNeedCheck;
@@ -58,7 +58,7 @@ Task<Result<void>> HeaderKeeper::set_dirty() {
     co_return {};
 }
 
-Task<Result<void>> HeaderKeeper::clear_dirty() {
+Task<Result<void>> HeaderStore::clear_dirty() {
     if (!is_dirty()) co_return {};
     if (!detail::mutant(detail::Mutant::clear_need_check_before_flush)) {
         Result<void> flushed = co_await flushes_.flush();

@@ -10,7 +10,7 @@
 namespace qed {
 
 /// What the header clusters say, validated.
-struct ImageIdentity {
+struct HeaderInfo {
     Header header;
     Geometry geometry;
     std::string backing_name;  ///< empty without a backing file
@@ -19,6 +19,6 @@ struct ImageIdentity {
 
 /// Reads and validates the header of the image in `file`.
 /// \errors not_qed, corrupt_metadata, unsupported_feature, io_error; the file is named
-Task<Result<ImageIdentity>> identify(BlockFile& file);
+Task<Result<HeaderInfo>> read_header(BlockFile& file);
 
 }  // namespace qed

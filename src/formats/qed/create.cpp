@@ -19,7 +19,7 @@ namespace qed {
 namespace {
 
 constexpr std::uint64_t kChunkBytes = 1U << 20;
-constexpr std::size_t kMostNameBytes = 1023;
+constexpr std::size_t kMaxNameBytes = 1023;
 
 struct Plan {
     Header header;
@@ -44,10 +44,10 @@ Result<Plan> plan_image(const CreateOptions& options) {
     Plan plan{.header = {}, .geometry = *geometry, .backing_name = {}};
     if (options.backing_name != nullptr) plan.backing_name = options.backing_name;
     if (options.backing_name != nullptr &&
-        (plan.backing_name.empty() || plan.backing_name.size() > kMostNameBytes)) {
+        (plan.backing_name.empty() || plan.backing_name.size() > kMaxNameBytes)) {
         return fail(Errc::invalid_argument,
                     fmt::format("a backing file name has 1 to {} bytes, this one has {}",
-                                kMostNameBytes, plan.backing_name.size()));
+                                kMaxNameBytes, plan.backing_name.size()));
     }
     Header& header = plan.header;
     header.cluster_bytes = options.cluster_bytes;

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "cache/table_cache.hpp"
-#include "chain/chain_skips.hpp"
-#include "engine/request_gate.hpp"
+#include "chain/chain_index.hpp"
+#include "engine/request_epochs.hpp"
 #include "qed/image.hpp"
 
 namespace qed {
@@ -22,7 +22,7 @@ struct Located {
         miss,  ///< `layer` has to load a table slice first
         bad,   ///< `layer`'s tables break the format's rules here
     } kind = Kind::zero;
-    class ImageCore* layer = nullptr;  ///< null for zeroes that no layer states
+    class Layer* layer = nullptr;  ///< null for zeroes that no layer states
     std::uint64_t file_offset = 0;
     std::uint64_t length = 0;
     unsigned depth = 0;
@@ -31,15 +31,15 @@ struct Located {
 
 /// One layer of a chain: a QED image or a raw file. What is the same for both is here: reading
 /// through the chain. The rest is RawLayer's and QedLayer's.
-class ImageCore {
+class Layer {
 public:
-    ImageCore(std::unique_ptr<BlockFile> file, std::shared_ptr<Image> backing);
-    virtual ~ImageCore();
-    ImageCore(const ImageCore&) = delete;
-    ImageCore& operator=(const ImageCore&) = delete;
+    Layer(std::unique_ptr<BlockFile> file, std::shared_ptr<Image> backing);
+    virtual ~Layer();
+    Layer(const Layer&) = delete;
+    Layer& operator=(const Layer&) = delete;
 
-    static ImageCore& of(Image& image) { return *image.core_; }
-    static std::unique_ptr<Image> wrap(std::unique_ptr<ImageCore> core);
+    static Layer& of(Image& image) { return *image.layer_; }
+    static std::unique_ptr<Image> wrap(std::unique_ptr<Layer> layer);
 
     BlockFile& file() const noexcept { return *file_; }
     Image* backing() const noexcept { return backing_.get(); }
@@ -61,7 +61,7 @@ public:
     virtual Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length) = 0;
     /// The error for a range that find() called bad.
     virtual Error bad_entry_error(GuestOffset at, Lookup::Kind kind) = 0;
-    virtual RequestGate::Pass enter() noexcept { return {}; }
+    virtual RequestEpochs::Guard enter() noexcept { return {}; }
     virtual void count_read(std::uint64_t bytes) noexcept = 0;
     /// Unallocated bytes of an image whose backing file was not opened cannot be read.
     virtual bool lacks_backing() const noexcept { return false; }
@@ -91,8 +91,8 @@ public:
     virtual Task<Result<void>> flush() = 0;
     virtual Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss) = 0;
     virtual Task<Result<void>> set_backing_name(const char* name, BackingFormat format) = 0;
-    virtual Task<Result<void>> settle() = 0;
-    /// After settle(), nothing else under way: the file may be cut and is let go.
+    virtual Task<Result<void>> quiesce() = 0;
+    /// After quiesce(), nothing else under way: the file may be cut and is let go.
     virtual Task<Result<void>> finish() = 0;
 
 protected:
@@ -101,12 +101,12 @@ protected:
     Result<void> cannot_read(const Located& where, GuestOffset at);
 
     /// Called once the size of a slice is known.
-    void start_skips(unsigned span_bits) { skips_.start(below_, span_bits, size()); }
+    void start_index(unsigned span_bits) { index_.start(below_, span_bits, size()); }
 
     std::unique_ptr<BlockFile> file_;
     std::shared_ptr<Image> backing_;
-    std::vector<ImageCore*> below_;  // all layers under this one, nearest first
-    ChainSkips skips_;
+    std::vector<Layer*> below_;  // all layers under this one, nearest first
+    ChainIndex index_;
 };
 
 }  // namespace qed

@@ -11,15 +11,15 @@
 
 namespace qed {
 
-class ImageCore;
+class Layer;
 
 /// For each slice of an overlay: how many layers below have nothing at all there, so that a lookup
 /// goes straight to the first that may. Learned while reading; the layers below never change while
 /// they are open. One byte a slice that was read, however long the chain is.
-class ChainSkips {
+class ChainIndex {
 public:
     /// `below`: the layers under the overlay, nearest first; `span_bits`: guest bytes of a slice.
-    void start(const std::vector<ImageCore*>& below, unsigned span_bits, std::uint64_t image_bytes);
+    void start(const std::vector<Layer*>& below, unsigned span_bits, std::uint64_t image_bytes);
     bool is_on() const noexcept { return steps_.data() != nullptr; }
 
     struct Jump {
@@ -32,7 +32,7 @@ public:
 private:
     std::uint8_t learn(std::uint64_t slice) noexcept;
 
-    const std::vector<ImageCore*>* below_ = nullptr;
+    const std::vector<Layer*>* below_ = nullptr;
     unsigned span_bits_ = 0;
     std::uint64_t image_bytes_ = 0;
     ZeroedArray<std::atomic<std::uint8_t>> steps_;  // 0: not known yet

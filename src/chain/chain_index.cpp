@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chain/chain_skips.hpp"
+#include "chain/chain_index.hpp"
 
 #include <algorithm>
 #include <limits>
 
-#include "chain/image_core.hpp"
+#include "chain/layer.hpp"
 
 namespace qed {
 namespace {
 
-constexpr std::uint64_t kMostSlices = 1U << 24;
+constexpr std::uint64_t kMaxSlices = 1U << 24;
 
 }  // namespace
 
-void ChainSkips::start(const std::vector<ImageCore*>& below, unsigned span_bits,
+void ChainIndex::start(const std::vector<Layer*>& below, unsigned span_bits,
                        std::uint64_t image_bytes) {
     const std::uint64_t slices = ((image_bytes - 1) >> span_bits) + 1;
-    if (below.size() < 2 || slices > kMostSlices) return;
+    if (below.size() < 2 || slices > kMaxSlices) return;
     below_ = &below;
     span_bits_ = span_bits;
     image_bytes_ = image_bytes;
     steps_ = ZeroedArray<std::atomic<std::uint8_t>>(slices);
 }
 
-ChainSkips::Jump ChainSkips::from(GuestOffset at, std::uint64_t length) noexcept {
+ChainIndex::Jump ChainIndex::from(GuestOffset at, std::uint64_t length) noexcept {
     // Behind the end that was looked at the image may have grown over layers that end there.
     if (!is_on() || at.value >= image_bytes_) return {.length = length};
     const std::uint64_t slice = at.value >> span_bits_;
@@ -34,13 +34,13 @@ ChainSkips::Jump ChainSkips::from(GuestOffset at, std::uint64_t length) noexcept
     return {.steps = steps, .length = std::min(length, left)};
 }
 
-std::uint8_t ChainSkips::learn(std::uint64_t slice) noexcept {
+std::uint8_t ChainIndex::learn(std::uint64_t slice) noexcept {
     const GuestOffset begin{slice << span_bits_};
     const std::uint64_t end = std::min((slice + 1) << span_bits_, image_bytes_);
     std::uint8_t steps = 1;
     // The last layer is never skipped: it says what is not allocated anywhere.
     for (const std::size_t last = below_->size() - 1; steps <= last; ++steps) {
-        ImageCore& layer = *(*below_)[steps - 1U];
+        Layer& layer = *(*below_)[steps - 1U];
         if (layer.size() < end || layer.lacks_backing()) break;
         if (steps == std::numeric_limits<std::uint8_t>::max()) break;
         const Lookup found = layer.find(begin, end - begin.value);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "formats/qed/new_image_writer.hpp"
+#include "formats/qed/stream_writer.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -29,10 +29,10 @@ Result<void> check_size(std::uint64_t image_bytes, const Geometry& geometry) {
 
 }  // namespace
 
-Result<std::unique_ptr<NewImageWriter>> NewImageWriter::create(BlockFile& file,
-                                                               const CreateOptions& image,
-                                                               std::uint64_t image_bytes,
-                                                               const ConvertOptions& options) {
+Result<std::unique_ptr<StreamWriter>> StreamWriter::create(BlockFile& file,
+                                                           const CreateOptions& image,
+                                                           std::uint64_t image_bytes,
+                                                           const ConvertOptions& options) {
     auto geometry = Geometry::make(image.cluster_bytes, image.table_clusters);
     if (!geometry) return fail(Errc::invalid_argument, geometry.error().message());
     QED_CHECK(check_size(image_bytes, *geometry));
@@ -53,12 +53,12 @@ Result<std::unique_ptr<NewImageWriter>> NewImageWriter::create(BlockFile& file,
         header.backing_name_offset = kHeaderBytes;
         header.backing_name_bytes = static_cast<std::uint32_t>(backing_name.size());
     }
-    return std::unique_ptr<NewImageWriter>(
-        new NewImageWriter(file, *geometry, header, backing_name, options.sparse_bytes == 0));
+    return std::unique_ptr<StreamWriter>(
+        new StreamWriter(file, *geometry, header, backing_name, options.sparse_bytes == 0));
 }
 
-NewImageWriter::NewImageWriter(BlockFile& file, const Geometry& geometry, const Header& header,
-                               std::string backing_name, bool allocate_zeroes)
+StreamWriter::StreamWriter(BlockFile& file, const Geometry& geometry, const Header& header,
+                           std::string backing_name, bool allocate_zeroes)
     : file_(file),
       space_(file, true),
       geometry_(geometry),
@@ -73,17 +73,17 @@ NewImageWriter::NewImageWriter(BlockFile& file, const Geometry& geometry, const 
       l1_(geometry.l1_entries_used(header.image_bytes)),
       slice_(std::min(kSliceBytes, geometry.table_bytes())) {}
 
-std::size_t NewImageWriter::slot_of(std::uint64_t guest) const {
+std::size_t StreamWriter::slot_of(std::uint64_t guest) const {
     const std::uint64_t entries = slice_.size() / sizeof(std::uint64_t);
     return geometry_.cluster_index(GuestOffset{guest}) % entries;
 }
 
-std::uint64_t NewImageWriter::entry(std::uint64_t guest) const {
+std::uint64_t StreamWriter::entry(std::uint64_t guest) const {
     return load_le64(slice_, slot_of(guest));
 }
 
 /// Makes the slice that maps `guest` the current one. Guest order: it never goes back.
-Result<void> NewImageWriter::seek(std::uint64_t guest) {
+Result<void> StreamWriter::seek(std::uint64_t guest) {
     const std::uint64_t entries = slice_.size() / sizeof(std::uint64_t);
     const std::uint64_t number = geometry_.cluster_index(GuestOffset{guest}) / entries;
     if (number == slice_number_) return {};
@@ -94,7 +94,7 @@ Result<void> NewImageWriter::seek(std::uint64_t guest) {
     return {};
 }
 
-Result<void> NewImageWriter::flush_slice() {
+Result<void> StreamWriter::flush_slice() {
     if (!slice_dirty_) return {};
     const std::uint64_t slices_per_table = geometry_.table_bytes() / slice_.size();
     const std::uint64_t table = l1_[slice_number_ / slices_per_table];
@@ -104,7 +104,7 @@ Result<void> NewImageWriter::flush_slice() {
     return {};
 }
 
-Result<void> NewImageWriter::set_entry(std::uint64_t guest, std::uint64_t entry) {
+Result<void> StreamWriter::set_entry(std::uint64_t guest, std::uint64_t entry) {
     std::uint64_t& table = l1_[geometry_.l1_index(GuestOffset{guest})];
     if (table == 0) {
         table = end_;
@@ -115,7 +115,7 @@ Result<void> NewImageWriter::set_entry(std::uint64_t guest, std::uint64_t entry)
     return {};
 }
 
-Result<ConvertTarget::Place> NewImageWriter::place(std::uint64_t guest, std::uint64_t length) {
+Result<ConvertTarget::Place> StreamWriter::place(std::uint64_t guest, std::uint64_t length) {
     const std::uint64_t in_cluster = geometry_.in_cluster(GuestOffset{guest});
     QED_CHECK(seek(guest));
     if (entry(guest) <= kZeroEntry) {
@@ -138,15 +138,15 @@ Result<ConvertTarget::Place> NewImageWriter::place(std::uint64_t guest, std::uin
     return place;
 }
 
-void NewImageWriter::reserve(const Place& at) noexcept {
+void StreamWriter::reserve(const Place& at) noexcept {
     space_.reserve(FileOffset{at.offset}, at.length);
 }
 
-Result<void> NewImageWriter::store(const Place& at, std::span<const std::byte> data) {
+Result<void> StreamWriter::store(const Place& at, std::span<const std::byte> data) {
     return file_.write(FileOffset{at.offset}, data).run_blocking();
 }
 
-Result<void> NewImageWriter::zero(std::uint64_t guest, std::uint64_t length) {
+Result<void> StreamWriter::zero(std::uint64_t guest, std::uint64_t length) {
     if (allocate_zeroes_) {
         while (length > 0) {
             auto at = place(guest, length);
@@ -166,11 +166,11 @@ Result<void> NewImageWriter::zero(std::uint64_t guest, std::uint64_t length) {
     return {};
 }
 
-Result<void> NewImageWriter::skip(std::uint64_t, std::uint64_t) {
+Result<void> StreamWriter::skip(std::uint64_t, std::uint64_t) {
     return {};
 }
 
-Result<void> NewImageWriter::finish() {
+Result<void> StreamWriter::finish() {
     QED_CHECK(flush_slice());
     std::vector<std::byte> table(l1_.size() * sizeof(std::uint64_t));
     for (std::size_t i = 0; i < l1_.size(); ++i)

@@ -16,9 +16,9 @@ namespace qed {
 /// The header of an open image: what the file says, and the order in which it may be changed.
 /// Changes are made by whoever holds the committer's table lock; the questions with a yes or no are
 /// for anybody at any time.
-class HeaderKeeper {
+class HeaderStore {
 public:
-    HeaderKeeper(BlockFile& file, FlushGroup& flushes) : file_(file), flushes_(flushes) {}
+    HeaderStore(BlockFile& file, FlushGroup& flushes) : file_(file), flushes_(flushes) {}
 
     /// At open, before anything else.
     void start_with(const Header& header);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ops/convert/space_ahead.hpp"
+#include "ops/convert/preallocator.hpp"
 
 #include <linux/magic.h>
 #include <sys/stat.h>
@@ -26,12 +26,12 @@ bool is_on_ext4(BlockFile& file) noexcept {
 
 }  // namespace
 
-SpaceAhead::SpaceAhead(BlockFile& file, bool wanted) noexcept
+Preallocator::Preallocator(BlockFile& file, bool wanted) noexcept
     : file_(file),
       // Direct writes do not pass the page cache, where the accounting is done.
       pays_(wanted && is_regular_file(file) && file.alignment().offset == 1 && is_on_ext4(file)) {}
 
-void SpaceAhead::reserve(FileOffset at, std::uint64_t length) noexcept {
+void Preallocator::reserve(FileOffset at, std::uint64_t length) noexcept {
     if (!pays_ || length < kLeastBytes) return;
     // Without extents (ext3), or without enough room: the writes find out.
     if (!file_.allocate(at, length).run_blocking()) pays_ = false;

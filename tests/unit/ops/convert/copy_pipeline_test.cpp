@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ops/convert/piece_ring.hpp"
+#include "ops/convert/copy_pipeline.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -12,16 +12,16 @@
 namespace qed {
 namespace {
 
-using Task = PieceRing::Task;
+using Task = CopyPipeline::Task;
 
-void expect_job(PieceRing& ring, Task task, std::size_t slot) {
+void expect_job(CopyPipeline& ring, Task task, std::size_t slot) {
     const auto job = ring.next();
     EXPECT_EQ(job.task, task);
     EXPECT_EQ(job.slot, slot);
 }
 
-TEST(PieceRingTest, OneSlotTakesOnePieceAfterTheOther) {
-    PieceRing ring(1, 1);
+TEST(CopyPipelineTest, OneSlotTakesOnePieceAfterTheOther) {
+    CopyPipeline ring(1, 1);
     for (int piece = 0; piece < 3; ++piece) {
         expect_job(ring, Task::plan, 0);
         ring.planned(0);
@@ -35,8 +35,8 @@ TEST(PieceRingTest, OneSlotTakesOnePieceAfterTheOther) {
     expect_job(ring, Task::none, 0);
 }
 
-TEST(PieceRingTest, ReadsAheadWhileAPieceIsBeingStored) {
-    PieceRing ring(3, 1);
+TEST(CopyPipelineTest, ReadsAheadWhileAPieceIsBeingStored) {
+    CopyPipeline ring(3, 1);
     expect_job(ring, Task::plan, 0);
     ring.planned(0);
     ring.filled(0);
@@ -52,8 +52,8 @@ TEST(PieceRingTest, ReadsAheadWhileAPieceIsBeingStored) {
     expect_job(ring, Task::place, 1);
 }
 
-TEST(PieceRingTest, PlacesPiecesInTheirOrderThoughALaterOneIsFilledFirst) {
-    PieceRing ring(2, 2);
+TEST(CopyPipelineTest, PlacesPiecesInTheirOrderThoughALaterOneIsFilledFirst) {
+    CopyPipeline ring(2, 2);
     expect_job(ring, Task::plan, 0);
     ring.planned(0);
     expect_job(ring, Task::plan, 1);
@@ -65,8 +65,8 @@ TEST(PieceRingTest, PlacesPiecesInTheirOrderThoughALaterOneIsFilledFirst) {
     expect_job(ring, Task::place, 1);  // while the first is still being stored
 }
 
-TEST(PieceRingTest, GivesNoMoreJobsOnceStopped) {
-    PieceRing ring(2, 1);
+TEST(CopyPipelineTest, GivesNoMoreJobsOnceStopped) {
+    CopyPipeline ring(2, 1);
     expect_job(ring, Task::plan, 0);
     ring.planned(0);
     std::latch is_ahead(1);
@@ -110,7 +110,7 @@ struct Workers {
         }
     }
 
-    PieceRing ring;
+    CopyPipeline ring;
     const std::size_t writers_allowed;
     const std::uint64_t count;
     std::uint64_t next = 0;            // of the thread that plans
@@ -120,7 +120,7 @@ struct Workers {
     std::atomic<int> too_many{0};
 };
 
-TEST(PieceRingTest, ManyThreadsPlaceEveryPieceOnceAndInOrder) {
+TEST(CopyPipelineTest, ManyThreadsPlaceEveryPieceOnceAndInOrder) {
     for (const std::size_t writers : {1U, 3U}) {
         Workers workers(8, writers, 5000);
         std::vector<std::jthread> threads;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "ops/convert/convert_target.hpp"
-#include "ops/convert/space_ahead.hpp"
+#include "ops/convert/preallocator.hpp"
 #include "qed/geometry.hpp"
 #include "qed/header.hpp"
 
@@ -16,13 +16,12 @@ namespace qed {
 /// Writes a whole image in guest order: clusters go to the end of the file one behind the other,
 /// tables are written once, the header last. Memory: the L1 entries in use and one slice of an L2
 /// table, whatever the geometry. Until finish() the file is no image.
-class NewImageWriter final : public ConvertTarget {
+class StreamWriter final : public ConvertTarget {
 public:
     /// \errors invalid_argument  the size or the name does not fit the geometry
-    static Result<std::unique_ptr<NewImageWriter>> create(BlockFile& file,
-                                                          const CreateOptions& image,
-                                                          std::uint64_t image_bytes,
-                                                          const ConvertOptions& options);
+    static Result<std::unique_ptr<StreamWriter>> create(BlockFile& file, const CreateOptions& image,
+                                                        std::uint64_t image_bytes,
+                                                        const ConvertOptions& options);
 
     std::uint64_t grain() const noexcept override { return grain_; }
     std::uint64_t zero_unit() const noexcept override { return grain_; }
@@ -37,8 +36,8 @@ public:
     Result<void> finish() override;
 
 private:
-    NewImageWriter(BlockFile& file, const Geometry& geometry, const Header& header,
-                   std::string backing_name, bool allocate_zeroes);
+    StreamWriter(BlockFile& file, const Geometry& geometry, const Header& header,
+                 std::string backing_name, bool allocate_zeroes);
     Result<void> seek(std::uint64_t guest);
     Result<void> flush_slice();
     Result<void> set_entry(std::uint64_t guest, std::uint64_t entry);
@@ -46,7 +45,7 @@ private:
     std::size_t slot_of(std::uint64_t guest) const;
 
     BlockFile& file_;
-    SpaceAhead space_;
+    Preallocator space_;
     Geometry geometry_;
     Header header_;
     std::string backing_name_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "chain/image_core.hpp"
+#include "chain/layer.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -10,21 +10,21 @@
 
 namespace qed {
 
-ImageCore::ImageCore(std::unique_ptr<BlockFile> file, std::shared_ptr<Image> backing)
+Layer::Layer(std::unique_ptr<BlockFile> file, std::shared_ptr<Image> backing)
     : file_(std::move(file)), backing_(std::move(backing)) {
     if (backing_ == nullptr) return;
-    const ImageCore& next = of(*backing_);
-    below_.push_back(backing_->core_.get());
+    const Layer& next = of(*backing_);
+    below_.push_back(backing_->layer_.get());
     below_.insert(below_.end(), next.below_.begin(), next.below_.end());
 }
 
-ImageCore::~ImageCore() = default;
+Layer::~Layer() = default;
 
-std::unique_ptr<Image> ImageCore::wrap(std::unique_ptr<ImageCore> core) {
-    return std::unique_ptr<Image>(new Image(std::move(core)));
+std::unique_ptr<Image> Layer::wrap(std::unique_ptr<Layer> layer) {
+    return std::unique_ptr<Image>(new Image(std::move(layer)));
 }
 
-Result<void> ImageCore::check_range(GuestOffset at, std::uint64_t length) const {
+Result<void> Layer::check_range(GuestOffset at, std::uint64_t length) const {
     const std::uint64_t bytes = size();
     if (at.value <= bytes && length <= bytes - at.value) return {};
     return fail(Errc::out_of_range,
@@ -32,14 +32,14 @@ Result<void> ImageCore::check_range(GuestOffset at, std::uint64_t length) const 
                             file().name(), length, at.value, bytes));
 }
 
-std::uint64_t ImageCore::mapped_bytes() const noexcept {
+std::uint64_t Layer::mapped_bytes() const noexcept {
     std::uint64_t bytes = file_->mapped_bytes();
-    for (const ImageCore* layer : below_)
+    for (const Layer* layer : below_)
         bytes += layer->file().mapped_bytes();
     return bytes;
 }
 
-Located ImageCore::located(const Lookup& found, unsigned depth) noexcept {
+Located Layer::located(const Lookup& found, unsigned depth) noexcept {
     Located where{.layer = this,
                   .file_offset = found.file_offset,
                   .length = found.length,
@@ -64,8 +64,8 @@ Located ImageCore::located(const Lookup& found, unsigned depth) noexcept {
     return where;
 }
 
-Located ImageCore::locate(GuestOffset at, std::uint64_t length) noexcept {
-    ImageCore* layer = this;
+Located Layer::locate(GuestOffset at, std::uint64_t length) noexcept {
+    Layer* layer = this;
     for (unsigned depth = 0;;) {
         const std::uint64_t end = layer->size();
         if (at.value >= end) return {.length = length, .depth = depth};
@@ -83,25 +83,25 @@ Located ImageCore::locate(GuestOffset at, std::uint64_t length) noexcept {
                     .kind = Located::Kind::bad, .layer = layer, .length = length, .depth = depth};
             return {.length = length, .depth = depth};
         }
-        const ChainSkips::Jump jump = layer->skips_.from(at, length);
+        const ChainIndex::Jump jump = layer->index_.from(at, length);
         length = jump.length;
         depth += jump.steps;
         layer = layer->below_[jump.steps - 1];
     }
 }
 
-Task<Result<Located>> ImageCore::locate_loading(GuestOffset at, std::uint64_t length) {
+Task<Result<Located>> Layer::locate_loading(GuestOffset at, std::uint64_t length) {
     Located where = locate(at, length);
     unsigned depth = 0;
     while (where.kind == Located::Kind::miss) {
-        ImageCore& layer = *where.layer;
+        Layer& layer = *where.layer;
         depth += where.depth;
         Result<Lookup> loaded = co_await layer.load(at, where.length);
         if (!loaded) co_return pass(loaded);
         QED_ASSERT(loaded->kind != Lookup::Kind::miss);
         if (loaded->kind == Lookup::Kind::unallocated && layer.backing_ != nullptr) {
             // Go on below: asking this layer again could miss again.
-            where = layer.backing_->core_->locate(at, loaded->length);
+            where = layer.backing_->layer_->locate(at, loaded->length);
             ++depth;
         } else {
             where = layer.located(*loaded, 0);
@@ -114,7 +114,7 @@ Task<Result<Located>> ImageCore::locate_loading(GuestOffset at, std::uint64_t le
     co_return where;
 }
 
-Result<void> ImageCore::cannot_read(const Located& where, GuestOffset at) {
+Result<void> Layer::cannot_read(const Located& where, GuestOffset at) {
     if (where.found != Lookup::Kind::unallocated) {
         return std::unexpected(where.layer->bad_entry_error(at, where.found));
     }
@@ -124,9 +124,9 @@ Result<void> ImageCore::cannot_read(const Located& where, GuestOffset at) {
                             where.layer->file().name(), at.value, where.layer->backing_name()));
 }
 
-Result<void> ImageCore::read_blocking(GuestOffset at, std::span<std::byte> buffer) {
+Result<void> Layer::read_blocking(GuestOffset at, std::span<std::byte> buffer) {
     QED_CHECK(check_range(at, buffer.size()));
-    const RequestGate::Pass pass = enter();
+    const RequestEpochs::Guard guard = enter();
     count_read(buffer.size());
     while (!buffer.empty()) {
         const Located where = locate(at, buffer.size());
@@ -146,9 +146,9 @@ Result<void> ImageCore::read_blocking(GuestOffset at, std::span<std::byte> buffe
     return {};
 }
 
-Task<Result<void>> ImageCore::read(GuestOffset at, std::span<std::byte> buffer) {
+Task<Result<void>> Layer::read(GuestOffset at, std::span<std::byte> buffer) {
     QED_CO_CHECK(check_range(at, buffer.size()));
-    const RequestGate::Pass pass = enter();
+    const RequestEpochs::Guard guard = enter();
     count_read(buffer.size());
     while (!buffer.empty()) {
         const Located where = locate(at, buffer.size());
@@ -168,7 +168,7 @@ Task<Result<void>> ImageCore::read(GuestOffset at, std::span<std::byte> buffer) 
 }
 
 // The rest of a read that has to load table slices on its way.
-Task<Result<void>> ImageCore::read_range(GuestOffset at, std::span<std::byte> buffer) {
+Task<Result<void>> Layer::read_range(GuestOffset at, std::span<std::byte> buffer) {
     while (!buffer.empty()) {
         const Result<Located> where = co_await locate_loading(at, buffer.size());
         if (!where) co_return std::unexpected(where.error().clone());
@@ -186,7 +186,7 @@ Task<Result<void>> ImageCore::read_range(GuestOffset at, std::span<std::byte> bu
     co_return {};
 }
 
-Task<Result<Extent>> ImageCore::extent_at(GuestOffset at, std::uint64_t length) {
+Task<Result<Extent>> Layer::extent_at(GuestOffset at, std::uint64_t length) {
     QED_CO_CHECK(check_range(at, length));
     if (length == 0) co_return Extent{};
     Lookup found = find(at, length);
@@ -212,7 +212,7 @@ Task<Result<Extent>> ImageCore::extent_at(GuestOffset at, std::uint64_t length) 
     co_return extent;
 }
 
-Task<Result<void>> ImageCore::prefetch(GuestOffset at, std::uint64_t length) {
+Task<Result<void>> Layer::prefetch(GuestOffset at, std::uint64_t length) {
     QED_CO_CHECK(check_range(at, length));
     while (length != 0) {
         const Result<Located> where = co_await locate_loading(at, length);

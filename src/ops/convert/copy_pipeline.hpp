@@ -13,11 +13,11 @@ namespace qed {
 /// waits for another as long as there is work: a piece is planned, filled, placed and stored;
 /// pieces are planned one after the other and placed in the same order, filled at the same time.
 /// Thread-safe. Whoever gets a job hands it back by the call that belongs to it.
-class PieceRing {
+class CopyPipeline {
 public:
     /// \param slots    pieces that may be under way at once
     /// \param writers  of them, how many may be stored at once
-    PieceRing(std::size_t slots, std::size_t writers);
+    CopyPipeline(std::size_t slots, std::size_t writers);
 
     enum class Task : std::uint8_t {
         plan,   ///< say what the next piece is, then fill it: planned(), then filled()
