@@ -157,7 +157,7 @@ std::vector<std::string> words_of(const ImageSetup& setup, unsigned length) {
             for (const Symbol& symbol : crash_alphabet(setup)) {
                 const bool does_nothing =
                     symbol.operation.step == Step::rename_backing && !setup.has_base;
-                if (!does_nothing) longer.push_back(word + symbol.symbol);
+                if (!does_nothing) longer.push_back(word + symbol.name);
             }
         }
         words = std::move(longer);

@@ -146,10 +146,10 @@ std::vector<Symbol> crash_alphabet(const ImageSetup& setup) {
 
 std::vector<Operation> spell(const std::vector<Symbol>& alphabet, std::string_view word) {
     std::vector<Operation> operations;
-    for (const char symbol : word) {
-        const auto symbol = std::ranges::find(alphabet, symbol, &Symbol::symbol);
+    for (const char name : word) {
+        const auto symbol = std::ranges::find(alphabet, name, &Symbol::name);
         if (symbol == alphabet.end()) {
-            throw Failure("usage", fmt::format("no operation is called '{}'", symbol));
+            throw Failure("usage", fmt::format("no operation is called '{}'", name));
         }
         operations.push_back(symbol->operation);
     }

@@ -25,7 +25,7 @@ std::vector<NamedSetup> crash_setups();
 
 /// One symbol of the alphabet of workloads.
 struct Symbol {
-    char symbol;
+    char name;
     Operation operation;
     const char* meaning;
 };

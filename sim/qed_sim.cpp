@@ -59,7 +59,7 @@ void list_workloads() {
     fmt::print("operations:\n");
     const auto setups = crash_setups();
     for (const Symbol& symbol : crash_alphabet(setups.front().setup)) {
-        fmt::print("  {}  {:28} ({})\n", symbol.symbol, symbol.meaning,
+        fmt::print("  {}  {:28} ({})\n", symbol.name, symbol.meaning,
                    to_string(symbol.operation));
     }
     fmt::print("setups:\n");
