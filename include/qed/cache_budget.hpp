@@ -19,7 +19,7 @@ struct CacheStats {
     std::uint64_t bytes = 0;  ///< held now: slices, directories, records
     std::uint64_t peak_bytes = 0;
     std::uint64_t slices = 0;  ///< table slices in memory now
-    std::uint64_t pinned = 0;  ///< of these, held by requests in flight
+    std::uint64_t pinned = 0;  ///< of these, pinned by requests in flight
     std::uint64_t hits = 0;
     std::uint64_t misses = 0;
     std::uint64_t coalesced = 0;  ///< misses that joined a load under way
@@ -29,8 +29,8 @@ struct CacheStats {
     std::uint64_t duplicates_dropped = 0;
     std::uint64_t stale_dropped = 0;  ///< read-ahead that an update or eviction overtook
     std::uint64_t evictions = 0;
-    std::uint64_t grows = 0;    ///< times the budget was exceeded by slices in use
-    std::uint64_t shrinks = 0;  ///< times it came back
+    std::uint64_t grows = 0;    ///< times that pinned slices made the cache exceed its limit
+    std::uint64_t shrinks = 0;  ///< times that the cache returned to its limit
 };
 
 /// Memory for the L2 tables of any number of images, in bytes: one for the whole process unless
@@ -47,11 +47,11 @@ public:
     CacheBudget& operator=(const CacheBudget&) = delete;
 
     virtual void set_limit(std::uint64_t limit_bytes) = 0;
-    /// Evicts all that nobody holds and gives the memory back to the system.
+    /// Evicts every unpinned slice and returns its memory to the system.
     virtual void trim() = 0;
-    /// Evicts what was not used between the last four calls, of all images, and gives the memory
-    /// back to the system: for a timer, so that idle images let go of theirs. When an image counts
-    /// as idle is the caller's policy; the engine reads no clock.
+    /// Evicts the slices of all images that no request used during the last four calls, and returns
+    /// their memory to the system. A program calls this from a timer, so that idle images release
+    /// memory. The program chooses the interval; the engine reads no clock.
     virtual void release_unused() = 0;
     virtual CacheStats stats() const = 0;
 

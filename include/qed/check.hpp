@@ -13,8 +13,9 @@ namespace qed {
 enum class Repair : std::uint8_t {
     none,
     leaks,    ///< reclaims clusters that no table names; touches nothing else
-    entries,  ///< clears entries that name nothing usable and copies doubly named clusters apart;
-              ///< leaked clusters stay: they may hold what a cleared entry was meant to name
+    entries,  ///< clears entries that name no usable cluster, and gives each entry that shares a
+              ///< cluster its own copy; leaked clusters stay, because one of them may hold the data
+              ///< that a cleared entry was meant to name
     all,      ///< entries, then leaks
 };
 
@@ -39,7 +40,7 @@ struct CheckReport {
     std::uint64_t total_clusters = 0;    ///< guest clusters
     std::uint64_t allocated_clusters = 0;
     std::uint64_t zero_clusters = 0;
-    std::uint64_t fragmented_clusters = 0;  ///< not behind their guest neighbour in the file
+    std::uint64_t fragmented_clusters = 0;  ///< do not follow their guest neighbour in the file
     std::uint64_t corruptions = 0;          ///< found and not repaired
     std::uint64_t leaks = 0;                ///< clusters found leaked and not reclaimed
     std::uint64_t corruptions_fixed = 0;
@@ -54,32 +55,32 @@ struct CheckReport {
 struct CheckOptions {
     Repair repair = Repair::none;
     std::uint32_t finding_limit = 1000;
-    /// Called now and then with done and total work of the present pass (table bytes, or clusters
-    /// to move); returns false to stop.
+    /// Called regularly with the done and the total work of the current pass (in table bytes, or in
+    /// clusters to move); returns false to stop the check.
     bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
     void* progress_context = nullptr;
     unsigned reads_in_flight = 4;  ///< for each thread
-    /// Threads that read tables, the caller's included; small images take fewer. With more than one
-    /// the caller's thread waits at the end for the last reads of the others. Simulated files: 1.
+    /// Threads that read tables, including the caller's thread; small images use fewer. With more
+    /// than one, the caller's thread waits at the end until the other threads have finished.
+    /// Simulated files need 1.
     unsigned threads = 1;
-    /// For the set of clusters in use: one bit each, in pages of 4 KiB. 256 MiB do for every
-    /// cluster of a file of 128 TiB in 64 KiB clusters; less suffices unless an image was made up.
-    /// Each thread has such a set, and a repair up to three.
+    /// Limit for the set of clusters in use: one bit per cluster, in pages of 4 KiB. 256 MiB hold
+    /// every 64 KiB cluster of a 128 TiB file; only a forged image needs more.
+    /// Each thread has one such set, and a repair has up to three.
     std::uint64_t memory_limit = std::uint64_t{256} << 20;
 };
 
 /// Checks the image stored in `file` (docs/format.md section 3): every cluster named at most once,
-/// every offset aligned and inside. Memory follows the clusters that tables name, whatever the
-/// header claims, and is bounded by `memory_limit`. With `repair` the file must be writable and
-/// nobody else may use it. After a repair of everything a second check finds nothing.
+/// every offset aligned and inside the file. The memory used grows with the clusters that tables
+/// name, not with what the header claims, and is bounded by `memory_limit`. A repair needs a
+/// writable file that no other code uses. After Repair::all a second check finds nothing.
 ///
-/// Every L1 entry that some image size could reach is looked at, and all entries of their tables,
-/// also those past the end of the image: what they name is in use. Bytes behind the last whole
-/// cluster of the file are no cluster, and not leaked.
-/// \errors not_qed, corrupt_metadata (a header that cannot be used), unsupported_feature,
-/// read_only,
-///         io_error, out_of_memory, cancelled, unsupported (the tables name clusters all over a
-///         file that is so long that memory_limit does not suffice)
+/// The check reads every L1 entry that the largest legal image could use, and all entries of the
+/// tables they name, including those past the end of the image: the clusters that these name are in
+/// use. Bytes after the last whole cluster of the file are no cluster and do not count as leaked.
+/// \errors not_qed, corrupt_metadata (the header is unusable), unsupported_feature, read_only,
+///         io_error, out_of_memory, cancelled, unsupported (the tables name clusters spread over so
+///         long a file that memory_limit does not suffice)
 Task<Result<CheckReport>> check_file(BlockFile& file, CheckOptions options);
 
 }  // namespace qed

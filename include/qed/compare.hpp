@@ -10,10 +10,10 @@
 namespace qed {
 
 struct CompareOptions {
-    /// Sizes, and which ranges hold stored data, must be equal too.
+    /// The sizes and the ranges that hold stored data must also be equal.
     bool strict = false;
-    unsigned threads = 0;  ///< 0: as many as pay on this machine
-    /// Called after each piece by one thread at a time; returns false to stop.
+    unsigned threads = 0;  ///< 0: chosen for this machine
+    /// Called after each piece, by one thread at a time; returns false to stop.
     bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
     void* progress_context = nullptr;
 };
@@ -24,17 +24,18 @@ struct CompareReport {
         equal,
         content_differs,  ///< in the sector at `offset`
         size_differs,     ///< strict only
-        status_differs,   ///< strict only: data here, none there, from `offset` on
+        status_differs,   ///< strict only: at `offset` one disk stores data, the other none
     } verdict = Verdict::equal;
     std::uint64_t offset = 0;   ///< of the first difference
-    bool sizes_differ = false;  ///< the longer disk must be zero behind the end of the shorter
+    bool sizes_differ = false;  ///< equal then means: zeroes after the end of the shorter disk
 };
 
 /// Compares the content of two disks as guests see it.
-/// Thread-safety: both may be read by others meanwhile, not written.
+/// Thread-safety: other threads may read both disks meanwhile, but must not write them.
 /// \errors cancelled, and those of reading
-/// \cost   what is stored in both is read once; ranges that both take from the same place of the
-///         same file (two clones of one base) and zeroes known from tables are not read at all
+/// \cost   reads each range once in which both disks store data. Does not read ranges that both
+///         take from the same place of the same file (two clones of one base), nor zeroes that the
+///         tables state
 Result<CompareReport> compare(Image& one, Image& other, const CompareOptions& options);
 
 }  // namespace qed

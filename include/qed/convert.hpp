@@ -12,31 +12,31 @@
 
 namespace qed {
 
-/// How to copy one disk into another. Trivially destructible, as all options.
+/// How to copy one disk into another. Trivially destructible, like all options.
 struct ConvertOptions {
-    /// Zeroes in stored data become holes where at least this many come together (multiple of
-    /// 512). 0: nothing is looked for, and the target is allocated in full.
+    /// A run of at least this many zero bytes in stored data becomes a hole (multiple of 512).
+    /// 0: no search for zeroes, the target is fully allocated.
     std::uint64_t sparse_bytes = 4096;
-    /// Copies under way at once, each on a thread of its own; 0: as many as pay on this machine.
+    /// Number of concurrent copies, each on its own thread; 0: chosen for this machine.
     unsigned copies = 0;
-    /// Data may reach the target in any order; otherwise in the guest's.
+    /// Data may reach the target in any order; otherwise in guest order.
     bool out_of_order = false;
-    /// The target reads as zeroes all over: zeroes need not be written.
+    /// The whole target reads as zeroes already, so zeroes need not be written.
     bool target_is_zero = false;
-    /// Layers of the source's chain, from the top, whose content is copied; what they do not
-    /// allocate is left to the target's backing file, which must read the same. 0: all layers.
+    /// Copy only what this many layers at the top of the source's chain allocate. The target's
+    /// backing file supplies the rest, and must read the same. 0: all layers.
     unsigned copied_layers = 0;
-    /// The part of the sources that is copied, to the front of the target.
+    /// The part of the sources to copy to the start of the target.
     std::uint64_t begin = 0;
     std::uint64_t length = ~std::uint64_t{0};
-    /// Zeroes in place of what the sources cannot read, instead of an error.
+    /// Write zeroes for ranges that the sources cannot read, instead of failing.
     bool salvage = false;
-    /// Share blocks between the files where the file system can, instead of copying them.
+    /// Share blocks between the files instead of copying them, if the file system can.
     bool share_blocks = true;
-    /// Let the system begin to write data to the disk while the copy runs: the flush that follows
-    /// then has less left to do.
+    /// Start writing data back to the disk while the copy runs, so that the flush at the end has
+    /// less left to do.
     bool write_early = false;
-    /// Called after each piece by one thread at a time; returns false to stop.
+    /// Called after each piece, by one thread at a time; returns false to stop.
     bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
     void* progress_context = nullptr;
 };
@@ -44,10 +44,10 @@ static_assert(std::is_trivially_destructible_v<ConvertOptions>);
 
 struct ConvertReport {
     std::uint64_t data_bytes = 0;     ///< copied
-    std::uint64_t shared_bytes = 0;   ///< given to the target without a copy
-    std::uint64_t zero_bytes = 0;     ///< zeroes, stored as cheaply as the target can
+    std::uint64_t shared_bytes = 0;   ///< blocks shared with the source instead of copied
+    std::uint64_t zero_bytes = 0;     ///< stored as zeroes, in the target's cheapest way
     std::uint64_t skipped_bytes = 0;  ///< left to the target's backing file
-    /// What could not be read and was replaced by zeroes: the first ranges, in order, and the
+    /// Ranges that could not be read and were replaced by zeroes: the first ones in order, and the
     /// sum of all.
     struct Range {
         std::uint64_t begin = 0;
@@ -57,25 +57,24 @@ struct ConvertReport {
     std::uint64_t unreadable_bytes = 0;
 };
 
-/// Copies the content of `sources`, one behind the other, into the front of `target`, which is at
-/// least as large; what lies behind stays as it is. Nothing is flushed.
+/// Concatenates the content of `sources` and copies it to the start of `target`, which must be at
+/// least as large. The target keeps its bytes after that. Does not flush.
 ///
-/// Thread-safety: nobody else may use the target meanwhile; the sources may be read by others.
-/// With `copied_layers` this is a commit: only those layers are read, and the target keeps
-/// everything else. Layers below need not be open then (Image::open_file without backing).
+/// Thread-safety: no other thread may use the target meanwhile; other threads may read the sources.
+/// With `copied_layers` this is a commit: it reads only those layers, and the target keeps
+/// everything else. The layers below them need not be open (Image::open_file without backing).
 /// \errors invalid_argument (the target is smaller), cancelled, those of reading and writing
-/// \cost   one read and at most one write of each byte of data; holes cost their map entries
+/// \cost   one read and at most one write of each byte of data; a hole costs one look at the map
 Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
                               const ConvertOptions& options);
 
-/// The same into a raw file or device, which afterwards is at least as long as the sources.
+/// Like convert(), into a raw file or device. Extends the file to the length of the sources.
 Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile& target,
                                      const ConvertOptions& options);
 
-/// Writes a new QED image into `target`, an empty file that nobody relies on before this has
-/// succeeded: it is in no usable state while the copy runs. Much faster than filling an Image,
-/// because nothing has to be ordered; clusters lie in guest order. The header comes last, behind a
-/// flush.
+/// Like convert(), into a new QED image in the empty file `target`. The file is no valid image
+/// until this has succeeded: the header is written last, after a flush. Much faster than writing to
+/// an open Image, because no write waits for another. Clusters lie in guest order.
 /// \param image  geometry and backing name; `image_bytes` 0: the size of the sources
 Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
                                      const CreateOptions& image, const ConvertOptions& options);

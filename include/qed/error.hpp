@@ -30,8 +30,8 @@ enum class Errc : std::uint8_t {
     cancelled,            ///< the user asked to stop
 };
 
-/// `text` with control characters as \xNN, so that a name that somebody else chose cannot steer a
-/// terminal or forge a line. Bytes of UTF-8 stay as they are.
+/// `text` with control characters as \xNN, so that a name from an untrusted image can neither
+/// control a terminal nor forge a line of a log. Bytes of UTF-8 stay unchanged.
 std::string printable(std::string_view text);
 
 /// The name of `code` as it stands in the enumeration, for logs and JSON.
@@ -42,7 +42,7 @@ std::string_view to_string(Errc code) noexcept;
 class [[nodiscard]] Error {
 public:
     Error(Errc code, std::string message, int sys_errno = 0) noexcept;
-    /// From an errno: the code is looked up in the one table that libqed has for it.
+    /// Makes an Error from an errno. libqed maps errno values to codes in this function only.
     static Error from_errno(int sys_errno, std::string message) noexcept;
     /// The error for a failed allocation. Allocates nothing.
     static Error out_of_memory() noexcept;
@@ -54,14 +54,14 @@ public:
     ~Error();
 
     Errc code() const noexcept;
-    /// The errno a C caller or an NBD client should see; never 0.
+    /// The errno that a C caller or an NBD client should receive; never 0.
     int sys_errno() const noexcept;
-    /// One line; control characters in what it quotes are shown as printable() does.
+    /// One line. Quoted names have passed through printable().
     const std::string& message() const noexcept;
 
     /// The same error, its message preceded by `context` and ": ".
     Error with_context(std::string_view context) && noexcept;
-    /// A second error that says the same, for another waiter of the same failure.
+    /// A copy, for a second waiter of the same failure.
     Error clone() const noexcept;
 
 private:

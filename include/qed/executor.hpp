@@ -9,14 +9,15 @@ namespace qed {
 class Executor;
 class IoLoop;
 
-/// A suspended coroutine and where it must be resumed. Lives in the coroutine's own frame, so that
+/// A suspended coroutine and its home executor. Lives in the coroutine's own frame, so that
 /// waiting allocates nothing.
 struct Waiter {
     Waiter* next = nullptr;
     std::coroutine_handle<> handle;
     Executor* home = nullptr;
 
-    /// Hands the coroutine back to its home; any thread. The waiter may be gone when this returns.
+    /// Posts the coroutine to its home executor. Callable from any thread. The coroutine may resume
+    /// and destroy the waiter before this returns.
     inline void wake() noexcept;
 };
 
@@ -44,8 +45,8 @@ private:
     Waiter* tail_ = nullptr;
 };
 
-/// Where coroutines run. A coroutine is only ever resumed by its home executor, so what happens
-/// between two suspensions needs no lock against the coroutine's parents and children.
+/// Resumes coroutines. Only its home executor resumes a coroutine, so the code between two
+/// suspensions needs no lock against the coroutine's parents and children.
 class Executor {
 public:
     Executor() = default;
@@ -55,7 +56,7 @@ public:
 
     /// Queues a waiter for resumption. Callable from any thread.
     virtual void post(Waiter& waiter) noexcept = 0;
-    /// The asynchronous I/O of this executor, or null where I/O blocks the calling thread.
+    /// The asynchronous I/O of this executor, or null if I/O blocks the calling thread.
     virtual IoLoop* io_loop() noexcept { return nullptr; }
 };
 
@@ -63,22 +64,22 @@ inline void Waiter::wake() noexcept {
     home->post(*this);
 }
 
-/// The executor inside sync_wait(): the calling thread runs its coroutine, and sleeps while that
-/// waits for other threads.
+/// The executor inside sync_wait(): the calling thread runs its coroutine, and sleeps while the
+/// coroutine waits for other threads.
 class BlockingExecutor final : public Executor {
 public:
     void post(Waiter& waiter) noexcept override;
-    /// Resumes posted waiters until `done` is true. Only the owning thread; `done` is only changed
-    /// by coroutines that this executor resumes.
+    /// Resumes posted waiters until `done` is true. Only the owning thread may call this, and only
+    /// coroutines that this executor resumes may change `done`.
     void run_until(const bool& done);
 
 private:
     void take_posted() noexcept;
 
-    // The newest of those posted since the owner last looked, linked to older ones; or a mark that
-    // the owner sleeps.
+    // The newest waiter posted since the owner last took the list; each links to the next older
+    // one. Holds a marker instead while the owner sleeps.
     std::atomic<Waiter*> posted_{nullptr};
-    WaiterQueue ready_;  // oldest first; only for the owner
+    WaiterQueue ready_;  // oldest first; used by the owner only
 };
 
 /// `co_await yield()`: lets everything else that is ready on this executor run first.

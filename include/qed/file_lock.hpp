@@ -8,21 +8,22 @@
 
 namespace qed {
 
-/// What a program does with an image file, as other programs must know (docs/format.md section 5).
+/// What a process does with an image file; its locks tell other processes (docs/format.md
+/// section 5).
 enum class LockRole : std::uint8_t {
     writer,
     reader,
-    shared_reader,  ///< reads beside a writer, at its own risk
-    creator,        ///< makes or truncates the file
+    shared_reader,  ///< reads while another process may write; may see inconsistent data
+    creator,        ///< creates or truncates the file
 };
 
-/// Byte-range locks on an image file, shared with QEMU. They belong to the open file description:
-/// closing the descriptor lets them go.
+/// Byte-range locks on an image file, compatible with QEMU's. They belong to the open file
+/// description: closing the descriptor releases them.
 class FileLock {
 public:
-    /// Takes the locks of `role` on `descriptor`, or nothing. Never waits.
-    /// \errors locked (names who is in the way and how to look anyway), io_error; file systems
-    ///         without locks succeed
+    /// Takes all locks of `role` on `descriptor`, or none of them. Never waits.
+    /// \errors locked (the message names the conflicting process and the option that reads anyway),
+    ///         io_error. Succeeds on file systems without locks.
     static Result<void> acquire(int descriptor, LockRole role, std::string_view file_name);
     static void release(int descriptor) noexcept;
 };

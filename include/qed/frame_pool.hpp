@@ -5,33 +5,33 @@
 
 namespace qed {
 
-/// Memory of coroutine frames. A thread keeps the frames that end on it, up to a bound, for those
-/// that begin next: a request costs no call of the allocator once its thread has run one like it.
+/// Memory for coroutine frames. Each thread keeps the frames that end on it, up to a limit, and
+/// reuses them: once a thread has run one request, a similar request does not call the allocator.
 ///
-/// Thread-safety: a frame may end on another thread than the one that it began on. What a thread
-/// keeps is its own, and is freed when the thread ends.
-/// In programs built with AddressSanitizer or ThreadSanitizer nothing is kept, so that they see
-/// every frame begin and end.
+/// Thread-safety: one thread may take a frame and another give it back. Each thread keeps its own
+/// frames and frees them when it ends.
+/// Programs built with AddressSanitizer or ThreadSanitizer keep no frames, so that the sanitizer
+/// sees every frame being allocated and freed.
 class FramePool {
 public:
-    /// Bytes that a thread keeps at most, unless it says otherwise.
+    /// The most bytes that a thread keeps by default.
     static constexpr std::size_t kMaxKept = std::size_t{128} << 10;
 
-    /// Null: there is no memory.
+    /// Returns null when memory is exhausted.
     static void* take(std::size_t bytes) noexcept;
-    /// \param bytes  as it was taken
+    /// \param bytes  the size that take() was asked for
     static void give(void* frame, std::size_t bytes) noexcept;
 
-    /// For the calling thread, from here on. With 0 each frame is allocated, as a test of what
-    /// happens without memory needs it.
+    /// Sets the limit of the calling thread. With 0 every frame comes from operator new, as tests
+    /// of exhausted memory need it.
     static void keep_at_most(std::size_t bytes) noexcept;
-    /// What the calling thread keeps now, in bytes.
+    /// Bytes that the calling thread keeps now.
     static std::size_t kept() noexcept;
 };
 
 namespace detail {
 
-/// A promise that inherits this has its frames in the FramePool.
+/// Promises that inherit from this allocate their coroutine frames from the FramePool.
 struct PooledFrame {
     static void* operator new(std::size_t bytes) noexcept { return FramePool::take(bytes); }
     static void operator delete(void* frame, std::size_t bytes) noexcept {

@@ -28,10 +28,10 @@ public:
     std::uint64_t table_bytes() const {
         return std::uint64_t{1} << (cluster_bits_ + table_cluster_bits_);
     }
-    /// Entries in one table, as a power of two and as a number.
+    /// Entries in one table: the base-2 logarithm, then the number.
     unsigned entry_bits() const { return unsigned{cluster_bits_} + table_cluster_bits_ - 3; }
     std::uint64_t table_entries() const { return std::uint64_t{1} << entry_bits(); }
-    /// Guest bytes that one L2 table maps.
+    /// Guest bytes that one L2 table maps: the base-2 logarithm, then the number.
     unsigned table_span_bits() const { return cluster_bits_ + entry_bits(); }
     std::uint64_t table_span_bytes() const { return std::uint64_t{1} << table_span_bits(); }
     /// The largest legal image size: what the tables can map, and at most 2^63 - 512 bytes.

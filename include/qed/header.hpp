@@ -40,23 +40,23 @@ struct Header {
     bool has_backing() const { return (features & feature::kBackingFile) != 0; }
     bool needs_check() const { return (features & feature::kNeedCheck) != 0; }
     bool backing_is_raw() const { return (features & feature::kBackingIsRaw) != 0; }
-    /// Bytes before the first cluster that may be named by a table.
+    /// Bytes before the first cluster that a table may name.
     std::uint64_t header_bytes() const { return std::uint64_t{header_clusters} * cluster_bytes; }
     friend bool operator==(const Header&, const Header&) = default;
 };
 
-/// Decodes the fields; checks only the magic. `raw` holds at least kHeaderBytes.
+/// Decodes the fields and checks only the magic. `raw` holds at least kHeaderBytes.
 /// \errors not_qed
 Result<Header> decode_header(std::span<const std::byte> raw);
 std::array<std::byte, kHeaderBytes> encode_header(const Header& header);
 
-/// Checks every rule that the fields must obey for the image to be opened at all
-/// (docs/format.md section 1); `file_bytes` is the length of the file. Returns its geometry.
+/// Checks every rule that the fields must obey before an image may be opened (docs/format.md
+/// section 1). `file_bytes` is the length of the file. Returns the image's geometry.
 /// \errors corrupt_metadata, unsupported_feature
 Result<Geometry> validate_header(const Header& header, std::uint64_t file_bytes);
 
-/// Checks the backing file's name as it stands in the header clusters: no NUL, not empty, at most
-/// 1023 bytes. Returns it as it is; policy is the opener's.
+/// Checks the backing file's name from the header clusters: no NUL, not empty, at most 1023 bytes.
+/// Returns the name unchanged; the chain opener decides whether it may be opened.
 Result<std::string> decode_backing_name(std::span<const std::byte> raw);
 
 }  // namespace qed

@@ -25,7 +25,7 @@ namespace qed {
 /// When table entries may reach the file (docs/architecture.md, "Order on disk").
 enum class WriteOrder : std::uint8_t {
     automatic,  ///< strict with a backing file, ordered without
-    strict,     ///< data, flush, then the entry: the image is sound at every moment
+    strict,     ///< data, flush, then the entry: the image is consistent at every moment
     ordered,    ///< NEED_CHECK is set first; entries follow the data without a flush
     deferred,   ///< entries wait in memory for the next flush; a killed process loses what it
                 ///< wrote since then, a flushed write is as safe as with strict
@@ -33,8 +33,8 @@ enum class WriteOrder : std::uint8_t {
 
 /// How the image file and its backing files are locked against other processes.
 enum class LockMode : std::uint8_t {
-    normal,        ///< readers share, a writer excludes everybody
-    force_shared,  ///< read-only beside a writer; what is read may be inconsistent
+    normal,        ///< readers share the image, a writer excludes all other processes
+    force_shared,  ///< read-only while another process may write; may read inconsistent data
     none,          ///< no locks: two writers destroy the image
 };
 
@@ -111,8 +111,8 @@ enum class WriteFlags : std::uint8_t {
     may_unmap = 2,    ///< write_zeroes of a raw file may make holes; whole clusters of a QED image
                       ///< are given back with and without it
     no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
-    explicit_zero = 8,  ///< write_zeroes: whole clusters become zero clusters even where zeroes
-                        ///< show already, so that another backing file can be put below them
+    explicit_zero = 8,  ///< write_zeroes: make whole clusters zero clusters even if they read as
+                        ///< zeroes already, so that they hide a backing file that is set later
 };
 constexpr WriteFlags operator|(WriteFlags a, WriteFlags b) {
     return static_cast<WriteFlags>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
@@ -140,9 +140,9 @@ class Layer;
 /// Thread-safety: any member may run on any thread at any time, except that close() and the
 /// destructor come last. Readers do not block readers; allocating writes to different clusters run
 /// concurrently.
-/// Ways to call: each operation as a Task to be awaited on any executor, or with `_blocking`, which
-/// runs on the calling thread and for reads and in-place writes that hit the table cache uses no
-/// coroutine at all.
+/// Ways to call: each operation is a Task, to be awaited on any executor. Its variant with
+/// `_blocking` runs on the calling thread; reads and in-place writes that hit the table cache then
+/// use no coroutine.
 /// Lifetime: the Image outlives every Task it has returned.
 class Image {
 public:
@@ -150,9 +150,9 @@ public:
     /// \errors not_found, not_qed, corrupt_metadata, unsupported_feature, locked, needs_check,
     ///         backing_refused, io_error ...
     static Result<std::unique_ptr<Image>> open(const std::string& path, const OpenOptions& options);
-    /// Opens an image that is stored in `file`, over `backing` (null: none, whatever the header
-    /// says about one; unallocated clusters then fail to read). For other storage and simulation;
-    /// takes no locks.
+    /// Opens the image stored in `file` over `backing`. With a null `backing` the header's backing
+    /// file is ignored, and reads of unallocated clusters fail if the header names one. For other
+    /// storage and simulation; takes no locks.
     static Task<Result<std::unique_ptr<Image>>> open_file(std::unique_ptr<BlockFile> file,
                                                           std::shared_ptr<Image> backing,
                                                           OpenOptions options);
@@ -181,14 +181,14 @@ public:
     unsigned depth() const noexcept;  ///< layers below this one
     Stats stats() const;
 
-    /// Fills `buffer` with guest data from `offset`; never short. Zero bytes are legal.
+    /// Fills `buffer` with guest data starting at `offset`; never short. Zero bytes are legal.
     /// \errors out_of_range (buffer untouched), corrupt_metadata, io_error, backing errors
     /// \cost   one file read per run of adjacent clusters; no table read when cached
     Task<Result<void>> read(GuestOffset offset, std::span<std::byte> buffer);
     Result<void> read_blocking(GuestOffset offset, std::span<std::byte> buffer);
 
-    /// Writes `data` at `offset`. Done means visible to every later read; durable after flush()
-    /// or with fua.
+    /// Writes `data` at `offset`. A completed write is visible to every later read. It is durable
+    /// after flush(), or at once with fua.
     /// \errors out_of_range, read_only, no_space, io_error, corrupt_metadata, write_stopped
     /// \cost   in place: one file write per run. New clusters: their data, one table write shared
     ///         with other requests, and with strict order one shared flush before it
@@ -197,20 +197,20 @@ public:
     Result<void> write_blocking(GuestOffset offset, std::span<const std::byte> data,
                                 WriteFlags flags = WriteFlags::none);
 
-    /// Makes `length` bytes from `offset` read as zeroes: whole clusters in the tables, edges are
-    /// written. Any alignment and length.
+    /// Makes `length` bytes starting at `offset` read as zeroes. Whole clusters are marked in the
+    /// tables; zeroes are written into partial ones. Any alignment and length.
     Task<Result<void>> write_zeroes(GuestOffset offset, std::uint64_t length,
                                     WriteFlags flags = WriteFlags::none);
     Result<void> write_zeroes_blocking(GuestOffset offset, std::uint64_t length,
                                        WriteFlags flags = WriteFlags::none);
 
-    /// Gives whole clusters inside the range back: they read as zeroes afterwards. Edges keep
-    /// their content.
+    /// Frees the whole clusters inside the range; they read as zeroes afterwards. Clusters that lie
+    /// only partly in the range keep their content.
     Task<Result<void>> discard(GuestOffset offset, std::uint64_t length);
     Result<void> discard_blocking(GuestOffset offset, std::uint64_t length);
 
-    /// Everything completed before this call is durable when it succeeds. A failure is sticky: the
-    /// image refuses further writes.
+    /// Makes every write that completed before this call durable. A failure is sticky: the image
+    /// refuses further writes.
     Task<Result<void>> flush();
     Result<void> flush_blocking();
 
@@ -226,24 +226,25 @@ public:
     Task<Result<MappedExtent>> map(GuestOffset offset, std::uint64_t length);
     Result<MappedExtent> map_blocking(GuestOffset offset, std::uint64_t length);
 
-    /// Changes the virtual size (multiple of 512). New space reads as zeroes, also where the
-    /// backing file is longer. Shrinking drops what lies beyond, only with `allow_data_loss` when
-    /// clusters are allocated there.
+    /// Changes the virtual size (multiple of 512). New space reads as zeroes even if the backing
+    /// file has data there. Shrinking discards the data after the new end; if clusters are
+    /// allocated there, it needs `allow_data_loss`.
     Task<Result<void>> resize(std::uint64_t image_bytes, bool allow_data_loss = false);
     Result<void> resize_blocking(std::uint64_t image_bytes, bool allow_data_loss = false);
 
-    /// Stores another backing file name (null: none). The caller has made sure that the contents
-    /// fit (rebase).
+    /// Stores another backing file name (null: none). The caller must have made the contents match
+    /// (qed/rebase.hpp).
     Task<Result<void>> set_backing_name(const char* name, BackingFormat format);
     Result<void> set_backing_name_blocking(const char* name, BackingFormat format);
 
-    /// Flushes, writes what was deferred, gives free space back, and clears NEED_CHECK. For idle
-    /// moments: when is the caller's policy.
+    /// Quiesces the image: flushes, writes deferred table entries, returns free space to the file
+    /// system, and clears NEED_CHECK. The caller decides when the image is idle.
     Task<Result<void>> quiesce();
     Result<void> quiesce_blocking();
 
-    /// quiesce(), then cuts the free end off the file. The image cannot be used afterwards; its
-    /// destructor releases the locks. Without close() it leaves NEED_CHECK set if it was.
+    /// Quiesces the image, then truncates free space at the end of the file. The image cannot be
+    /// used afterwards; its destructor releases the locks. Without close(), NEED_CHECK stays set if
+    /// it was set.
     Result<void> close();
 
 private:

@@ -10,15 +10,15 @@
 
 namespace qed {
 
-/// Image::map_blocking() for as many extents in a row as `extents` takes, which is far cheaper than
-/// one by one. They follow each other without a gap from `offset` on; neighbours of the same kind
-/// are merged, but not across calls.
+/// Image::map_blocking() for as many consecutive extents as fit in `extents`, which is far cheaper
+/// than one call per extent. The first extent starts at `offset`, and there are no gaps. Adjacent
+/// extents of the same kind are merged within one call, but not across calls.
 ///
-/// Thread-safety: as Image::map(). Blocks where tables have to be read.
-/// \param length  bytes inside the image to look at, at most
-/// \returns how many were filled in; 0 only when there was nothing to look at or no room
-/// \errors  those of Image::map(), of the very first extent; a later one ends the list, and is met
-///          again by who asks for the rest
+/// Thread-safety: like Image::map(). Blocks while it reads tables.
+/// \param length  the most guest bytes to look at; the range lies inside the image
+/// \returns the number of extents filled in; 0 only if `length` is 0 or `extents` is empty
+/// \errors  those of Image::map() for the first extent. An error at a later extent ends the list;
+///          the next call, which starts there, reports it
 /// \cost    no table read when cached; no allocation
 Result<std::size_t> map_extents(Image& image, GuestOffset offset, std::uint64_t length,
                                 std::span<MappedExtent> extents);

@@ -9,15 +9,15 @@
 
 namespace qed {
 
-/// How large the file of an image would be, in bytes.
+/// The size that an image file would have, in bytes.
 struct Measurement {
-    std::uint64_t required = 0;         ///< with what the source stores now
+    std::uint64_t required = 0;         ///< with the data that the source stores now
     std::uint64_t fully_allocated = 0;  ///< when every cluster is written
 };
 
-/// The file of a QED image with the content of `source`.
+/// The size of a QED image with the content of `source`.
 /// \errors those of mapping the source
-/// \cost   walks the source's map; data is not read, so zeroes that are stored count as data
+/// \cost   walks the source's map and reads no data, so stored zeroes count as data
 Result<Measurement> measure_qed(Image& source, const Geometry& geometry);
 /// The same for an empty disk of `image_bytes`.
 Measurement measure_qed(std::uint64_t image_bytes, const Geometry& geometry);

@@ -17,13 +17,13 @@ struct NbdOptions {
     unsigned connections = 4;  ///< at most; fewer where the server does not share its export
 };
 
-/// An export of an NBD server as a file: blocking requests, each thread on a connection of its
-/// own as far as there are some. Holes are what the server says of base:allocation.
-/// \errors not_found (nobody answers), read_only, unsupported (the server refuses, or libnbd is not
-///         installed), io_error
+/// An export of an NBD server as a file. Requests block; each thread has a connection of its own
+/// until `connections` are in use. The server's base:allocation context says where holes are.
+/// \errors not_found (no server answers), read_only, unsupported (the server refuses, or libnbd is
+///         not installed), io_error
 Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOptions& options);
 
-/// Loads libnbd now rather than in the first open_nbd(). Any thread may call.
+/// Loads libnbd now instead of in the first open_nbd(). Callable from any thread.
 /// \errors unsupported: libnbd is not installed, or too old
 Result<void> load_nbd();
 

@@ -5,10 +5,10 @@
 /* libqed for C and for languages that call C. Blocking calls; the rest of the library is the C++
  * interface in the other headers. This one stays compatible within libqed.so.1.
  *
- * Results: 0, or an enum qed_error_code, with the sentence for people in `error` (which may be
- * NULL). Nothing is changed by a call that fails with QED_INVALID_ARGUMENT or QED_OUT_OF_RANGE.
- * Errors and cost are those of the C++ function that does the work: of qed::Image (image.hpp) for
- * images and requests, map.hpp, check.hpp, convert.hpp.
+ * Results: 0, or an enum qed_error_code and a message in `error` (which may be NULL). A call that
+ * fails with QED_INVALID_ARGUMENT or QED_OUT_OF_RANGE changes nothing.
+ * Errors and costs are those of the C++ function that does the work: of qed::Image (image.hpp) for
+ * images and requests, else see map.hpp, check.hpp and convert.hpp.
  * Thread-safety: any call on one image may run on any thread at any time, except that qed_close()
  * comes last. Nothing here throws, prints, or ends the process.
  * Structures: set `struct_bytes` to their size and everything else to zero, which is the default:
@@ -30,7 +30,7 @@ enum qed_error_code {
     QED_INVALID_ARGUMENT = 1,     /* the caller's argument is not legal */
     QED_OUT_OF_RANGE = 2,         /* a request reaches past the end of the virtual disk */
     QED_NOT_FOUND = 3,            /* no such file */
-    QED_ALREADY_EXISTS = 4,       /* a file that would be created is there */
+    QED_ALREADY_EXISTS = 4,       /* the file to be created exists */
     QED_PERMISSION_DENIED = 5,    /* the operating system refuses */
     QED_IO_ERROR = 6,             /* the storage failed */
     QED_NO_SPACE = 7,             /* the storage is full */
@@ -56,14 +56,14 @@ struct qed_error {
 
 /* The version of the library that is loaded, as "1.2.3". */
 const char* qed_version(void);
-/* "no_space" and the like, for logs; "unknown" for what is no code. */
+/* The name of a code for logs, such as "no_space"; "unknown" if `code` is not a qed_error_code. */
 const char* qed_error_name(int code);
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
 enum qed_lock {
-    QED_LOCK_NORMAL = 0,       /* readers share, a writer excludes everybody */
-    QED_LOCK_FORCE_SHARED = 1, /* read-only beside a writer; what is read may be inconsistent */
+    QED_LOCK_NORMAL = 0,       /* readers share the image, a writer excludes all other processes */
+    QED_LOCK_FORCE_SHARED = 1, /* read-only while another process may write: may be inconsistent */
     QED_LOCK_NONE = 2          /* no locks: two writers destroy the image */
 };
 
@@ -112,8 +112,8 @@ typedef struct qed_image qed_image;
 /* Opens the image at `path` with its backing files. `options` NULL: read-only, all defaults. */
 int qed_open(const char* path, const struct qed_open_options* options, qed_image** image,
              struct qed_error* error);
-/* Flushes, clears NEED_CHECK, cuts the free end off the file, and frees `image` even where it
- * fails: what was flushed before is safe, what was not may be lost. NULL is legal. */
+/* Flushes, clears NEED_CHECK, truncates free space at the end of the file, and frees `image` even
+ * if it fails: then flushed data is safe, and data written since may be lost. NULL is legal. */
 int qed_close(qed_image* image, struct qed_error* error);
 
 struct qed_create_options {
@@ -143,24 +143,26 @@ int qed_backing_name(const qed_image* image, char* buffer, size_t bytes, struct 
 enum qed_write_flags {
     QED_FUA = 1,          /* durable when it completes */
     QED_NO_FALLBACK = 4,  /* write_zeroes: QED_UNSUPPORTED rather than zero bytes written */
-    QED_EXPLICIT_ZERO = 8 /* write_zeroes: hide the backing file also where it reads as zeroes */
+    QED_EXPLICIT_ZERO = 8 /* write_zeroes: hide the backing file even if it reads as zeroes */
 };
 
 /* Fills `buffer`; never short. */
 int qed_read(qed_image* image, uint64_t offset, void* buffer, size_t bytes,
              struct qed_error* error);
-/* Visible to every later read when it returns; durable after qed_flush() or with QED_FUA. */
+/* Once it returns, the data is visible to every later read; durable after qed_flush() or with
+ * QED_FUA. */
 int qed_write(qed_image* image, uint64_t offset, const void* data, size_t bytes, unsigned flags,
               struct qed_error* error);
 int qed_write_zeroes(qed_image* image, uint64_t offset, uint64_t bytes, unsigned flags,
                      struct qed_error* error);
-/* Whole clusters inside the range are given back and read as zeroes; edges keep their content. */
+/* Frees the whole clusters inside the range, which then read as zeroes; partial ones are kept. */
 int qed_discard(qed_image* image, uint64_t offset, uint64_t bytes, struct qed_error* error);
-/* All that completed before is durable. A failure is sticky: further writes are refused. */
+/* Makes all completed writes durable. A failure is sticky: further writes are refused. */
 int qed_flush(qed_image* image, struct qed_error* error);
 /* Loads the tables of a range into the cache. */
 int qed_prefetch(qed_image* image, uint64_t offset, uint64_t bytes, struct qed_error* error);
-/* For idle moments: flushes, writes what was deferred, gives free space back, clears NEED_CHECK. */
+/* Quiesces an idle image: flushes, writes deferred table entries, returns free space to the file
+ * system, and clears NEED_CHECK. */
 int qed_settle(qed_image* image, struct qed_error* error);
 
 struct qed_extent {
@@ -174,16 +176,18 @@ struct qed_extent {
     bool present;          /* some layer says so; false: nothing anywhere */
 };
 
-/* Extents through the whole chain, one behind the other from `offset` on, `capacity` at most;
- * `*count` are filled in. Fewer may come than there are: go on behind the last one. */
+/* Fills in at most `capacity` consecutive extents of the whole chain, the first one starting at
+ * `offset`, and sets `*count`. Fewer may be filled in than there are: call again at the end of the
+ * last one. */
 int qed_map(qed_image* image, uint64_t offset, uint64_t bytes, struct qed_extent* extents,
             size_t capacity, size_t* count, struct qed_error* error);
 
-/* Changes the virtual size (multiple of 512). Shrinking drops what lies beyond; where clusters are
- * allocated there only with `allow_data_loss`. */
+/* Changes the virtual size (multiple of 512). Shrinking discards the data after the new end; if
+ * clusters are allocated there, it needs `allow_data_loss`. */
 int qed_resize(qed_image* image, uint64_t image_bytes, bool allow_data_loss,
                struct qed_error* error);
-/* Stores another backing file name, or none (NULL). The caller knows that the contents fit. */
+/* Stores another backing file name, or none (NULL). The caller makes sure that the contents match.
+ */
 int qed_set_backing(qed_image* image, const char* name, int backing_format,
                     struct qed_error* error);
 
@@ -193,8 +197,8 @@ struct qed_stats {
     uint64_t read_bytes;
     uint64_t writes;
     uint64_t write_bytes;
-    uint64_t flushes;            /* asked for */
-    uint64_t file_flushes;       /* done on the file */
+    uint64_t flushes;            /* flush requests */
+    uint64_t file_flushes;       /* flushes of the image file */
     uint64_t allocated_clusters; /* since the image was opened */
     uint64_t cache_hits;
     uint64_t cache_misses;
@@ -207,13 +211,13 @@ int qed_get_stats(const qed_image* image, struct qed_stats* stats, struct qed_er
 /* ---- whole files ------------------------------------------------------------------------------
  */
 
-/* Called now and then with done and total work; returns false to stop. */
+/* Called regularly with the done and the total work; returns false to stop. */
 typedef bool (*qed_progress)(void* context, uint64_t done, uint64_t total);
 
 enum qed_repair {
     QED_REPAIR_NONE = 0,
     QED_REPAIR_LEAKS = 1,   /* reclaims clusters that no table names */
-    QED_REPAIR_ENTRIES = 2, /* clears unusable entries, copies doubly named clusters apart */
+    QED_REPAIR_ENTRIES = 2, /* clears unusable entries, unshares clusters named twice */
     QED_REPAIR_ALL = 3
 };
 
@@ -238,9 +242,9 @@ struct qed_check_report {
     bool is_dirty;         /* NEED_CHECK is set now */
 };
 
-/* Checks the QED image at `path`, and repairs it if told. 0 says that the check was done, the
- * report what it found: sound where corruptions, leaks and check_errors are 0. `options` may be
- * NULL. */
+/* Checks the QED image at `path`, and repairs it if `options` say so. Returns 0 when the check was
+ * done; the report says what it found. The image is consistent if corruptions, leaks and
+ * check_errors are 0. `options` may be NULL. */
 int qed_check(const char* path, const struct qed_check_options* options,
               struct qed_check_report* report, struct qed_error* error);
 
@@ -249,15 +253,15 @@ struct qed_convert_options {
     int target_format;       /* enum qed_backing_format: QED_FORMAT_QED or QED_FORMAT_RAW */
     uint32_t cluster_bytes;  /* of a QED target, as in qed_create_options */
     uint32_t table_clusters; /* likewise */
-    bool keep_zeroes;        /* do not look for zeroes in data: they are allocated in the target */
+    bool keep_zeroes;        /* allocate zeroes of the source's data; do not search for them */
     bool no_flush;           /* the target is not durable when the call returns */
     qed_progress progress;
     void* progress_context;
 };
 
-/* Copies the disk `source`, as a guest sees it, into a new file. QED_ALREADY_EXISTS where there is
- * one. A failure leaves none; a killed process leaves an unfinished one. To convert a raw disk,
- * open it with qed_open_raw(). */
+/* Copies the disk `source`, as a guest sees it, into a new file; QED_ALREADY_EXISTS if that file
+ * exists. A failed call removes the file; a killed process leaves it unfinished. To convert a raw
+ * disk, open it with qed_open_raw(). */
 int qed_convert(qed_image* source, const char* target_path,
                 const struct qed_convert_options* options, struct qed_error* error);
 

@@ -24,8 +24,8 @@ inline constexpr bool kIsResult = false;
 template <class T>
 inline constexpr bool kIsResult<Result<T>> = true;
 
-/// What every coroutine of libqed knows: where it runs, who awaits it, and whether it has ended.
-/// Parent and child share one executor, so none of this needs to be atomic.
+/// State of every coroutine of libqed: its executor, the coroutine that awaits it, and whether it
+/// has ended. Parent and child share one executor, so no member needs to be atomic.
 struct PromiseBase : PooledFrame {
     Executor* home = nullptr;
     std::coroutine_handle<> parent;
@@ -38,7 +38,7 @@ struct PromiseBase : PooledFrame {
         void await_suspend(std::coroutine_handle<Promise> handle) const noexcept {
             PromiseBase& self = handle.promise();
             self.done = true;
-            // The parent may destroy this frame while it runs: nothing is touched after resume().
+            // The resumed parent may destroy this frame, so nothing touches it after resume().
             if (self.parent_suspended) self.parent.resume();
         }
         void await_resume() const noexcept {}
@@ -72,11 +72,11 @@ struct Promise : PromiseBase {
 
 }  // namespace detail
 
-/// A lazy coroutine: it starts when it is awaited, on the executor of the one who awaits it.
+/// A lazy coroutine: it starts when it is awaited, on the executor of the coroutine that awaits it.
 ///
-/// Every Task that is created is awaited once, or destroyed without having been started.
-/// Completion costs no allocation and never uses symmetric transfer, so long loops of inline
-/// completions do not grow the stack. T is a Result: running out of memory becomes its error.
+/// Every Task is either awaited once or destroyed without having been started.
+/// Completion allocates nothing and never uses symmetric transfer, so long loops of inline
+/// completions do not grow the stack. T is a Result, so that exhausted memory becomes an error.
 template <class T>
 class [[nodiscard]] Task {
 public:
@@ -107,19 +107,20 @@ public:
         return std::move(*handle_.promise().value);
     }
 
-    /// Starts it on `home` for a caller that is no coroutine: who runs `home` until is_done(), and
-    /// then takes the result. Instead of awaiting it.
+    /// Starts the task on `home` for a caller that is no coroutine. The caller runs `home` until
+    /// is_done() and then calls take_result(). Use this instead of awaiting the task.
     void start_on(Executor& home) noexcept {
         if (handle_) start(&home, std::noop_coroutine());
     }
-    /// Changes on the executor's thread only; the reference is valid as long as the task.
+    /// Changes only on the executor's thread. The reference is valid as long as the task.
     const bool& is_done() const noexcept {
         static constexpr bool kNothingToRun = true;
         return handle_ ? handle_.promise().done : kNothingToRun;
     }
     T take_result() noexcept { return await_resume(); }
 
-    /// Starts the coroutine on `home`. True: it is suspended and will resume `parent` when it ends.
+    /// Starts the coroutine on `home`. Returns true if it is suspended and will resume `parent`
+    /// when it ends, false if it has ended.
     bool start(Executor* home, std::coroutine_handle<> parent) noexcept {
         promise_type& promise = handle_.promise();
         promise.home = home;
@@ -144,8 +145,8 @@ Task<T> detail::Promise<T>::get_return_object_on_allocation_failure() noexcept {
     return Task<T>(typename Task<T>::Handle{});
 }
 
-/// Runs `task` on the calling thread and returns its result; blocks while it waits for others.
-/// Not to be called from inside a coroutine.
+/// Runs `task` on the calling thread and returns its result. Blocks while the task waits for other
+/// threads. Must not be called from a coroutine.
 template <class T>
 T sync_wait(Task<T> task) {
     BlockingExecutor executor;
