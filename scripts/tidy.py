@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""House rules that no compiler checks. Usage: tidy.py [--root DIR]
+"""Project rules that no compiler checks. Usage: tidy.py [--root DIR] [--phrases]
 
 Line length, function length, file size, license line, unfinished-work words, banned calls, known
-g++ 12 coroutine traps, one title per document. Exit status: 0 clean, 1 faults (one line each).
+g++ 12 coroutine traps, one title per document, links between documents, and phrases that are hard
+to read (phrases.py). Exit status: 0 clean, 1 faults (one line each).
 """
 
 import argparse
@@ -11,6 +12,8 @@ import pathlib
 import re
 import subprocess
 import sys
+
+import phrases
 
 MAX_COLUMNS = 100
 MAX_FUNCTION_LINES = 70
@@ -20,6 +23,11 @@ FILE_LINES_ERROR = 800
 CXX = {".cpp", ".hpp", ".h"}
 SCRIPTS = {".py", ".sh", ".bats", ".cmake"}
 LICENSE = "SPDX-License-Identifier: Apache-2.0"
+
+# What people read: comments, messages and help texts in sources, documents, manual pages.
+PROSE = CXX | SCRIPTS | {".c", ".bash", ".fish", ".in", ".md", ".pml", ".scd", ".txt"}
+# Decisions are history: they keep the words of their time.
+PROSE_EXEMPT = ("docs/adr/", "bench/results/")
 
 # Spelled in halves so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK"]) + r")\b")
@@ -101,6 +109,37 @@ def faults_of_document(text):
         yield 1, f"{titles} titles (lines that start with '# '), want one"
 
 
+def anchors_of(text):
+    """The fragments that GitHub gives to the headings of a document."""
+    prose = re.sub(r"^(```|~~~).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
+    for heading in re.findall(r"^#+ +(.*)$", prose, flags=re.MULTILINE):
+        words = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower())
+        yield words.strip().replace(" ", "-")
+
+
+def faults_of_links(root, path, text):
+    """(line, fault) for each relative link of a document whose target does not exist."""
+    prose = re.sub(r"^(```|~~~).*?^\1", lambda m: re.sub(r"[^\n]", " ", m.group(0)), text,
+                   flags=re.DOTALL | re.MULTILINE)
+    for match in re.finditer(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)", prose):
+        line = prose.count("\n", 0, match.start()) + 1
+        target = (root / path).parent / match.group(1) if match.group(1) else root / path
+        if not target.exists():
+            yield line, f"link to {match.group(1)}: no such file"
+        elif match.group(2) and target.suffix == ".md":
+            if match.group(2) not in anchors_of(target.read_text(encoding="utf-8")):
+                yield line, f"link to {match.group(0)[2:-1]}: no such heading"
+
+
+def faults_of_prose(path, text):
+    if path.suffix not in PROSE and path.parts[0] != "completions":
+        return
+    if path.as_posix().startswith(PROSE_EXEMPT):
+        return
+    for line, phrase, advice in phrases.find(text):
+        yield line, f"'{phrase}': {advice}"
+
+
 def is_script(path, text):
     return path.suffix in SCRIPTS or path.name == "CMakeLists.txt" or text.startswith("#!")
 
@@ -138,8 +177,10 @@ def main():
     parser = argparse.ArgumentParser(description="Check the house rules.")
     parser.add_argument("--root", type=pathlib.Path,
                         default=pathlib.Path(__file__).resolve().parent.parent)
-    root = parser.parse_args().root
-    count = faults = 0
+    parser.add_argument("--phrases", action="store_true", help="list each phrase, do not count")
+    options = parser.parse_args()
+    root = options.root
+    count = faults = unclear = 0
     for path in tracked_files(root):
         try:
             text = (root / path).read_text(encoding="utf-8")
@@ -149,10 +190,18 @@ def main():
         for line, what in faults_of(path, text):
             print(f"{path}:{line}: {what}")
             faults += 1
+        if path.suffix == ".md":
+            for line, what in faults_of_links(root, path, text):
+                print(f"{path}:{line}: {what}")
+                faults += 1
+        for line, what in faults_of_prose(path, text):
+            unclear += 1
+            if options.phrases:
+                print(f"{path}:{line}: {what}")
         size = len(text.splitlines())
         if path.suffix in CXX and FILE_LINES_WARNING < size <= FILE_LINES_ERROR:
-            print(f"{path}:1: warning: {size} lines; over {FILE_LINES_WARNING} it wants splitting")
-    print(f"tidy: {count} files, {faults} faults")
+            print(f"{path}:1: warning: {size} lines; over {FILE_LINES_WARNING} split it")
+    print(f"tidy: {count} files, {faults} faults, {unclear} phrases to reword (--phrases)")
     return 1 if faults else 0
 
 

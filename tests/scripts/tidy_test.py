@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/tidy.py finds what breaks a house rule, and leaves sound files alone."""
+"""scripts/tidy.py finds what breaks a project rule, and leaves sound files alone."""
 
 import pathlib
 import sys
+import tempfile
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "scripts"))
+import phrases  # noqa: E402
 import tidy  # noqa: E402
 
 HEAD = "// SPDX-License-Identifier: Apache-2.0\n"
@@ -71,6 +73,84 @@ class TidyTest(unittest.TestCase):
     def test_documents_have_one_title(self):
         self.assertEqual([], self.faults("docs/a.md", "# A\n```sh\n# comment\n```\n"))
         self.assert_one("2 titles", "docs/a.md", "# A\n# B\n")
+
+    def test_links_lead_to_files_and_headings(self):
+        with tempfile.TemporaryDirectory() as name:
+            root = pathlib.Path(name)
+            (root / "docs").mkdir()
+            (root / "docs/b.md").write_text("# B\n## Order on `disk`\n", encoding="utf-8")
+            (root / "docs/a.md").write_text("# A\n", encoding="utf-8")
+            good = "[x](b.md) [y](b.md#order-on-disk) [z](https://example.com/a) [w](#a)\n"
+            cases = [(good, None), ("[x](c.md)", "no such file"),
+                     ("[x](b.md#c)", "no such heading"), ("```\n[x](c.md)\n```\n", None)]
+            for text, want in cases:
+                faults = list(tidy.faults_of_links(root, pathlib.Path("docs/a.md"), "# A\n" + text))
+                self.assertEqual(0 if want is None else 1, len(faults), (text, faults))
+                if want is not None:
+                    self.assertEqual(2, faults[0][0])
+                    self.assertIn(want, faults[0][1])
+
+
+# Halves, joined here, so that tidy.py does not find the examples in this file.
+HARD = [
+    ("who", "ever starts a task awaits it"),
+    ("a name that some", "body else chose"),
+    ("no", "body else may use it"),
+    ("resumes ", "who waits"),
+    ("the sources, one be", "hind the other"),
+    ("bytes be", "hind the last whole cluster"),
+    ("what lies be", "hind, stays"),
+    ("extents from `offset` ", "on, without a gap"),
+    ("it is allocated from here ", "on."),
+    ("reads get ahead ", "of writes"),
+    ("cuts the free end ", "off the file"),
+    ("may use the ro", "oms of the library"),
+    ("the hou", "se rules"),
+    ("wanted and ", "reached"),
+    ("a slice is let ", "go"),
+    ("an image is made a", "new"),
+    ("a table is in ", "doubt"),
+    ("For tr", "uth"),
+    ("each so mani", "eth seed"),
+    ("an error is met ", "again by the next call"),
+    ("the one ", "who awaits it"),
+    ("the name as it ", "stands in the header"),
+    ("every answer is held ", "against a model"),
+    ("a value that is left to ", "chance"),
+    ("it wants ", "splitting"),
+    ("read-only be", "side a writer"),
+]
+CLEAR = [
+    "A dead server leaves behind a socket.",
+    "Readers run ahead of writers, from now on too.",
+    "There is no room for another entry; make room in the header.",
+    "The warehouse is full.",
+    "Starting at `offset`, the extents are consecutive.",
+    "The option --settle-after takes milliseconds.",
+    "A person who asks gets an answer.",
+    "The caller wants nothing.",
+    "It went well in the way that was planned.",
+]
+
+
+class PhrasesTest(unittest.TestCase):
+    def test_hard_phrases_are_found(self):
+        for halves in HARD:
+            self.assertTrue(list(phrases.find("".join(halves))), "".join(halves))
+
+    def test_clear_sentences_pass(self):
+        for text in CLEAR:
+            self.assertEqual([], list(phrases.find(text)), text)
+
+    def test_a_phrase_may_span_lines_of_a_comment(self):
+        found = list(phrases.find("int a;\n// one be" + "hind the\n// other\n"))
+        self.assertIn(2, [line for line, _, _ in found])
+
+    def test_decisions_are_history(self):
+        text = "# A\nWho" + "ever reads this\n"
+        for name, count in (("docs/adr/0001-a.md", 0), ("docs/a.md", 1)):
+            faults = list(tidy.faults_of_prose(pathlib.PurePosixPath(name), text))
+            self.assertEqual(count, len(faults), name)
 
 
 if __name__ == "__main__":
