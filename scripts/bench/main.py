@@ -118,7 +118,7 @@ def measure_all(bench, args, save):
             results["cases"].append(found)
             results["load"] = os.getloadavg()[0]
             print("\n".join(report.case_lines(found)), flush=True)
-            save(results)  # whoever stops the run keeps what there is, see --report
+            save(results)  # a stopped run keeps the cases so far, see --report
     for part, measure in (("scaling", scaling.measure), ("parts", micro.measure)):
         if args.only in part and not args.serve_threads:
             print(f"{part} ...", file=sys.stderr, flush=True)
@@ -139,7 +139,7 @@ def main():
     parser.add_argument("--no-tmpfs", action="store_true", help="leave the cases on tmpfs out")
     parser.add_argument("--serve-threads", action="store_true", help="compare serve --threads")
     parser.add_argument("--write", action="store_true",
-                        help="keep the results, write the tables and plots of docs/performance.md")
+                        help="keep the results in bench/results, write tables and plots")
     parser.add_argument("--report", action="store_true",
                         help="write tables and plots from the results that are kept")
     args = parser.parse_args()
@@ -150,9 +150,9 @@ def main():
         return
     memory_parent = None if args.no_tmpfs else disks.memory_folder()
     if memory_parent is None and not args.no_tmpfs:
-        print("bench: no room of 5 GiB in /dev/shm: the cases on tmpfs are left out",
+        print("bench: less than 5 GiB are free in /dev/shm: the cases on tmpfs are left out",
               file=sys.stderr)
-    # So that what was mounted and started does not stay behind.
+    # On TERM too, unmount and stop everything that was mounted and started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     with tempfile.TemporaryDirectory(prefix="qed-bench-", dir=args.dir) as folder, \
             tempfile.TemporaryDirectory(prefix="qed-bench-", dir=memory_parent) as memory, \
@@ -165,6 +165,7 @@ def main():
         report.write(results)
     else:
         print(report.document(results))
+        print(report.measurements(results))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def _write(figure, path):
 def _sides_of_groups(axes, groups, sides):
     """Bars for every side, one group below the other; gives the middle of each group."""
     middles, y = [], 0
-    for _, ratios, wanted in groups:
+    for _, ratios, goal in groups:
         top = y - 0.5
         for side in sides:
             if side in ratios:
@@ -30,15 +30,15 @@ def _sides_of_groups(axes, groups, sides):
                 axes.bar_label(bar, [f"{ratios[side]:.2f}"], padding=3, fontsize=7,
                                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
                 y += 1
-        if wanted:
-            axes.vlines(wanted, top, y - 0.5, color="black", label="wanted")
+        if goal:
+            axes.vlines(goal, top, y - 0.5, color="black", label="goal")
         middles.append((top + y - 0.5) / 2)
         y += 1
     return middles
 
 
 def ratio_bars(path, title, groups, sides):
-    """`groups`: [(name, {side: ratio}, wanted or None)], on a logarithmic axis from 1 on."""
+    """`groups`: [(name, {side: ratio}, goal or None)], on a logarithmic axis that starts at 1."""
     bars = sum(len(ratios) + 1 for _, ratios, _ in groups)
     figure = Figure(figsize=(9, 1 + 0.14 * bars))
     axes = figure.subplots()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables and plots of docs/performance.md from a set of results."""
+"""Tables and plots of docs/performance.md and bench/results/measurements.md from results."""
 
 import pathlib
 import re
@@ -10,9 +10,10 @@ import scaling
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "performance.md"
+MEASUREMENTS = ROOT / "bench" / "results" / "measurements.md"
 PICTURES = ROOT / "docs" / "plots"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-# What does the work without an image format, or no work at all: hardly anybody can pass it by far.
+# Programs that do the same work without an image format, or no work at all: hardly to be beaten.
 LIMITS = ("fio raw", "cp", "nbdkit null", "dd of the tables")
 RATIO_SIDES = ("libqed", "QEMU qcow2", "QEMU raw", "fio raw")
 
@@ -44,7 +45,7 @@ def case_lines(case):
 
 
 def _goal_lines(results):
-    lines = ["| # | work | wanted | reached | lowest .. highest round | CPU, of QEMU's | limit |",
+    lines = ["| # | work | goal | result | lowest .. highest round | CPU / QEMU's CPU | limit |",
              "| --- | --- | --- | --- | --- | --- | --- |"]
     for case in results["cases"]:
         side = "libqed" if "libqed" in case["sides"] else "libqed, 16"
@@ -63,7 +64,7 @@ def _goal_lines(results):
 
 
 def _scaling_lines(results):
-    lines = ["| what grows | " + "reads: CPU and memory |", "| --- | --- |"]
+    lines = ["| size of | reads: CPU and memory |", "| --- | --- |"]
     for name, points in results["scaling"].items():
         cells = "; ".join(f"{x:,}: {cpu / 1000:.2f} µs, {memory / 1024:,.0f} KiB"
                           for x, cpu, memory in points)
@@ -71,22 +72,41 @@ def _scaling_lines(results):
     return lines
 
 
-def document(results):
-    """What stands between the two marks of the page."""
+def _machine_line(results):
     machine = results["machine"]
+    return (f"{machine['processors']} processors ({machine['processor']}), "
+            f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, {machine['file_system']}; "
+            f"{'; '.join(machine['versions'])}. {results['rounds']} rounds, interleaved"
+            f"{', short runs' if results['short'] else ''}; load average at the end "
+            f"{results['load']:.1f}; {results['ended']}, commit {results['commit']}.")
+
+
+def document(results):
+    """The text between the two marks of docs/performance.md."""
     lines = [
-        f"{machine['processors']} processors ({machine['processor']}), "
-        f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, {machine['file_system']}; "
-        f"{'; '.join(machine['versions'])}. {results['rounds']} rounds, interleaved"
-        f"{', short runs' if results['short'] else ''}; load average at the end "
-        f"{results['load']:.1f}; {results['ended']}, commit {results['commit']}.", "",
-        "### Wanted and reached", "",
-        "`limit` is what a program reached in the same rounds that does the bare work on a raw "
-        "file, or none at all.", "", *_goal_lines(results), ""]
+        _machine_line(results), "", "### Goals and results", "",
+        "`limit` is the ratio, in the same rounds, of a program that does the same work on a raw "
+        "file, or no work at all.", "", *_goal_lines(results), ""]
     if results["scaling"]:
-        lines += ["![Speed beside QEMU's qed driver](plots/ratios.svg)", ""]
-    lines += [
-        "### Everything measured", "",
+        lines += ["![Speed compared with QEMU's qed driver](plots/ratios.svg)", "",
+                  "### Growth", "", *_scaling_lines(results), ""]
+        lines += [f"![{axis}](plots/{name}.svg)" for name, axis in scaling.AXES.items()]
+    if results["parts"]:
+        lines += ["", "### Single operations", "",
+                  "Nanoseconds of a thread's CPU time for each operation, medians of 3.", "",
+                  "| operation | | ns |", "| --- | --- | --- |"]
+        lines += [f"| {what} | {arguments} | {_figure(cpu)} |"
+                  for what, arguments, cpu in results["parts"]]
+    return "\n".join(lines)
+
+
+def measurements(results):
+    """The page with every figure and the command that measured it."""
+    lines = [
+        "# Measurements", "",
+        "`scripts/bench.sh --write` makes this page; docs/performance.md explains it.", "",
+        _machine_line(results), "",
+        "## All programs", "",
         "Ratios are to QEMU's qed driver, or to qemu-nbd, round by round. CPU in µs, system calls "
         "and bytes are for each request, MiB, cluster or extent; bytes are those read from the "
         "disk and dirtied in its cache.", "",
@@ -95,22 +115,13 @@ def document(results):
     for case in results["cases"]:
         lines += case_lines(case)
     if results["proof"]:
-        lines += ["", "The same work, shown before anything was measured:", ""]
+        lines += ["", "## Proof that all programs do the same work", ""]
         lines += [f"- {sentence}" for sentence in results["proof"]]
-    if results["scaling"]:
-        lines += ["", "### What grows with what", "", *_scaling_lines(results), ""]
-        lines += [f"![{axis}](plots/{name}.svg)" for name, axis in scaling.AXES.items()]
-    if results["parts"]:
-        lines += ["", "### The parts, in process", "",
-                  "Nanoseconds of a thread's CPU time for each operation, medians of 3.", "",
-                  "| what | | ns |", "| --- | --- | --- |"]
-        lines += [f"| {what} | {arguments} | {_figure(cpu)} |"
-                  for what, arguments, cpu in results["parts"]]
-    lines += ["", "<details><summary>The commands</summary>", ""]
+    lines += ["", "## Commands", ""]
     for case in results["cases"]:
         lines += [f"- {case['key']}: {case['name']}"]
         lines += [f"  - {side}: `{runs['command']}`" for side, runs in case["sides"].items()]
-    return "\n".join([*lines, "", "</details>"])
+    return "\n".join(lines) + "\n"
 
 
 def draw(results):
@@ -120,8 +131,8 @@ def draw(results):
         if case["baseline"] == "QEMU qed":
             shown = {side: median(ratios(case, side))
                      for side in RATIO_SIDES if side in case["sides"]}
-            wanted = re.match(r">= ([0-9.]+)", case["target"])
-            groups.append((case["name"], shown, float(wanted[1]) if wanted else None))
+            goal = re.match(r">= ([0-9.]+)", case["target"])
+            groups.append((case["name"], shown, float(goal[1]) if goal else None))
     if groups:
         plots.ratio_bars(PICTURES / "ratios.svg", "Speed over that of QEMU's qed driver", groups,
                          list(RATIO_SIDES))
@@ -136,4 +147,5 @@ def write(results):
     before, rest = page.split(BEGIN)
     after = rest.split(END)[1]
     DOCUMENT.write_text(f"{before}{BEGIN}\n{document(results)}\n{END}{after}")
+    MEASUREMENTS.write_text(measurements(results))
     draw(results)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What scripts/bench.sh makes of its measurements."""
+"""scripts/bench.sh writes tables and plots from its measurements."""
 
 import contextlib
 import io
@@ -41,7 +41,7 @@ RESULTS = {
 
 
 class FailingCase:
-    """A case whose sides fail so often before they succeed."""
+    """A case whose sides fail a given number of times before they succeed."""
 
     def __init__(self, failures):
         self.failures = failures
@@ -72,10 +72,16 @@ class BenchReportTest(unittest.TestCase):
         text = report.document(RESULTS)
         self.assertIn("| a1 | reads | >= 2 | **3.00** | 1.00 .. 4.00 |", text)
 
-    def test_tells_machine_commands_and_what_was_found_equal(self):
+    def test_document_states_machine_and_parts(self):
         text = report.document(RESULTS)
-        for part in ("2 processors (a processor)", "`qed bench`", "- equal", "commit 0123abc",
+        for part in ("2 processors (a processor)", "commit 0123abc",
                      "| cache hit | threads:1 | 7.25 |"):
+            self.assertIn(part, text)
+
+    def test_measurements_state_machine_proof_and_commands(self):
+        text = report.measurements(RESULTS)
+        for part in ("2 processors (a processor)", "commit 0123abc", "- equal", "`qed bench`",
+                     "| a1: reads, requests/s | libqed | 30.00 | **3.00** | 1.00 .. 4.00 |"):
             self.assertIn(part, text)
 
     def test_draws_pictures_that_are_well_formed(self):
@@ -85,7 +91,7 @@ class BenchReportTest(unittest.TestCase):
             bars = [node.text for node in xml.etree.ElementTree.parse(path).iter()]
             plots.growth(path, "threads", [[1, 900.0, 0.0], [2, 950.0, 0.0]])
             texts = [node.text for node in xml.etree.ElementTree.parse(path).iter()]
-        for words in ("reads & writes", "3.00", "wanted"):
+        for words in ("reads & writes", "3.00", "goal"):
             self.assertIn(words, bars)
         self.assertIn("0.90", texts)
 
