@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a hit of the table cache costs, beside other designs; how its forms compare; what a TiB of
-// image takes. docs/cache.md has the figures. Times are CPU time of the thread, in ns per lookup.
+// The cost of a hit of the table cache, compared with other designs; the costs of its forms; the
+// memory for a TiB of image. docs/cache.md has the figures. Times are CPU time of the thread, in ns
+// per lookup.
 
 #include <memory>
 #include <string>
@@ -25,7 +26,7 @@ Geometry default_geometry() {
     return *Geometry::make(kDefaultClusterBytes, kDefaultTableClusters);
 }
 
-/// A cache with the first `slices` slices of a made image in memory.
+/// A cache with the first `slices` slices of a generated image in memory.
 class LoadedCache {
 public:
     LoadedCache(Layout layout, std::uint64_t slices, std::uint64_t first_cluster = 4096)
@@ -51,7 +52,7 @@ private:
     std::unique_ptr<TableCache> cache_;
 };
 
-/// Offsets in random slices; of a made image, if there is one, only such that are allocated.
+/// Offsets in random slices; if a generated image is given, only allocated ones.
 std::vector<GuestOffset> random_offsets(std::size_t count, std::uint64_t slices, int thread,
                                         const MadeTables* tables = nullptr) {
     std::vector<GuestOffset> offsets;
@@ -82,7 +83,8 @@ void run_hits(benchmark::State& state, Design& design) {
     run_lookups(state, design, random_offsets(4096, slices, state.thread_index()));
 }
 
-// One instance for all threads and repetitions: making it takes longer than measuring it.
+// One instance for all threads and repetitions, because its construction takes longer than the
+// measurement.
 template <class Design>
 Design& made(Layout layout, std::uint64_t count) {
     static const MadeTables tables(default_geometry(), layout);
@@ -116,8 +118,8 @@ BENCHMARK(hit_epoch_hash)->Apply(hits);
 BENCHMARK(hit_pinned_hash)->Apply(hits);
 BENCHMARK(hit_table_list)->Apply(hits);
 
-// Every slice of 1 TiB, in the form that its entries get; more lookups than any cache of the
-// processor holds lines for.
+// Every slice of 1 TiB, in the form that its entries get; more lookups than a processor's cache has
+// lines.
 constexpr std::uint64_t kSlicesPerTib = 32768;
 constexpr std::size_t kManyOffsets = std::size_t{1} << 18;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Check of a 2 TiB image in which every cluster is mapped: 33.5 million L2 entries, 256 MiB of
-// tables in the page cache, in the order of the guest or scattered over the file. The data clusters
-// are holes. QED_BENCH_DIR says where the image goes (default: here). The time is that of a check
-// that runs in a process: compare with `qemu-img check` on the same file, kept with QED_BENCH_KEEP.
+// Checks a 2 TiB image in which every cluster is mapped: 33.5 million L2 entries, 256 MiB of tables
+// in the page cache, in guest order or scattered over the file. The data clusters are holes.
+// QED_BENCH_DIR is the folder of the image (default: the current one). To compare the time with
+// `qemu-img check` on the same file, keep the file with QED_BENCH_KEEP.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -34,7 +34,7 @@ void write_all(BlockFile& file, std::uint64_t at, std::span<const std::byte> byt
     }
 }
 
-/// An image under test, made once, and gone at exit.
+/// An image under test, made once, and removed at exit.
 class MadeImage {
 public:
     explicit MadeImage(Layout layout) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to an image, in process, on the caller's thread: what the engine adds to a pread() or a
-// pwrite() of the same bytes. QED_BENCH_DIR says where the files go (default: here).
+// Requests to an image, in process, on the caller's thread: the cost that the engine adds to a
+// pread() or a pwrite() of the same bytes. QED_BENCH_DIR is the folder of the files (default: the
+// current one).
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ void require(const Result<void>& done) {
     if (!done) throw std::runtime_error(done.error().message());
 }
 
-/// An image file that is gone at the end.
+/// An image file that is removed at the end.
 class BenchImage {
 public:
     BenchImage(const char* name, bool is_full, WriteOrder order = WriteOrder::automatic)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ways to one file: on the caller's thread, RWF_NOWAIT first, through io_uring; with and
-// without the page cache. QED_BENCH_DIR says where the file goes (default: here). CPU time is the
-// whole process's, with the kernel's workers for it.
+// The ways to access one file: on the caller's thread, with RWF_NOWAIT first, and through io_uring;
+// with and without the page cache. QED_BENCH_DIR is the folder of the file (default: the current
+// one). CPU time is that of the whole process and of the kernel's workers for it.
 #include <fcntl.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -29,7 +29,7 @@ using namespace qed;
 constexpr std::uint64_t kFileBytes = std::uint64_t{256} << 20;
 constexpr int kBatch = 2048;  // requests per run of the loop
 
-/// A file under test, made once, and gone at exit.
+/// A file under test, made once, and removed at exit.
 class BenchFile {
 public:
     explicit BenchFile(const char* name) {
@@ -73,7 +73,7 @@ private:
     std::string path_;
 };
 
-/// One for each kind: a direct write throws pages of its file out of the page cache.
+/// One file for each kind, because a direct write evicts pages of its file from the page cache.
 const BenchFile& bench_file(bool direct) {
     static const BenchFile cached("/qed-io-bench-cached.tmp");
     static const BenchFile uncached("/qed-io-bench-direct.tmp");
@@ -129,7 +129,7 @@ void count(benchmark::State& state, std::size_t bytes) {
     state.SetBytesProcessed(state.iterations() * kBatch * static_cast<std::int64_t>(bytes));
 }
 
-/// The floor: the system call alone.
+/// The lower bound: the system call alone.
 void system_call(benchmark::State& state, IoKind kind) {
     const auto file = open_bench_file(false);
     Load load(*file, kind, static_cast<std::size_t>(state.range(0)), 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a cached 4 KiB read costs, and what an image takes of memory, as things grow: threads, open
-// images, the size of the disk, its fragmentation, the length of its chain. QED_BENCH_DIR says
-// where the files go (default: here). scripts/bench.sh draws the plots.
+// The cost of a cached 4 KiB read and the memory of an image, with growing numbers of threads and
+// open images, size of the disk, fragmentation, and length of the chain. QED_BENCH_DIR is the
+// folder of the files (default: the current one). scripts/bench.sh draws the plots.
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,7 +24,7 @@ using namespace qed;
 
 constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kClusters = 4096;  // with data, in every disk here
-constexpr std::int64_t kReads = 50000;     // so that a disk is made once for each measurement
+constexpr std::int64_t kReads = 50000;     // fixed, so that each measurement makes one disk
 constexpr std::uint64_t kSmallDisk = kClusters * kDefaultClusterBytes;
 
 void require(const Result<void>& done) {
@@ -44,7 +44,7 @@ std::uint64_t resident_bytes() {
     return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-/// Files that are gone at the end.
+/// Files that are removed at the end.
 class Folder {
 public:
     Folder() {
@@ -86,7 +86,7 @@ void create_image(const std::string& path, std::uint64_t bytes, const char* back
     require(Image::create(path, create));
 }
 
-/// A disk whose clusters number `places[i]` are allocated in that order, each with `stored` bytes.
+/// A disk whose clusters `places[i]` are allocated in that order, each with `stored` bytes.
 void make_disk(const std::string& path, std::uint64_t bytes,
                const std::vector<std::uint64_t>& places, std::uint64_t stored = kBlockBytes) {
     create_image(path, bytes);
@@ -104,7 +104,7 @@ std::vector<std::uint64_t> in_order(std::uint64_t step) {
     return places;
 }
 
-/// Clusters in an order of chance, the same on every run.
+/// Clusters in random order, the same on every run.
 class Picks {
 public:
     explicit Picks(std::uint64_t seed) : state_(seed * 2 + 1) {}
@@ -192,7 +192,7 @@ void disk_gib(benchmark::State& state) {
 }
 BENCHMARK(disk_gib)->Iterations(kReads)->Arg(1)->Arg(16)->Arg(256)->Arg(4096)->Arg(65536);
 
-/// Clusters of which this part, in percent, lies at a place of chance.
+/// Clusters of which `percent` lie at random places.
 std::vector<std::uint64_t> fragmented(std::uint64_t percent) {
     std::vector<std::uint64_t> places = in_order(1);
     std::mt19937 random(1);

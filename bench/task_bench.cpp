@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the coroutine layer costs: frames, awaits, posts, locks.
+// The costs of the coroutine layer: frames, awaits, posts, locks.
 #include <atomic>
 #include <memory>
 #include <stdexcept>
@@ -122,7 +122,7 @@ void lock_free_mutex(benchmark::State& state) {
 }
 BENCHMARK(lock_free_mutex);
 
-/// Two threads hand one lock to each other: each turn is a post to a sleeping executor.
+/// Two threads pass one lock back and forth: each pass is a post to a sleeping executor.
 Task<Result<int>> take_turns(qed::AsyncMutex& mutex, const std::atomic<bool>& stop) {
     while (!stop.load(std::memory_order_relaxed)) {
         qed::AsyncMutex::Guard guard = co_await mutex.lock();

@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CheckOptions mend;
     mend.repair = Repair::all;
     const auto repaired = sync_wait(check_file(file, mend));
-    if (!repaired) return 0;  // a header that cannot be used, or no space left for copies
+    if (!repaired) return 0;  // an unusable header, or no space left for copies
     if (repaired->check_errors > 0 || repaired->corruptions > 0) return 0;
 
     const auto again = sync_wait(check_file(file, look));

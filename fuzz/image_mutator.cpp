@@ -11,7 +11,7 @@ namespace qed::fuzz {
 
 namespace {
 
-// Where each field of the header is and how long (docs/format.md section 1).
+// Offset and length of each field of the header (docs/format.md section 1).
 struct Field {
     std::size_t at;
     std::size_t bytes;
@@ -37,7 +37,7 @@ constexpr std::size_t kImageSizeAt = 48;
 constexpr std::size_t kHeaderBytes = 64;
 constexpr std::uint64_t kSmallestCluster = 4096;
 
-/// The image as a mutation sees it. Numbers are read as far as the file holds them.
+/// The image as a mutation sees it. Reads stop at the end of the file.
 class Subject {
 public:
     Subject(std::span<std::uint8_t> bytes, Chance& chance) : bytes_(bytes), chance_(chance) {
@@ -65,7 +65,7 @@ public:
     std::uint64_t size() const { return bytes_.size(); }
     std::uint64_t table() const { return table_; }
 
-    /// A value that an entry may hold: mostly a cluster of the file or just behind it.
+    /// A value that an entry may hold: mostly a cluster inside the file or just after its end.
     std::uint64_t any_entry() {
         const std::uint64_t place = chance_.below(clusters() + 3) * cluster_;
         switch (chance_.below(12)) {
@@ -85,11 +85,11 @@ public:
                 return place;
         }
     }
-    /// Where an entry of the L1 table is, or of a table that it names.
+    /// The position of an entry of the L1 table, or of a table that it names.
     std::uint64_t any_entry_place() {
         const std::uint64_t in_l1 = load(kL1At, 8) + chance_.below(6) * 8;
         if (chance_.below(3) == 0) return in_l1;
-        // Low entries are those that guests use first.
+        // Guests use low entries first.
         const std::uint64_t range = chance_.below(4) == 0 ? table_ / 8 : 24;
         return load(in_l1, 8) + chance_.below(range) * 8;
     }
@@ -190,7 +190,8 @@ void mutate_image(std::vector<std::uint8_t>& bytes, std::size_t skip, std::size_
 
 }  // namespace qed::fuzz
 
-// For libFuzzer. Its own mutations come now and then: they know what the code compares with.
+// The hook for libFuzzer. Its own mutations are used sometimes, because they know the values that
+// the code compares with.
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size)
     __attribute__((weak));
 

@@ -7,7 +7,7 @@
 
 namespace qed::fuzz {
 
-/// A small generator of chance: the same seed gives the same mutations everywhere.
+/// A small random number generator: the same seed gives the same mutations everywhere.
 class Chance {
 public:
     explicit Chance(std::uint64_t seed) noexcept : state_(seed * 2 + 1) {}
@@ -19,12 +19,12 @@ private:
     std::uint64_t state_;
 };
 
-/// Where in an input the image begins; each target on images says so.
+/// The offset of the image in an input; each target for images defines it.
 std::size_t image_at() noexcept;
 
-/// Changes an image the way images go wrong: a field of its header, an entry of a table, where the
-/// file ends, a cluster that is somebody else's. At most `limit` bytes long afterwards.
-/// `skip`: bytes before the image, which stay as they are.
+/// Damages an image in typical ways: a field of its header, an entry of a table, the end of the
+/// file, a cluster that another entry names. The result has at most `limit` bytes. The first `skip`
+/// bytes, which precede the image, do not change.
 void mutate_image(std::vector<std::uint8_t>& bytes, std::size_t skip, std::size_t limit,
                   Chance& chance);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes seeds for the fuzzers: small images, sound and broken, that reach every kind of entry, the
-same behind scripts of requests, names of backing files, and sizes.
+"""Writes seeds for the fuzzers: small images, consistent and broken, with every kind of entry;
+scripts of requests followed by such images; names of backing files; and sizes.
 
 The layout is docs/format.md; nothing here uses libqed. Usage: make_seeds.py FOLDER
 """

@@ -14,7 +14,7 @@
 
 namespace qed::fuzz {
 
-/// A file in memory that fails with ENOSPC rather than grow without bound. Requests end at once.
+/// A file in memory that fails with ENOSPC when it would exceed a limit. Requests complete at once.
 class MemoryFile final : public BlockFile {
 public:
     static constexpr std::uint64_t kMaxBytes = 64U << 20;

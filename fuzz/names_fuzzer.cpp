@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as the name of a backing file: under every rule, what is opened lies where the rule
-// allows it, and is a regular file.
+// Any bytes as the name of a backing file: under every rule, an opened file lies in a folder that
+// the rule allows, and is a regular file.
 
 #include <fcntl.h>
 #include <stdlib.h>

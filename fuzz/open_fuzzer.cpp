@@ -33,7 +33,7 @@ void look(Image& image) {
     for (int i = 0; i < kMaxExtents && at < image.size(); ++i) {
         const auto extent = image.map_blocking({at}, image.size() - at);
         if (!extent) break;
-        if (extent->length == 0) __builtin_trap();  // a caller would loop for ever
+        if (extent->length == 0) __builtin_trap();  // a caller would loop forever
         at += extent->length;
     }
     for (const std::uint64_t from : {std::uint64_t{0}, image.size() / 2, image.size()}) {
@@ -42,8 +42,8 @@ void look(Image& image) {
     }
 }
 
-/// Where two entries name one cluster, or one names a table, a write changes more than it says, and
-/// opening does not look for that.
+/// If two entries name one cluster, or an entry names a table, a write changes other bytes too.
+/// Opening does not look for that.
 bool is_sound(std::span<const std::uint8_t> input) {
     fuzz::MemoryFile file(input);
     const auto report = sync_wait(check_file(file, CheckOptions{}));

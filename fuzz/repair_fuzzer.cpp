@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as an image, repaired: what could be read before reads the same afterwards, check finds
-// nothing that the repair was asked for, and again nothing.
+// Any bytes as an image, repaired: all data that could be read before reads the same afterwards,
+// and a second and a third check find nothing that the repair should have repaired.
 
 #include <algorithm>
 #include <cstddef>
@@ -57,7 +57,7 @@ void repair(std::span<const std::uint8_t> input, Repair what) {
     const CheckOptions look;
     fuzz::MemoryFile file(input);
     const auto before = sync_wait(check_file(file, look));
-    if (!before) return;  // a header that cannot be used
+    if (!before) return;  // an unusable header
     CheckOptions mend;
     mend.repair = what;
     const auto repaired = sync_wait(check_file(file, mend));
@@ -78,7 +78,7 @@ void repair(std::span<const std::uint8_t> input, Repair what) {
     }
     if (what == Repair::all && repaired->corruptions == 0 && repaired->leaks > 0) __builtin_trap();
     if (repaired->corruptions == 0 && repaired->is_dirty) __builtin_trap();
-    if (file.content() != result) __builtin_trap();  // looking changes nothing
+    if (file.content() != result) __builtin_trap();  // a check must not change the file
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for libFuzzer: runs a fuzz target on every file below the folders that are named, and
-// on what its mutator makes of each, always the same.
+// Replaces libFuzzer: runs a fuzz target on every file below the named folders, and on a fixed
+// series of mutations of each.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace {
 constexpr unsigned kMutations = 40;
 constexpr std::size_t kMaxBytes = 64U << 10;
 
-// Every eighth starts anew; the others go on from the one before.
+// Every eighth mutation starts with the input; the others continue with the previous mutation.
 std::size_t run_mutations(const std::vector<std::uint8_t>& input) {
     if (LLVMFuzzerCustomMutator == nullptr || input.size() > kMaxBytes) return 0;
     std::vector<std::uint8_t> bytes;
@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
             std::ifstream file(entry.path(), std::ios::binary);
             const std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
             std::printf("%s\n", entry.path().c_str());
-            std::fflush(stdout);  // a crash then names its input
+            std::fflush(stdout);  // so that the last line before a crash names its input
             LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
             mutations += run_mutations(bytes);
             ++count;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A script of requests, then any bytes as an image: the disk does what a plain array of bytes does,
-// across closing and opening again, and its tables stay sound.
+// A script of requests, followed by any bytes as an image: the disk behaves like a plain array of
+// bytes, across closing and reopening, and its tables stay consistent.
 
 #include <algorithm>
 #include <cstddef>
@@ -20,10 +20,10 @@ using namespace qed;
 
 constexpr std::size_t kStepBytes = 8;
 constexpr std::size_t kSteps = 16;
-constexpr std::uint64_t kModelBytes = 512U << 10;  // requests stay below
+constexpr std::uint64_t kModelBytes = 512U << 10;  // requests stay below this offset
 constexpr std::uint64_t kMaxLength = 20'000;
 
-/// The file of an image that is closed and opened again.
+/// The file of an image that is closed and reopened.
 class Session {
 public:
     explicit Session(std::span<const std::uint8_t> bytes, WriteOrder order)
@@ -76,15 +76,15 @@ void expect_same(Image& image, std::span<const std::byte> model) {
     if (!std::ranges::equal(now, model)) __builtin_trap();
 }
 
-/// Where two entries name one cluster, writing to one changes the other. Opening does not look for
-/// that, unless the image says that it needs a check.
+/// If two entries name one cluster, a write to one guest cluster changes the other. Opening does
+/// not look for that, unless the dirty bit is set.
 bool is_usable(std::span<const std::uint8_t> bytes) {
     fuzz::MemoryFile file(bytes);
     const auto report = sync_wait(check_file(file, CheckOptions{}));
     return report && (report->corruptions == 0 || report->was_dirty);
 }
 
-/// Whole clusters inside a discarded range read as zeroes, the edges stay.
+/// Whole clusters inside a discarded range read as zeroes; partial ones keep their content.
 void discard(Image& image, std::span<std::byte> model, const Step& step) {
     if (!image.discard_blocking({step.offset}, step.length)) return;
     const std::uint64_t cluster = image.geometry().cluster_bytes();
@@ -94,7 +94,8 @@ void discard(Image& image, std::span<std::byte> model, const Step& step) {
     if (begin < end) std::ranges::fill(model.subspan(begin, end - begin), std::byte{0});
 }
 
-/// False: the request failed, as it may where memory of the file ends; what it touched is unknown.
+/// Returns false if the request failed, as it may at the file's size limit. The content of its
+/// range is then unknown.
 bool run(Image& image, std::span<std::byte> model, const Step& step) {
     const auto part = model.subspan(step.offset, step.length);
     switch (step.kind) {

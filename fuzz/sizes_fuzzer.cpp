@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (!again || *again != *bytes) __builtin_trap();
         if (human_size(*bytes).empty()) __builtin_trap();
     } else if (bytes.error().message().find("--size") == std::string::npos) {
-        __builtin_trap();  // an error that does not say where
+        __builtin_trap();  // an error without the position
     }
     const auto number = parse_number(text, "-m", 1, 16);
     if (number && (*number < 1 || *number > 16)) __builtin_trap();

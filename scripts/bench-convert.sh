@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# A half-sparse disk converted by qed and by qemu-img, side by side, both ways and both with and
-# without a flush at the end. qemu-img's convert flushes nothing unless told (-t unsafe is its
-# default), qed's does, so each row states the cache mode for both.
+# Converts a disk that is half holes with qed and with qemu-img, in both directions, with and
+# without a flush at the end. qemu-img convert does not flush by default (-t unsafe) and qed does,
+# so each row states the cache mode of both.
 #
 #   scripts/bench-convert.sh [-s GIB] [-r ROUNDS] [-d FOLDER]   (default: 16, 5, a new one in /tmp)
 #
 # Prints a table for docs/performance.md: medians of the rounds, and the median and range of the
-# ratios of each round's two runs. FOLDER needs free space for two and a half times half the disk.
+# ratios of each round's two runs. FOLDER needs free space for 1.25 times the size of the disk.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 

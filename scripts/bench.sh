@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# libqed beside QEMU's qed and qcow2 drivers, QEMU on raw disks, fio on raw disks, and other NBD
-# servers. Installs what is missing, builds the release preset, makes the disks, proves that the
-# programs do the same work, runs them in turn round by round and prints the tables.
+# Compares libqed with QEMU's qed and qcow2 drivers, QEMU on raw disks, fio on raw disks, and other
+# NBD servers. Installs missing packages, builds the release preset, makes the disks, proves that
+# the programs do the same work, runs them in turn in each round and prints the tables.
 #
 #   scripts/bench.sh [--short] [--rounds N] [--only TEXT] [--dir DIR] [--write]
-#   scripts/bench.sh --report            tables and plots again, from the results that are kept
-#   scripts/bench.sh --serve-threads     which --threads qed serve should have
+#   scripts/bench.sh --report            writes tables and plots from the kept results
+#   scripts/bench.sh --serve-threads     compares values of qed serve --threads
 #
-# --short takes some minutes; --write keeps the results in bench/results/ and puts tables and plots
-# into docs/performance.md. A ratio is the median of the rounds' ratios. --dir is where the disks go
-# (12 GiB of space; default: a new folder in $TMPDIR or /tmp).
+# --short takes some minutes. --write keeps the results in bench/results/ and puts tables and plots
+# into docs/performance.md. A ratio is the median of the rounds' ratios. --dir is the folder for the
+# disks (12 GiB; default: a new folder in $TMPDIR or /tmp).
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 

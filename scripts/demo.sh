@@ -53,7 +53,7 @@ mkfifo ready
 qed serve --socket clone.sock clone.qed >ready &
 server=$!
 exec {ready}<ready
-if ! read -r uri <&"$ready"; then  # the server says where it is when clients can connect
+if ! read -r uri <&"$ready"; then  # the server prints its URI when clients can connect
     echo "demo.sh: the server ended before a client could connect" >&2
     exit 1
 fi
@@ -71,7 +71,7 @@ rm /LICENSE
 COMMANDS
 run /usr/bin/python3 "$OLDPWD/scripts/nbd-write-changes.py" "$uri" before.raw after.raw
 
-say "5. The server is told to stop (TERM): it flushes, settles and ends with status 0"
+say "5. The server gets TERM: it flushes and quiesces the image, and ends with status 0"
 kill -TERM "$server"
 wait "$server"
 server=""

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# 64 first writes at once into a fresh image, on a real file: all orders, with and without a backing
-# file, from one io_uring loop and from 64 threads. Each image is read, closed, checked and read
-# again.
+# Runs 64 concurrent first writes into a fresh image on a real file: all orders, with and without a
+# backing file, from one io_uring loop and from 64 threads. Each image is then read, closed, checked
+# and read again.
 #
 #   scripts/first-writes.sh [RUNS]        default: 10000
 #

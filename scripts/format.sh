@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Formats every C++ file git knows with clang-format-19; --check only reports.
+# Formats every C++ file in git with clang-format-19; --check only reports.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the fuzzers with clang-19 and lets each run for a while, as many at once as there are
-# processors. What they learn is kept in build/fuzz/corpus and used again the next time.
+# Builds the fuzzers with clang-19 and runs each for a while, one per processor at a time. Their
+# corpus is kept in build/fuzz/corpus and used by the next run.
 #
 #   scripts/fuzz-long.sh [seconds for each, default 1800] [subject...]
 #
-# QED_FUZZ_SEED=N makes all of them start from N, so that a new build tries the same inputs again.
-# A failure leaves its input in build/fuzz/failures; it belongs into fuzz/corpus/<subject>, where
-# every run of the tests replays it, once the fault is mended.
+# QED_FUZZ_SEED=N sets the seed of all fuzzers, so that a new build tries the same inputs again.
+# A failure leaves its input in build/fuzz/failures. When the fault is fixed, move the input to
+# fuzz/corpus/<subject>, where every test run replays it.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 

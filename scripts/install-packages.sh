@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages of scripts/packages.list that are missing; with none missing it
-# touches neither the network nor apt. Usage: install-packages.sh [build|demo|test|bench]...
+# Installs the missing Debian packages of scripts/packages.list. If none is missing, it uses neither
+# the network nor apt. Usage: install-packages.sh [build|demo|test|bench]...
 set -euo pipefail
 
 list="$(dirname "$(readlink -f "$0")")/packages.list"
@@ -51,7 +51,7 @@ install_missing() {
 }
 
 echo "install-packages: installing ${missing[*]}"
-# Package lists may be absent or older than the archive: refresh them when the first try fails.
+# The package lists may be missing or older than the archive: update them if the first try fails.
 if ! install_missing && ! { apt_get update && install_missing; }; then
     cat "$log" >&2
     echo "install-packages: apt-get failed, see above" >&2

@@ -21,8 +21,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEPT = ROOT / "bench" / "instructions.json"
 REQUESTS = 1000
-# The C library chooses its functions by processor, and small changes of code move a few
-# instructions: what is looked for is a frame, a lock or a search more.
+# The C library chooses its functions by processor, and small changes of code change a few
+# instructions. The test looks for an additional frame, lock or search.
 TOLERANCE = 0.10
 KINDS = ("hit", "cached_read", "awaited_read", "write_in_place", "allocating_write",
          "write_over_base", "deferred_write")
@@ -55,7 +55,7 @@ def count(driver):
 
 
 def compiler_of(driver):
-    """Such as "GCC 12 x86_64": what the figures depend on besides the code."""
+    """The compiler and processor, on which the counts depend, such as "GCC 12 x86_64"."""
     listing = run(["readelf", "-p", ".comment", driver])
     found = re.search(r"(GCC|clang)\D*?(?:\(.*?\))?\s*(?:version )?(\d+)\.", listing)
     if not found:
@@ -64,7 +64,7 @@ def compiler_of(driver):
 
 
 def compare(counts, kept):
-    """Prints a line for each kind; returns those that cost more than they may."""
+    """Prints a line for each kind; returns the kinds that exceed their limit."""
     worse = []
     print(f"{'request':<18} {'now':>9} {'kept':>9}")
     for kind, now in counts.items():

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Holds every #include to the layers of docs/architecture.md. Usage: layers.py [--root DIR]
+"""Checks every #include with the layers of docs/architecture.md. Usage: layers.py [--root DIR]
 
 Exit status: 0 all includes allowed, 1 some are not (one line each), 2 wrong usage.
 """

@@ -11,7 +11,7 @@ if (($# > 0)); then
 else
     mapfile -t files < <(git ls-files {src,frontends,sandbox,sim}/'*.cpp')
 fi
-# stderr only says how many warnings of system headers were left out.
+# stderr only counts the suppressed warnings of system headers.
 printf '%s\0' "${files[@]}" |
     xargs -0 -n 1 -P "${QED_JOBS:-$(nproc)}" clang-tidy-19 -p build/clang --quiet 2>/dev/null
 echo "lint: ${#files[@]} files, no findings"

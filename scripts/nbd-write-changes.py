@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what differs between two raw disks to an NBD export, then flushes.
+"""Writes the differences between two raw disks to an NBD export, then flushes.
 
 Usage: nbd-write-changes.py URI BEFORE AFTER
 """

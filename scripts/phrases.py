@@ -23,7 +23,7 @@ PHRASES = [
      _ACTOR),
     (r"\bthe ones? who\b", _ACTOR),
     # Position and order
-    (r"\bone (?:behind|after) the other from\b|\bone behind the other\b", "consecutive"),
+    (r"\bone (?:behind) the other\b", "consecutive"),
     (r"(?<=[\w.,;:)`])(?<!left)(?<!leave)(?<!leaves)(?<!leaving) behind"
      r" (?:a|an|each|every|it|its|one|that|the|their|them|this|which)\b(?! scenes)", _POSITION),
     (r"\b(?:lies?|is|are|comes?|stands?) behind(?=[,.;:)])", _POSITION),
@@ -39,16 +39,19 @@ PHRASES = [
     (r"\bwanted and reached\b", "goals and results"),
     # The field's terms
     (r"\blet(?:s|ting)? (?:\w+ )?go\b(?! to\b)", "unpin, release"),
-    (r"\b(?:made|make|makes|making) (?:\w+ )?anew\b|\banew\b", "recreated, again"),
-    (r"\bsettle[sd]?\b(?!-after)|\bsettling\b", "quiesce, become idle and clean"),
+    (r"\banew\b", "recreated, again"),
+    (r"\b(?:images?|disks?|servers?|plugins?|it) (?:is |are |was |be |has )?settle[sd]?\b"
+     r"|\bflush(?:es|ed), settle[sd]?\b|\bsettles? (?:an|the) (?:image|disk)\b",
+     "quiesce, become idle and clean"),
     (r"\bturns? of (?:the|a) cluster\b|\bcluster turns?\b", "range lock"),
     (r"\bin doubt\b", "unknown"),
     (r"\b(?:was|were|is|are) made up\b", "forged"),
-    (r"\b(?:RequestGate|ClusterTurns|EntryJudge|FileJudge|HeaderKeeper|ImageIdentity|ImageCore"
-     r"|ChainSkips|FileGrowth|PieceRing|SpaceAhead|NewImageWriter)\b", "the type was renamed"),
+    (r"\b(?:Request(?=Gate)Gate|Cluster(?=Turns)Turns|(?:Entry|File)Judge|Header(?=Keeper)Keeper"
+     r"|Image(?:Identity|Core)|Chain(?=Skips)Skips|File(?=Growth)Growth|Piece(?=Ring)Ring"
+     r"|Space(?=Ahead)Ahead|New(?=Image)ImageWriter)\b", "the type was renamed"),
     # Things said in a roundabout way
     (r"\bfor truth\b", "correctness"),
-    (r"\bso manieth\b|\bmanieth\b", "N-th"),
+    (r"\bmanieth\b", "N-th"),
     (r"\bis met (?:again )?by\b", "report: the next call reports the error"),
     (r"\bwhat is likely\b", "the fast path"),
     (r"\b(?:says|tells|say|tell) (?:it )?all\b", "document: describes every call"),
@@ -67,9 +70,7 @@ PHRASES = [
     (r"\bdo for (?:a|an|the|every|all)\b", "suffice"),
     (r"\bthe (?:whole|long) story\b", "details"),
     (r"\bhas the (?:last )?word\b", "decides"),
-    (r"\bof (?:somebody|another) else's\b|\b(?:some|any)(?:body|one) else's\b", _ACTOR),
     (r"\bin our own words\b", "as our message"),
-    (r"\bnot behind their\b", _POSITION),
 ]
 
 _GAP = r'[\s/#*<"]+'

@@ -31,8 +31,8 @@ command -v debootstrap >/dev/null || {
     exit 1
 }
 
-# Everything that follows runs in mount and process namespaces of its own, so that nothing stays
-# mounted and no process survives, however this script ends.
+# The rest runs in new mount and process namespaces, so that nothing stays mounted and no process
+# survives, however this script ends.
 if [[ ${QED_PROVE_INSIDE:-} != yes ]]; then
     export QED_PROVE_INSIDE=yes
     exec unshare --mount --propagation private --pid --fork --kill-child "$0" "$@"
@@ -76,7 +76,7 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 trap 'umount -R -l "$root/proc" "$root/sys" "$root/dev"; clean_up' EXIT
 
-enter() { # command, in the fresh system, with nothing of this environment but the proxy settings
+enter() { # runs a command in the fresh system, with only the proxy settings of this environment
     local keep_variables=()
     for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY QED_JOBS; do
         [[ -z ${!name:-} ]] || keep_variables+=("$name=${!name}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The long form of tests/nbdkit/load_test.py: 64 clients, a server that is killed again and again,
-# memory and descriptors while clients come and go, full file systems.
+# The long form of tests/nbdkit/load_test.py: 64 clients, a server that is killed repeatedly, memory
+# and descriptors while clients connect and disconnect, full file systems.
 #
 #   scripts/serve-long.sh [--minutes N] [--preset NAME] [--seed N]
 #

@@ -5,7 +5,7 @@
 #   scripts/sim-long.sh [--hours N] [--preset NAME] [--seed N]
 #
 # Half of the time goes to random seeds, starting with --seed (default: taken from the clock, and
-# printed). Exit status 1 when a promise was found broken; the output has the command to replay it.
+# printed). Exit status 1 if a promise was broken; the output has the command that replays it.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 

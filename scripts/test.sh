@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds libqed and runs every test. (clang-tidy: scripts/lint.sh.)
+# Installs missing packages, builds libqed and runs every test. (clang-tidy: scripts/lint.sh.)
 #
 #   scripts/test.sh                 style, a clang-19 build, threads under TSan, then every test
 #   scripts/test.sh --quick         style and the fast tests of the dev preset
@@ -69,7 +69,7 @@ run_ctest() { # preset ctest-argument...
 stage "packages"
 scripts/install-packages.sh build demo test
 
-# What tests counted and why some were skipped: ctest keeps it to itself when they pass.
+# Prints the tests' figures and the reasons for skips, which ctest does not show for passing tests.
 figures() { # preset
     local log="build/$1/Testing/Temporary/LastTest.log"
     stage "$1: figures of the simulation"
@@ -85,12 +85,12 @@ figures() { # preset
     stage "$1: skipped, and why"
     awk '/^[0-9]+\/[0-9]+ Test: /{ name = $3 }
          is_reason || /^ok .* # skip|\.\.\. skipped/ { print name ": " $0; found = 1 }
-         { is_reason = /: Skipped$/ }  # of GoogleTest, the reason is in the next line
+         { is_reason = /: Skipped$/ }  # GoogleTest prints the reason in the next line
          END { if (!found) print "nothing" }' "$log"
 }
 
 if [[ $mode != one ]]; then
-    stage "style: format, layers, house rules"
+    stage "style: format, layers, project rules"
     scripts/format.sh --check
     scripts/layers.py
     scripts/tidy.py
@@ -120,7 +120,7 @@ case "$mode" in
         build release request_driver
         run_ctest release -V -L '^instructions$'
         stage "fuzz: libFuzzer with clang-19, 20 s for each subject"
-        QED_FUZZ_SEED=1 scripts/fuzz-long.sh 20  # what fails is due to the change, not to luck
+        QED_FUZZ_SEED=1 scripts/fuzz-long.sh 20  # so that the change causes failures, not luck
         stage "dev: all tests"
         run_ctest dev
         figures dev

@@ -24,7 +24,7 @@ CXX = {".cpp", ".hpp", ".h"}
 SCRIPTS = {".py", ".sh", ".bats", ".cmake"}
 LICENSE = "SPDX-License-Identifier: Apache-2.0"
 
-# What people read: comments, messages and help texts in sources, documents, manual pages.
+# Texts for people: comments, messages and help texts in sources, documents, manual pages.
 PROSE = CXX | SCRIPTS | {".c", ".bash", ".fish", ".in", ".md", ".pml", ".scd", ".txt"}
 # Decisions are history: they keep the words of their time.
 PROSE_EXEMPT = ("docs/adr/",)
@@ -174,7 +174,7 @@ def tracked_files(root):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Check the house rules.")
+    parser = argparse.ArgumentParser(description="Check the project rules.")
     parser.add_argument("--root", type=pathlib.Path,
                         default=pathlib.Path(__file__).resolve().parent.parent)
     parser.add_argument("--phrases", action="store_true", help="list each phrase, do not count")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Counts what the table cache does while a command runs, by its static probes (docs/tracing.md).
+# Counts the events of the table cache while a command runs, by its static probes (docs/tracing.md).
 # Needs root and perf.
 #
 #   scripts/trace-cache.sh build/release/bin/qed bench -c 10000 --random disk.qed
@@ -37,7 +37,7 @@ probes=$(perf list 2>/dev/null | grep -o 'sdt_qed:cache_[a-z_]*' | sort -u)
 [ -n "$probes" ] || { echo "$0: $program has no probe of libqed" >&2; exit 1; }
 events=()
 for probe in $probes; do
-    # A probe that the compiler has put into several places becomes several events.
+    # A probe that the compiler inlined in several places becomes several events.
     perf probe --quiet --add "$probe"
 done
 while read -r event; do

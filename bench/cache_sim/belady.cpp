@@ -13,8 +13,8 @@ Belady::Belady(const PolicyInput& input) : next_use_(input.lookups.size(), kNone
 }
 
 EntryId Belady::evict() {
-    // A candidate that a later use has outdated lies in the past, so it is never on top while an
-    // entry is resident.
+    // A candidate that a later use replaced has its next use in the past, so it is never on top
+    // while an entry is resident.
     const EntryId entry = candidates_.top().second;
     candidates_.pop();
     return entry;

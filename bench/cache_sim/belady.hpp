@@ -10,7 +10,7 @@
 namespace qed::cache_sim {
 
 /// Belady's optimum: evicts the entry whose next use is furthest away. With entries of one size no
-/// policy misses less; with entries of different sizes it is only a good guess.
+/// policy misses less; with entries of different sizes it is only a good approximation.
 class Belady final : public EvictionPolicy {
 public:
     explicit Belady(const PolicyInput& input);

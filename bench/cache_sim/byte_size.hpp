@@ -8,8 +8,8 @@
 
 namespace qed::cache_sim {
 
-/// Reads a size: digits, perhaps with a fraction, then nothing or K, M, G or T (powers of 1024,
-/// "KiB" and "KB" mean the same).
+/// Reads a size: digits, optionally a fraction, optionally K, M, G or T (powers of 1024; "KiB" and
+/// "KB" mean the same).
 ///
 /// \errors  not a size, not a whole number of bytes, or more than 2^62 bytes
 std::expected<std::uint64_t, std::string> parse_bytes(std::string_view text);

@@ -11,14 +11,14 @@ namespace qed::cache_sim {
 
 /// The columns of a CSV trace.
 enum class CsvFormat {
-    automatic,  ///< by the number of columns in the first line: 5 is block, 2 is offset
+    automatic,  ///< the number of columns in the first line decides: 5 is block, 2 is offset
     block,      ///< version,time,op,size_bytes,lba512: public block traces
     offset,     ///< offset,length: both in bytes
 };
 
 /// Reads a trace, one request per line. A first line that does not begin with a digit is a header
-/// and is skipped; so are empty lines. Numbers are decimal; version, time and op are not looked at.
-/// A request of no bytes is kept and touches nothing.
+/// and is skipped; so are empty lines. Numbers are decimal; version, time and op are ignored. An
+/// empty request is kept and touches no cluster.
 ///
 /// \errors  with `name` and the line number: wrong number of columns, not a number, out of range,
 ///          a line over 256 bytes, more than kMaxLookups lines, no request at all, unreadable

@@ -18,7 +18,7 @@ std::expected<Trace, std::string> read_csv(const std::string& path, CsvFormat fo
     return read_csv_trace(file, path, format);
 }
 
-// All volumes side by side, each beginning with an L2 table of its own.
+// All volumes side by side; each starts with its own L2 table.
 std::expected<Trace, std::string> spread(Trace trace, const Options& options) {
     if (options.volumes == 1) return trace;
     const std::uint64_t span = options.table_bytes / 8 * options.cluster_bytes;

@@ -11,11 +11,11 @@
 
 namespace qed::cache_sim {
 
-/// One trace at one granularity with one budget, under every policy asked for.
+/// One trace at one granularity with one budget, under every requested policy.
 struct Result {
     std::string trace;
     std::uint64_t lookups = 0;
-    std::uint64_t touched_entries = 0;  ///< different ones: each must be read once at least
+    std::uint64_t touched_entries = 0;  ///< distinct entries; each must be read at least once
     std::uint32_t granularity = 0;
     std::uint64_t budget_bytes = 0;
     std::vector<Outcome> outcomes;  ///< one for each of Options::policies

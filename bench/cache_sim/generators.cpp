@@ -15,7 +15,7 @@ constexpr std::size_t kZipfBlocks = 1'000'000;
 constexpr std::size_t kHotBlocks = 20'000;
 constexpr double kZipfExponent = 0.99;
 
-// Collects lookups of single clusters until the trace has its length.
+// Collects lookups of single clusters until the trace has the requested length.
 class Builder {
 public:
     Builder(std::string_view name, const GeneratorOptions& options)
@@ -136,7 +136,7 @@ Trace hot_noise(const GeneratorOptions& options) {
     return build.take();
 }
 
-// One installed system's start: short sequential reads of files, a third of them read before.
+// The start of one installed system: short sequential reads of files, a third of them repeated.
 std::vector<std::uint64_t> boot_of(std::uint64_t install, std::uint64_t clusters,
                                    std::uint64_t lookups) {
     Random random(install);

@@ -9,12 +9,12 @@
 
 namespace qed::cache_sim {
 
-/// The image that synthetic traces run over, and how long they are.
+/// The image of synthetic traces, and their length.
 struct GeneratorOptions {
     std::uint64_t image_bytes = std::uint64_t{1} << 40;
     std::uint64_t cluster_bytes = 65536;
     std::uint64_t table_bytes = 262144;  ///< an L2 table maps table_bytes / 8 clusters
-    std::uint64_t lookups = 2'000'000;   ///< one cluster each, but for the last request of a run
+    std::uint64_t lookups = 2'000'000;   ///< one cluster each, except the last request of a run
     std::uint64_t seed = 1;
 };
 

@@ -18,7 +18,7 @@ constexpr int kUsage = 2;
 
 using Words = std::vector<std::string>;
 
-// What the command line says, before it has been understood.
+// The words of the command line before they are parsed.
 struct Arguments {
     Words csv_paths;
     std::string csv_format = "auto";
@@ -127,7 +127,7 @@ void add_cache_options(CLI::App& app, Arguments& arguments) {
         ->group("Cache");
 }
 
-// Words that name kinds; "all" stands for every kind.
+// Names of kinds; "all" means every kind.
 template <typename Kind>
 std::expected<std::vector<const Kind*>, Stop> find_all(std::string_view what, const Words& words,
                                                        std::span<const Kind> kinds) {
@@ -147,7 +147,7 @@ std::expected<std::vector<const Kind*>, Stop> find_all(std::string_view what, co
     return found;
 }
 
-// A size between two limits, and a power of two if asked.
+// A size between two limits, and a power of two if requested.
 std::expected<std::uint64_t, Stop> size_in(std::string_view option, std::string_view text,
                                            std::uint64_t least, std::uint64_t most,
                                            bool power_of_two) {
@@ -171,7 +171,7 @@ std::expected<void, Stop> read_image(const Arguments& arguments, Options& option
             fmt::format("--table-size is {}, want 1, 2, 4, 8 or 16", arguments.table_size));
     }
     options.table_bytes = *cluster * arguments.table_size;
-    // 2^23 entries and more make a limit beyond any size that can be written.
+    // With 2^23 or more entries, the limit exceeds every size that can be written.
     const double entries = static_cast<double>(options.table_bytes) / 8;
     const double limit = std::min(entries * entries * static_cast<double>(*cluster), 0x1p62);
     const auto image = size_in("--image-size", arguments.image_size, *cluster,

@@ -14,7 +14,7 @@
 
 namespace qed::cache_sim {
 
-/// What one run of the program was asked for, checked.
+/// The validated options of one run.
 struct Options {
     std::vector<std::string> csv_paths;  ///< "-" is the standard input
     CsvFormat csv_format = CsvFormat::automatic;
@@ -34,10 +34,10 @@ struct Options {
     bool json = false;
 };
 
-/// Why the program ends before it has begun.
+/// The reason why the program ends after it parsed its command line.
 struct Stop {
     int exit_status = 0;  ///< 0 after --help
-    std::string message;  ///< for the standard output if the status is 0, else for errors
+    std::string message;  ///< for standard output if the status is 0, else for standard error
 };
 
 /// Reads the command line.

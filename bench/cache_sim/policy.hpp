@@ -12,15 +12,15 @@ namespace qed::cache_sim {
 /// An entry of the simulated cache: a table, or a slice of one. Numbered from 0 without gaps.
 using EntryId = std::uint32_t;
 
-/// A place in the sequence of lookups.
+/// A position in the sequence of lookups.
 using Step = std::uint32_t;
 
 /// Stands for "no entry" and "never again".
 inline constexpr std::uint32_t kNone = 0xffffffff;
 
-/// What a policy is told before the first lookup. The spans outlive the policy.
+/// The input of a policy before the first lookup. The spans outlive the policy.
 struct PolicyInput {
-    std::span<const EntryId> lookups;            ///< the whole future; only Belady looks at it
+    std::span<const EntryId> lookups;            ///< all lookups; only Belady uses them
     std::span<const std::uint32_t> entry_bytes;  ///< charge of each entry, indexed by EntryId
     std::uint64_t budget_bytes = 0;
 };
@@ -30,7 +30,8 @@ constexpr std::uint64_t percent_of(std::uint64_t bytes, std::uint64_t percent) {
     return bytes / 100 * percent + bytes % 100 * percent / 100;
 }
 
-/// Decides which resident entry leaves. The simulator keeps the budget and knows what is resident.
+/// Decides which resident entry is evicted. The simulator enforces the budget and knows the
+/// resident entries.
 ///
 /// Thread-safety: none; one simulation, one thread.
 class EvictionPolicy {
@@ -43,7 +44,7 @@ public:
     /// Lookup `now` found `entry` resident.
     virtual void on_hit(EntryId entry, Step now) = 0;
 
-    /// Lookup `now` missed `entry`; it has been loaded and is resident from here on.
+    /// Lookup `now` missed `entry`; the entry has been loaded and is now resident.
     virtual void on_insert(EntryId entry, Step now) = 0;
 
     /// Chooses an entry and forgets it. Called only while at least one entry is resident.

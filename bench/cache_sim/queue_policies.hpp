@@ -40,8 +40,8 @@ private:
     EntryQueue queue_;
 };
 
-/// FIFO that gives an entry one more round for each use it has seen, up to `max_uses`. With 1 this
-/// is CLOCK (second chance), with 3 its 2-bit form.
+/// FIFO that gives an entry one more round for each of its uses, up to `max_uses`. With 1 this is
+/// CLOCK (second chance), with 3 its 2-bit form.
 class Clock final : public EvictionPolicy {
 public:
     Clock(const PolicyInput& input, std::uint8_t max_uses)

@@ -9,7 +9,7 @@
 
 namespace qed::cache_sim {
 
-/// Random numbers that are the same with every standard library, unlike its distributions.
+/// Random numbers that are the same with every standard library, unlike std distributions.
 class Random {
 public:
     explicit Random(std::uint64_t seed) : engine_(seed) {}
@@ -53,7 +53,7 @@ inline std::uint64_t mix(std::uint64_t number) {
     return number ^ (number >> 31);
 }
 
-/// A fixed, well mixed place in 0 .. bound - 1 for each number.
+/// A fixed, well mixed position in 0 .. bound - 1 for each number.
 inline std::uint64_t scatter(std::uint64_t number, std::uint64_t bound) {
     return mix(number) % bound;
 }

@@ -70,7 +70,7 @@ std::string json_report(const Options& options, std::span<const Result> results)
                                        {"budget_bytes", result.budget_bytes},
                                        {"policies", std::move(policies)}});
     }
-    // A file name may hold any bytes; what is not UTF-8 is replaced.
+    // A file name may hold any bytes; bytes that are not UTF-8 are replaced.
     return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
 

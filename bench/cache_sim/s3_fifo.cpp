@@ -11,7 +11,7 @@ S3Fifo::S3Fifo(const PolicyInput& input, const Options& options)
       uses_(input.entry_bytes.size()),
       small_target_(percent_of(input.budget_bytes, options.small_percent)),
       uses_to_promote_(options.uses_to_promote) {
-    // Room for every key, so that none is lost before its time.
+    // Space for every key, so that no key is lost early.
     ghosts_.reset(input.entry_bytes.size() * 4, input.budget_bytes);
 }
 

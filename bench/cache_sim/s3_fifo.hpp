@@ -10,15 +10,15 @@
 
 namespace qed::cache_sim {
 
-/// S3-FIFO, measured in bytes: new entries pass a small FIFO queue; those used there go on to the
-/// main queue, a 2-bit CLOCK; the keys of the others are remembered, and an entry that comes back
-/// while its key is remembered goes straight to the main queue.
+/// S3-FIFO, measured in bytes. New entries pass a small FIFO queue. Entries that are used there
+/// move to the main queue, a 2-bit CLOCK. The keys of the others are remembered; an entry that
+/// returns while its key is remembered enters the main queue directly.
 /// \source Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023
 class S3Fifo final : public EvictionPolicy {
 public:
     struct Options {
         std::uint64_t small_percent = 10;  ///< of the budget, for the small queue
-        std::uint8_t uses_to_promote = 2;  ///< uses in the small queue that lead to the main one
+        std::uint8_t uses_to_promote = 2;  ///< uses in the small queue before it moves to main
     };
 
     S3Fifo(const PolicyInput& input, const Options& options);

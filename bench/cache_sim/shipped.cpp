@@ -6,7 +6,7 @@
 namespace qed::cache_sim {
 namespace {
 
-// What the queue asks of its entries, none of which is ever in use.
+// The interface that the queue needs to its entries, none of which is ever pinned.
 struct Entries {
     std::span<Evictable> all;
     std::span<std::uint8_t> uses;

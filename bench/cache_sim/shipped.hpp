@@ -9,7 +9,8 @@
 
 namespace qed::cache_sim {
 
-/// The queue of libqed's own table cache, not a copy of it: what is simulated is what is shipped.
+/// The queue of libqed's table cache itself, not a copy, so that the simulated policy is the
+/// shipped one.
 class Shipped final : public EvictionPolicy {
 public:
     explicit Shipped(const PolicyInput& input);

@@ -8,12 +8,12 @@
 
 namespace qed::cache_sim {
 
-/// What one policy did with one workload.
+/// The result of one policy with one workload.
 struct Outcome {
     std::uint64_t lookups = 0;
     std::uint64_t misses = 0;
     std::uint64_t evictions = 0;
-    std::uint64_t peak_bytes = 0;  ///< the most that was resident at once
+    std::uint64_t peak_bytes = 0;  ///< maximum of the resident bytes
     std::uint64_t peak_entries = 0;
 
     double miss_percent() const {
@@ -22,8 +22,8 @@ struct Outcome {
     }
 };
 
-/// Plays every lookup of `workload` against an empty cache of `budget_bytes`. An entry that alone
-/// exceeds the budget is read at every lookup and never kept.
+/// Replays every lookup of `workload` on an empty cache of `budget_bytes`. An entry that exceeds
+/// the budget is read at every lookup and never cached.
 Outcome simulate(const Workload& workload, std::uint64_t budget_bytes, const PolicyKind& kind);
 Outcome simulate(const Workload& workload, std::uint64_t budget_bytes, EvictionPolicy& policy);
 

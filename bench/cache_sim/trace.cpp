@@ -11,7 +11,7 @@ namespace qed::cache_sim {
 Trace interleave_volumes(const Trace& trace, std::uint32_t copies, std::uint64_t stride_bytes,
                          std::uint64_t seed) {
     const std::size_t length = trace.requests.size();
-    // One ticket per request still to be played; a shuffle of them is the order of the volumes.
+    // One element per request, naming its volume; shuffled, they are the order of the volumes.
     std::vector<std::uint32_t> volumes;
     volumes.reserve(length * copies);
     for (std::uint32_t volume = 0; volume < copies; ++volume) {

@@ -7,7 +7,7 @@
 
 namespace qed::cache_sim {
 
-/// A guest request: `length` bytes from `offset`.
+/// A guest request: `length` bytes at `offset`.
 struct Request {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
@@ -21,14 +21,15 @@ struct Trace {
     std::vector<Request> requests;
 };
 
-/// Offsets and lengths beyond this are refused: no QED image is larger than 2^63 bytes.
+/// Larger offsets and lengths are rejected: no QED image is larger than 2^63 bytes.
 inline constexpr std::uint64_t kMaxOffset = std::uint64_t{1} << 63;
 
-/// The longest request that is accepted. Longer ones are more likely a wrong column.
+/// The longest accepted request. A longer one is probably a wrong column.
 inline constexpr std::uint64_t kMaxRequestBytes = std::uint64_t{1} << 30;
 
-/// `copies` volumes with the same trace, each started at another place in it and going round, their
-/// requests shuffled together. Copy n is moved up by n * `stride_bytes`.
+/// `copies` volumes with the same trace. Each starts at a different position of the trace and wraps
+/// around; their requests are shuffled together. The offsets of copy n are increased by
+/// n * `stride_bytes`.
 ///
 /// \param copies        1 or more
 /// \param stride_bytes  at least the end of the highest request

@@ -12,7 +12,7 @@
 
 namespace qed::cache_sim {
 
-/// More lookups than this are refused, so that a wrong option cannot eat the machine's memory.
+/// The limit of lookups, so that a wrong option cannot use up the machine's memory.
 inline constexpr std::uint64_t kMaxLookups = 50'000'000;
 
 /// The L2 lookups of a trace: guest cluster numbers, one for each cluster that a request touches.
@@ -24,13 +24,13 @@ std::expected<std::vector<std::uint64_t>, std::string> cluster_lookups(const Tra
                                                                        std::uint64_t cluster_bytes,
                                                                        std::uint64_t limit);
 
-/// How many bytes of the budget an entry takes.
+/// The rule for the bytes of the budget that an entry takes.
 enum class EntryForm : std::uint8_t {
     raw,      ///< every entry in full
     compact,  ///< bitmap with rank and 4 bytes for each cluster that the trace ever touches
 };
 
-/// What entries cost.
+/// The costs of entries.
 struct EntryCost {
     std::uint32_t raw_bytes = 4096;  ///< bytes of table in one entry: the granularity
     std::uint32_t record_bytes = 0;  ///< added to every entry

@@ -35,14 +35,14 @@ std::unique_ptr<Image> make_image(const std::string& path) {
     require(Image::create(path, create));
     OpenOptions open;
     open.writable = true;
-    open.ignore_flush = true;  // the disk's time is not ours
+    open.ignore_flush = true;  // a flush would only add the disk's time
     auto image = Image::open(path, open);
     if (!image) require(pass(image));
     ::unlink(path.c_str());
     return std::move(*image);
 }
 
-/// Over a raw file of the same size, which reads as zeroes.
+/// An overlay of a raw file of the same size, which reads as zeroes.
 std::unique_ptr<Image> make_overlay(const std::string& path, WriteOrder order) {
     const std::string base_path = path + ".base";
     FileOptions made;
@@ -75,8 +75,8 @@ std::unique_ptr<Image> make_overlay(const std::string& path, WriteOrder order) {
     return std::move(*image);
 }
 
-/// Scattered blocks of the half of the disk that begins at `begin`; none twice before all were
-/// visited.
+/// Scattered blocks of the half of the disk that starts at `begin`; no block repeats before all
+/// were used.
 GuestOffset block_at(std::uint64_t number, std::uint64_t begin) {
     constexpr std::uint64_t kOddStep = 100003;
     return GuestOffset{begin + number * kOddStep % (kHalf / kBlockBytes) * kBlockBytes};
@@ -147,7 +147,7 @@ int main(int argc, char** argv) {
     }
     std::vector<std::byte> block(kBlockBytes, std::byte{0x5a});
     const auto image = make_image(std::string(argv[1]) + "/requests.qed");
-    // What is made at first use is not counted, nor what fills the disk.
+    // Neither first uses nor filling the disk are counted.
     use_each_once(*image, block);
     measured_allocating_write(*image, block, count);
     for (std::uint64_t at = 0; at < kHalf; at += kDefaultClusterBytes)

@@ -48,7 +48,7 @@ std::byte* put_request(std::byte* at, std::uint16_t command, std::uint64_t offse
     at = put(at, htobe32(kRequestMagic));
     at = put(at, std::uint16_t{0});  // flags
     at = put(at, htobe16(command));
-    at = put(at, offset);  // the cookie, which nobody asks for
+    at = put(at, offset);  // the cookie; this client ignores it in replies
     at = put(at, htobe64(offset));
     return put(at, htobe32(bytes));
 }
@@ -110,8 +110,8 @@ void Connection::negotiate() {
     at = put(at, htobe64(kOptionMagic));
     at = put(at, htobe32(kOptionGo));
     at = put(at, htobe32(std::uint32_t{6}));  // bytes that follow:
-    at = put(at, std::uint32_t{0});           // those of the name, none
-    put(at, std::uint16_t{0});                // how many special wishes there are
+    at = put(at, std::uint32_t{0});           // an empty name
+    put(at, std::uint16_t{0});                // no information requests
     give(choice.data(), choice.size());
     while (take_option_reply()) {
     }

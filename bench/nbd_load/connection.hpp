@@ -9,12 +9,12 @@
 
 namespace qed::nbd_load {
 
-/// One connection to an NBD server, for reads of one size. It does next to nothing itself: requests
-/// go out and replies come in by the dozen, so that the server is what is measured. Errors are
-/// thrown (std::runtime_error, std::system_error).
+/// One connection to an NBD server, for reads of one size. It sends requests and receives replies
+/// in batches, so that the measured time is the server's. Errors are thrown (std::runtime_error,
+/// std::system_error).
 class Connection {
 public:
-    /// Connects to a unix socket and chooses the export with the empty name.
+    /// Connects to a Unix socket and chooses the export with the empty name.
     Connection(const std::string& socket, std::uint32_t request_bytes);
     ~Connection();
     Connection(const Connection&) = delete;
@@ -22,7 +22,7 @@ public:
 
     std::uint64_t disk_bytes() const noexcept { return disk_bytes_; }
 
-    /// Sends one read for each offset, in one go.
+    /// Sends one read for each offset with one call.
     void send_reads(std::span<const std::uint64_t> offsets);
 
     /// Waits for data from the server. Returns how many reads it completes: 0 or more.
@@ -30,7 +30,7 @@ public:
 
 private:
     void negotiate();
-    /// False: it was the last.
+    /// Returns false after the last reply.
     bool take_option_reply();
     void take(void* into, std::size_t bytes);
     void give(const void* from, std::size_t bytes);
@@ -40,7 +40,7 @@ private:
     std::uint32_t request_bytes_;
     std::uint64_t disk_bytes_ = 0;
     std::vector<std::byte> requests_;
-    std::vector<std::byte> replies_;  ///< the first `held_` bytes are not yet looked at
+    std::vector<std::byte> replies_;  ///< the first `held_` bytes are not parsed yet
     std::size_t held_ = 0;
 };
 

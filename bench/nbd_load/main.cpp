@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// qed-nbd-load: random reads of an NBD export by clients that cost next to nothing.
+// qed-nbd-load: random reads of an NBD export by clients that need little CPU time.
 
 #include <chrono>
 #include <cstdint>
@@ -27,7 +27,7 @@ struct Load {
     unsigned connections = 1;
     unsigned depth = 32;
     std::uint32_t bytes = 4096;
-    std::uint64_t requests = 100000;  ///< of each connection
+    std::uint64_t requests = 100000;  ///< for each connection
 };
 
 void read_at_random(Connection& connection, const Load& load, unsigned seed) {

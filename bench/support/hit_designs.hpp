@@ -13,12 +13,12 @@
 #include "base/thread_shard.hpp"
 #include "support/made_tables.hpp"
 
-/// Other ways to build the hit path, for comparison. Each translates a guest offset of an image
-/// that is wholly in memory; none can evict, which only makes them faster than a real one.
+/// Other designs of the hit path, for comparison. Each translates a guest offset of an image whose
+/// tables are all in memory. None can evict, which only makes them faster than a real cache.
 namespace qed::bench {
 
-/// The historical design: whole tables in one list, searched in order under one lock, with a
-/// reference taken while an entry is read.
+/// The traditional design: whole tables in one list, searched in order under one lock, with a
+/// reference held while an entry is read.
 class TableList {
 public:
     TableList(const MadeTables& tables, const Geometry& geometry, std::uint64_t count)
@@ -115,7 +115,7 @@ private:
     std::vector<std::unique_ptr<Slice>> slices_;
 };
 
-/// A reader pins the slice while it looks at it.
+/// A reader pins the slice while it reads it.
 class PinnedHash : public SliceHash {
 public:
     using SliceHash::SliceHash;
@@ -129,7 +129,7 @@ public:
     }
 };
 
-/// A reader announces the epoch in which it reads; memory is reused when all have left it.
+/// A reader announces its epoch; memory is reused when all readers have left the epoch.
 class EpochHash : public SliceHash {
 public:
     using SliceHash::SliceHash;

@@ -11,13 +11,13 @@
 
 namespace qed::bench {
 
-/// How the clusters of a made image lie.
+/// The layout of the clusters of a generated image.
 enum class Layout : std::uint8_t {
     sequential,  ///< freshly installed: every cluster mapped, in order
     aged,        ///< some 40 clusters of each slice, scattered over the file
     zeroed,      ///< every entry is a zero cluster
     scattered,   ///< every cluster mapped, at random places
-    extents,     ///< every cluster mapped, in pieces of 1 to 32 clusters at random places
+    extents,     ///< every cluster mapped, in extents of 1 to 32 clusters at random places
 };
 
 inline std::uint64_t mix(std::uint64_t value) noexcept {
@@ -26,8 +26,8 @@ inline std::uint64_t mix(std::uint64_t value) noexcept {
     return value ^ (value >> 32);
 }
 
-/// An image file whose L2 tables are computed when they are read; it holds nothing else. Table
-/// `i` lies at (i + 1) x table_bytes.
+/// An image file that consists of L2 tables, which are computed when they are read. Table `i` is at
+/// (i + 1) x table_bytes.
 class MadeTables final : public BlockFile {
 public:
     MadeTables(const Geometry& geometry, Layout layout, std::uint64_t first_cluster = 4096)
@@ -74,7 +74,7 @@ public:
 
 private:
     static constexpr std::uint64_t kClusterMask = (1U << 24) - 1;
-    // Each 32 clusters are one piece or are cut in two at a random place.
+    // Each 32 clusters are one extent, or two that are split at a random place.
     std::uint64_t in_extent(std::uint64_t guest_cluster) const noexcept {
         const std::uint64_t group = guest_cluster / 32;
         const std::uint64_t cut = mix(group) % 32;
@@ -87,7 +87,7 @@ private:
     std::uint64_t first_cluster_;
 };
 
-/// Takes every entry for what it says: made tables have no bad ones.
+/// Accepts every entry: generated tables have no invalid ones.
 class TrustingJudge final : public EntryDecoder {
 public:
     void decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,

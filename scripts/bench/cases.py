@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every piece of work that is measured, for every program that can do it."""
+"""All measured work, for every program that can do it."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from sides import (BASELINE, FIO_RAW, KINDS, LIBQED, QEMU_QCOW2, QEMU_QED, QEMU_
 
 ALL = (LIBQED, QEMU_QED, QEMU_QCOW2, QEMU_RAW, FIO_RAW)
 QEDS = (LIBQED, QEMU_QED)
-TRACED_REQUESTS = 4096  # under strace each takes its time
+TRACED_REQUESTS = 4096  # few, because strace makes each one slow
 
 
 class Sample:
-    """One run: how fast, and what it took for each operation."""
+    """One run: its speed, and its costs per operation."""
 
     def __init__(self, speed, operations, cpu, read_bytes=0, write_bytes=0):
         self.speed = speed
@@ -29,7 +29,7 @@ class Sample:
 
 
 class Case:
-    """`key` is the row of the goals; `measure(side)` gives a Sample, more speed is better."""
+    """`key` is the row of the goals; `measure(side)` returns a Sample, more speed is better."""
 
     sides = QEDS
     baseline = BASELINE
@@ -41,7 +41,7 @@ class Case:
         self.target = ""
 
     def goal(self, target):
-        """What is wanted of libqed's ratio, in words of the goals."""
+        """Sets the goal for libqed's ratio, as text."""
         self.target = target
         return self
 
@@ -52,7 +52,7 @@ class Case:
         raise NotImplementedError
 
     def system_calls(self, side):
-        """For each operation, or None where that cannot be told."""
+        """System calls per operation, or None if they cannot be counted."""
         del side
 
 
@@ -89,7 +89,7 @@ class RequestCase(Case):
 
 
 class CommandCase(Case):
-    """A command as a whole process, by the clock."""
+    """A command as a whole process, in wall-clock time."""
 
     unit = "MiB/s"
 
@@ -121,7 +121,7 @@ class CommandCase(Case):
 
 
 class TableCase(CommandCase):
-    """Reads by the clock of the program itself."""
+    """Reads, timed by the program itself."""
 
     def measure(self, side):
         text, cost = process.measure(self.commands[side], self.folder)
@@ -165,7 +165,7 @@ class NbdCase(Case):
 
 
 class LeanNbdCase(NbdCase):
-    """The same with a client that takes next to no time itself: bench/nbd_load."""
+    """The same with a client that needs little CPU time: bench/nbd_load."""
 
     def __init__(self, bench, key, name, depth, jobs, megabytes):
         super().__init__(bench, key, name, depth, jobs, megabytes)
@@ -233,7 +233,7 @@ def read_cases(bench):
 
 
 def mapped_cases(bench):
-    """So many requests that most are not the first for their page, which costs more than others."""
+    """Many requests, because the first request for a page costs more than the others."""
     count = 400000 * bench.scale
     for depth, key, target in ((1, "a1", ">= 9"), (32, "a2", ">= 6.5")):
         yield RequestCase(bench, key, f"4K scattered reads, cached, mapped, depth {depth}",
@@ -283,7 +283,7 @@ def write_cases(bench):
 
 
 def ordered_case(bench, key, order, depth, target, base, block=4096):
-    """First writes with one of libqed's orders; QEMU's drivers have one each."""
+    """First writes with one of libqed's orders; each of QEMU's drivers has one order."""
     sequential = block == 65536
     name = (f"{'64K sequential' if sequential else '4K scattered'} first writes, "
             f"{'over a base' if base else 'no base'}, {order}, depth {depth}")
@@ -311,7 +311,7 @@ def convert_cases(bench):
 
 
 def reflink_cases(bench):
-    """The same where the file system shares blocks between files: XFS in a file."""
+    """The same on a file system that shares blocks between files: XFS in a file."""
     folder = disks.mount_xfs(bench)
     if folder is None:
         return
@@ -322,14 +322,14 @@ def reflink_cases(bench):
             before="rm -f out.*", folder=folder).goal(">= 40")
 
 
-# What a command changes is copied first: base and overlay, or the overlay alone, beside its bases.
+# Disks that a command changes are copied first: base and overlay, or only the overlay.
 NEW_CHAIN = "rm -rf chain; mkdir chain; cp changed/base.qed changed/overlay.qed chain"
 NEW_OVERLAY = "cp changed/overlay.qed changed/rebased.qed"
 
 
 def chain_cases(bench):
-    """Commands on whole chains; those that change one get a copy of their own. There is no figure
-    for them among the goals: they should keep the disk or both processors busy."""
+    """Commands on whole chains. A command that changes a chain gets its own copy. They have no
+    goals: they should keep the disk or both processors busy."""
     disks.make_changed(bench.folder)
     for what, files in (("qed with raw, half holes", "-f qed -F raw half.qed half.raw"),
                         ("two overlays of 64 MiB over one base",
@@ -348,7 +348,7 @@ def chain_cases(bench):
 
 
 def metadata_cases(bench):
-    # QEMU's check finds leaks that are none (3) in large images.
+    # QEMU's check reports false leaks (status 3) in large images.
     disks.make_scattered(bench.folder / "scattered.qed")
     clusters = 1024 * disks.ENTRIES
     yield CommandCase(bench, "f", "check, 2 TiB, 33.5 million scattered clusters", {
@@ -366,7 +366,7 @@ def metadata_cases(bench):
 
 
 def table_cases(bench):
-    """A disk whose tables do not fit the cache: scripts/bench/tables.py says more of it."""
+    """A disk whose tables do not fit the cache, see scripts/bench/tables.py."""
     tables.make(bench.folder)
     requests = 8192 * bench.scale
     for work in tables.WORKS:
@@ -389,14 +389,14 @@ def nbd_cases(bench):
                           256 * bench.scale).goal(target)
     yield NbdCopyCase(bench, "h1", "nbdcopy out of the server", "mapped",
                       "nbdcopy URI null:").goal(">= 1.4")
-    # With several connections that allocate, an assertion of QEMU's qed driver fails.
+    # When several connections allocate, an assertion of QEMU's qed driver fails.
     yield NbdCopyCase(bench, "h1", "nbdcopy into a new image, 1 connection", "new",
                       "nbdcopy --connections=1 base.raw URI", new=True,
                       sides=("libqed", "qemu-nbd", "nbdkit file"))
 
 
 def thread_cases(bench):
-    """Which --threads `qed serve` should have: for a decision, not for the table."""
+    """Values of `qed serve --threads`: for a decision, not for the table."""
     for depth, jobs in ((1, 1), (32, 1), (16, 4)):
         options = {f"--threads {n}": f"--threads {n}" for n in (1, 2, 3, 4, 8, 16)}
         case = NbdCase(bench, "threads", f"qed serve, {jobs} connections, depth {depth}", depth,

@@ -12,12 +12,12 @@ import time
 MIB = 1 << 20
 GIB = 1 << 30
 SIDES = ("qed", "qemu-img")
-# Data and holes take turns in stretches of this size.
+# Data and holes alternate in stretches of this size.
 STRETCH = 8 * MIB
 
 
 def make_raw(path, size):
-    """Half data that no compression or deduplication makes small, half holes."""
+    """Half data that cannot be compressed or deduplicated, half holes."""
     with open(path, "wb") as file:
         file.truncate(size)
         block = os.urandom(STRETCH - 4096)
@@ -28,7 +28,7 @@ def make_raw(path, size):
 
 def timed(words, target):
     pathlib.Path(target).unlink(missing_ok=True)
-    os.sync()  # nobody pays for what was written before
+    os.sync()  # so that the run does not pay for earlier writes
     begin = time.monotonic()
     subprocess.run([str(word) for word in words], check=True)
     seconds = time.monotonic() - begin

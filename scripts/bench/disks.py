@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disks that all programs work on."""
+"""The disks that all programs use."""
 
 import array
 import pathlib
@@ -39,14 +39,14 @@ def make(folder, qed):
 
 
 def same(folder, kind, name, other_kind, other):
-    """Ends the run unless two disks hold the same, as qemu-img sees it."""
+    """Ends the run unless two disks are equal according to qemu-img."""
     text = run(f"qemu-img compare -f {kind} -F {other_kind} {name} {other}", folder, (0, 1))
     if "Images are identical" not in text:
         fail(f"{name} and {other} differ: {text}")
 
 
 def _random(path):
-    """1 GiB of which no two clusters are alike, but not a new random number for each byte."""
+    """1 GiB without two equal clusters, made without a new random number for each byte."""
     noise = bytearray(random.Random(1).randbytes(1 << 20))
     with open(path, "wb") as file:
         for number in range(GIB >> 20):
@@ -74,8 +74,8 @@ def _chain(folder, qed):
 
 
 def write_tables(path, tables, entry_of):
-    """A QED image of full L2 tables whose data clusters are a hole: entry `n` of the disk names the
-    cluster number entry_of(n) of the data, or none where that is negative."""
+    """A QED image with full L2 tables and a hole in place of its data clusters. Entry `n` of the
+    disk names data cluster entry_of(n), or none if that is negative."""
     first_table = CLUSTER + TABLE
     first_data = first_table + tables * TABLE
     with open(path, "wb") as file:
@@ -98,12 +98,12 @@ def make_scattered(path):
 
 
 def make_alternating(path):
-    """32 GiB, every other cluster mapped: as many extents as it can have."""
+    """32 GiB, every other cluster mapped: the largest possible number of extents."""
     write_tables(path, 16, lambda n: n // 2 if n % 2 == 0 else -1)
 
 
 def _change(folder, image, seed, clusters, more=""):
-    """Fills random clusters of an image with bytes of one value for each."""
+    """Fills random clusters of an image, each with bytes of one value."""
     chosen = random.Random(seed).sample(range(GIB // CLUSTER), clusters)
     commands = [f"write -q -P {1 + number % 255} {cluster * CLUSTER} {CLUSTER}"
                 for number, cluster in enumerate(chosen)]
@@ -112,9 +112,10 @@ def _change(folder, image, seed, clusters, more=""):
 
 
 def make_changed(folder):
-    """changed/: overlay.qed over base.qed with 128 MiB in scattered clusters and as much in runs of
-    1 MiB, and want.raw, what its guest sees; newer.qed, base.qed with other content in 64 MiB; two
-    clones of base.qed that hold the same 64 MiB. Names are relative: a copy is a chain of its own.
+    """Makes changed/: overlay.qed over base.qed with 128 MiB in scattered clusters and as much in
+    runs of 1 MiB; want.raw, which its guest sees; newer.qed, which is base.qed with other content
+    in 64 MiB; two clones of base.qed that hold the same 64 MiB. Names are relative, so that a copy
+    of the folder is a separate chain.
     """
     changed = folder / "changed"
     if changed.exists():
@@ -132,7 +133,7 @@ def make_changed(folder):
 
 
 def mount_xfs(bench):
-    """A folder on XFS with base.raw and base.qed, or None where nothing can be mounted."""
+    """A folder on XFS with base.raw and base.qed, or None if nothing can be mounted."""
     folder = bench.folder / "xfs"
     folder.mkdir()
     run("truncate -s 4G xfs.img && /usr/sbin/mkfs.xfs -q -m reflink=1 xfs.img", bench.folder)
@@ -148,7 +149,7 @@ def mount_xfs(bench):
 
 
 def memory_folder():
-    """A folder on tmpfs with room for the disks, or None."""
+    """A folder on tmpfs with enough space for the disks, or None."""
     folder = pathlib.Path("/dev/shm")
     try:
         if shutil.disk_usage(folder).free < 5 * GIB:

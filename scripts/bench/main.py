@@ -27,7 +27,7 @@ RESULTS = ROOT / "bench" / "results"
 
 
 class Bench:
-    """Where the disks are, and how much is done."""
+    """The folders of the disks, and the amount of work."""
 
     def __init__(self, build, folder, memory, short, at_end):
         self.build, self.folder, self.memory, self.at_end = build, folder, memory, at_end
@@ -55,8 +55,8 @@ def machine(folder):
 
 
 def measure_side(case, side, tries=3):
-    """QEMU's qed driver fails an assertion now and then when writes allocate (qed_aio_write_alloc):
-    that ends a round of it, not the whole run."""
+    """QEMU's qed driver sometimes fails an assertion when writes allocate (qed_aio_write_alloc).
+    That ends this program's round, not the whole run."""
     try:
         return case.measure(side)
     except CommandFailed as failed:
@@ -72,7 +72,7 @@ def measure_case(case, rounds):
     for _ in range(rounds):
         for side in order:
             samples[side].append(measure_side(case, side))
-        order = order[1:] + order[:1]  # so that nobody always finds the same one's traces
+        order = order[1:] + order[:1]  # so that each program follows each other one
     found = {"key": case.key, "name": case.name, "unit": case.unit, "operation": case.operation,
              "baseline": case.baseline, "target": case.target, "sides": {}}
     for side, runs in samples.items():
@@ -88,7 +88,7 @@ def measure_case(case, rounds):
 
 
 def keep(results, path, only):
-    """Writes the results, and returns them all: those of --only take the place of their like."""
+    """Writes and returns all results: those of --only replace the kept ones of the same cases."""
     if only and path.exists():
         before = json.loads(path.read_text())
         new = {(case["key"], case["name"]): case for case in results["cases"]}

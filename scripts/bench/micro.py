@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts cost in process, by bench/cache_bench and bench/image_bench."""
+"""The cost of single operations in process, by bench/cache_bench and bench/image_bench."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 from process import LIMIT, fail
 
-# Google Benchmark's name without its arguments: what it is. Order of the table.
+# Google Benchmark's name without arguments, and its description, in the order of the table.
 PARTS = {
     "cache_bench": {
         "hit_directory": "cache hit, libqed's directory",

@@ -5,7 +5,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter, StrMethodFormatter
 
-# Words stay words, and the same results give the same file.
+# Text stays text, and equal results give equal files.
 matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "qed", "font.size": 9,
                             "axes.spines.top": False, "axes.spines.right": False})
 COLOURS = ("#1b6ca8", "#c8553d", "#6a994e", "#8d6b94")
@@ -14,12 +14,12 @@ COLOURS = ("#1b6ca8", "#c8553d", "#6a994e", "#8d6b94")
 def _write(figure, path):
     figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None},
                    bbox_inches="tight")
-    # Lines end where their words end.
+    # No white space at the ends of lines.
     path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
 
 
 def _sides_of_groups(axes, groups, sides):
-    """Bars for every side, one group below the other; gives the middle of each group."""
+    """Draws bars for every side, one group below the other; returns the middle of each group."""
     middles, y = [], 0
     for _, ratios, goal in groups:
         top = y - 0.5
@@ -62,7 +62,7 @@ def ratio_bars(path, title, groups, sides):
 
 
 def growth(path, axis, points):
-    """Cost of a request and memory, from zero on, one above the other."""
+    """Cost of a request above memory, both with axes that start at zero."""
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     panels = figure.subplots(2, sharex=True)
     places = range(len(points))

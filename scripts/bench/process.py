@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs one command and tells what it cost, by the system's own accounting."""
+"""Runs one command and returns its cost by the system's accounting."""
 
 import os
 import re
@@ -12,7 +12,7 @@ LIMIT = 600  # seconds for one command
 
 
 class CommandFailed(SystemExit):
-    """Ends the whole run unless somebody catches it."""
+    """Ends the whole run unless the caller catches the exception."""
 
 
 def fail(text):
@@ -34,8 +34,8 @@ def io_counters():
 
 
 class Cost:
-    """What a finished process took. Bytes are those of the disk or its cache: reads that had to go
-    to the disk, and pages made dirty."""
+    """The cost of a finished process. Bytes are those read from the disk, and those of pages made
+    dirty in its cache."""
 
     def __init__(self, wall, usage, before, after):
         self.wall = wall
@@ -46,8 +46,7 @@ class Cost:
 
 
 def measure(command, folder, sound=(0,)):
-    """(what it printed into a file, Cost) of one command; no shell is started, but `> /dev/null`
-    at its end means what it says."""
+    """(output, Cost) of one command. No shell is started, but a final `> /dev/null` is honoured."""
     words = shlex.split(command)
     is_discarded = words[-2:] == [">", "/dev/null"]
     with tempfile.TemporaryFile("w+") as out:
@@ -68,7 +67,7 @@ def measure(command, folder, sound=(0,)):
 
 
 def system_calls(command, folder, sound=(0,)):
-    """How many system calls the command makes, without those that start it and map its memory."""
+    """The system calls of the command, without those that start it and map its memory."""
     with tempfile.NamedTemporaryFile("r") as trace:
         run(f"strace -f -c -U name,calls -o {trace.name} {command}", folder, sound)
         counts = dict(re.findall(r"^(\w+)\s+(\d+)$", trace.read(), re.MULTILINE))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shows that libqed and QEMU do the same work: same places read, same content written."""
+"""Proves that libqed and QEMU do the same work: equal offsets read, equal content written."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ def _places_read(bench, side):
     command = requests.command(side, bench.qed, "mapped")
     run(f"strace -f -e trace=pread64,preadv,preadv2 -o trace.txt {command}", bench.folder)
     text = (bench.folder / "trace.txt").read_text()
-    # The disk is full of sevens, the tables are not.
+    # Only data is filled with sevens, so that reads of tables are not counted.
     found = re.findall(r'pread.*?"\\7\\7\\7.*, (\d+)(?:, [A-Z_0]+)?\) = 4096$', text, re.MULTILINE)
     return [int(place) for place in found]
 
@@ -80,8 +80,8 @@ def _same_verdicts(bench):
 
 
 def _same_chains(bench):
-    """The base after a commit, and the overlay after a rebase, against what the overlay's guest saw
-    before."""
+    """Compares the base after a commit, and the overlay after a rebase, with the content that the
+    overlay's guest saw before."""
     for program in (bench.qed, "qemu-img"):
         run(f"{NEW_CHAIN}; {program} commit -d -f qed chain/overlay.qed", bench.folder)
         run(f"{NEW_OVERLAY}; {program} rebase -f qed -F qed -b newer.qed changed/rebased.qed",
@@ -95,7 +95,7 @@ def _same_chains(bench):
 
 
 def prove(bench):
-    """Sentences on what was found equal. Ends the run where something is not."""
+    """Sentences that state what is equal. A difference ends the run."""
     sentences = ["mapped and half disks: qemu-img compare finds all formats identical",
                  _same_reads(bench)]
     for depth in (1, 32):

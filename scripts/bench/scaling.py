@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What grows with what: runs bench/scaling_bench."""
+"""Costs of reads as threads, images, disks and chains grow: runs bench/scaling_bench."""
 
 import json
 import os
@@ -18,7 +18,7 @@ AXES = {
 
 
 def measure(bench):
-    """{what grows: [[x, ns of CPU for a read, bytes of memory], ...]}"""
+    """{name of the axis: [[x, ns of CPU for a read, bytes of memory], ...]}"""
     program = bench.build / "bin" / "bench" / "scaling_bench"
     command = [program, "--benchmark_format=json", "--benchmark_repetitions=3",
                "--benchmark_enable_random_interleaving=true"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How each program is told to do a piece of work."""
+"""The command line of each program for the same work."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ import time
 
 import process
 
-# Visits all 4 KiB blocks of 1 GiB, far from each other, before it comes back to one.
+# Visits all 4 KiB blocks of 1 GiB once, far from each other, before it repeats one.
 STRIDE = 409612288
 LIBQED, QEMU_QED, QEMU_QCOW2, QEMU_RAW, FIO_RAW = (
     "libqed", "QEMU qed", "QEMU qcow2", "QEMU raw", "fio raw")
@@ -25,7 +25,7 @@ class Requests:
                  aio="io_uring", extra="", mapped=False):
         self.count, self.depth, self.write, self.block = count, depth, write, block
         self.step, self.cache, self.aio, self.extra = step, cache, aio, extra
-        if mapped:  # which only blocking calls use, and libqed alone has
+        if mapped:  # only libqed has mappings, and only its blocking calls use them
             self.extra += " --mapped"
         self.mapped = mapped
 
@@ -35,7 +35,7 @@ class Requests:
         return few
 
     def command(self, side, qed, disk):
-        """`disk` without its ending, which is the format's name."""
+        """`disk` has no extension; the format's name is added."""
         name = f"{disk}.{KINDS[side]}"
         if side == FIO_RAW:
             return self._fio(name)
@@ -60,7 +60,7 @@ class Requests:
                 f"--gtod_reduce=1 --allow_file_create=0 --output-format=json")
 
     def speed(self, side, text):
-        """Requests a second, as the program itself has measured them."""
+        """Requests per second, as the program itself reports them."""
         if side == LIBQED:
             return json.loads(text)["iops"]
         if side == FIO_RAW:
@@ -68,7 +68,7 @@ class Requests:
         return self.count / float(re.search(r"Run completed in ([0-9.]+) seconds", text)[1])
 
     def cpu(self, side, text, cost):
-        """Seconds; of fio without its start, which takes longer than most runs."""
+        """Seconds; for fio without its start, which takes longer than most runs."""
         if side != FIO_RAW:
             return cost.cpu
         job = self._fio_job(text)
@@ -93,7 +93,7 @@ SERVERS = {
 
 
 class Server:
-    """An NBD server on a unix socket for the length of a block; `cpu` is what it took, afterwards.
+    """An NBD server on a Unix socket for the length of a block; then `cpu` is its CPU time.
     """
 
     def __init__(self, name, qed, disk, folder, options=""):
@@ -106,7 +106,7 @@ class Server:
         while subprocess.run(["nbdinfo", "--size", self.uri], capture_output=True,
                              check=False).returncode != 0:
             if self.process.poll() is not None:
-                process.fail(f"{self.command} ended before it served anybody")
+                process.fail(f"{self.command} ended before it served a client")
             time.sleep(0.02)
 
     @property
@@ -123,7 +123,7 @@ class Server:
         self.process.wait(process.LIMIT)
 
     def _cpu_now(self):
-        """Of the server and its children, in seconds."""
+        """CPU time of the server and its children, in seconds."""
         pids = [self.process.pid]
         with open(f"/proc/{pids[0]}/task/{pids[0]}/children", encoding="ascii") as file:
             pids += map(int, file.read().split())

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Random reads of a huge disk whose tables do not fit the cache: libqed beside QEMU.
+"""Random reads of a huge disk whose tables do not fit the cache: libqed compared with QEMU.
 
-The disk is 1 TiB, mapped whole by 512 L2 tables in a random order of clusters; its data is a hole,
-so that the files take 260 MiB. Consecutive reads of 4 KiB visit other tables, and all slices of all
-tables are visited before one comes again. libqed has its default budget of 12.5 MiB.
+The disk of 1 TiB is completely mapped by 512 L2 tables, with its clusters in random order. Its data
+is a hole, so that the files take 260 MiB. Consecutive reads of 4 KiB use different tables, and all
+slices of all tables are used before one is used again. libqed has its default budget of 12.5 MiB.
 
     scripts/bench/tables.py [--build build/release] [--rounds 5] [--requests 32768] [--dir DIR]
-    scripts/bench/tables.py --check [...]    what a check of the same disk takes
+    scripts/bench/tables.py --check [...]    measures a check of the same disk
 """
 
 import argparse
@@ -23,7 +23,7 @@ import process
 
 TABLES = 512
 CLUSTERS = TABLES * disks.ENTRIES
-STEP = (2 << 30) - 633 * 4096  # of the full period: an odd number of blocks
+STEP = (2 << 30) - 633 * 4096  # an odd number of blocks, so that it visits every block
 LIBQED, QED, QCOW2, LARGE = ("libqed", "QEMU qed", "QEMU qcow2", "QEMU qcow2, 256 MiB of cache")
 
 
@@ -59,7 +59,7 @@ def make(folder):
 
 
 def measure(side, work, args, folder):
-    """(requests a second, CPU in us, bytes that the process asked the kernel for) of a request."""
+    """Requests per second; per request: CPU in us, and bytes that the process read."""
     before = process.io_counters()["rchar"]
     text, cost = process.measure(command(side, args.qed, work, args.requests), folder)
     asked = process.io_counters()["rchar"] - before
@@ -71,7 +71,7 @@ DIRTY = "printf '\\2' | dd of=tables.qed bs=1 seek=16 conv=notrunc status=none" 
 
 
 def check_commands(qed):
-    """(work, before each run, commands by program)"""
+    """(work, command before each run, commands by program)"""
     for work, options, before in (("check", "", ""),
                                   ("check -r all of a dirty image", "-r all", DIRTY)):
         yield work, before, {name: f"{program} check {options} -f qed tables.qed"
@@ -80,14 +80,14 @@ def check_commands(qed):
 
 
 def forget(path):
-    """The file is no longer in the page cache."""
+    """Drops the file from the page cache."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def reads_of_tables(command, folder):
-    """(bytes, threads, share of the reads that began behind the one before) of a traced run."""
+    """(bytes, threads, share of reads at a higher offset than the previous one) of a traced run."""
     process.run(f"strace -f -qq -e trace=pread64,preadv,preadv2 -o trace.txt {command}", folder)
     found = []
     for line in (folder / "trace.txt").read_text().split("\n"):
@@ -111,7 +111,7 @@ def check(args, folder):
                     process.run(before, folder)
                 if cold:
                     forget(folder / "tables.qed")
-                # QEMU's check finds leaks that are none (3).
+                # QEMU's check reports false leaks (status 3).
                 found.append(process.measure(commands[name], folder, (0, 3))[1])
         for name in commands:
             warm, cold = costs[name, False], costs[name, True]
@@ -123,7 +123,7 @@ def check(args, folder):
     count, threads, behind = reads_of_tables(
         f"{shlex.quote(str(args.qed))} check -f qed tables.qed", folder)
     print(f"qed check reads {count / (1 << 20):.2f} MiB with {threads} threads; {behind:.0%} "
-          "of the reads begin behind the one before.")
+          "of the reads start at a higher offset than the previous read.")
 
 
 def main():
