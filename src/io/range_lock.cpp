@@ -11,7 +11,7 @@ bool RangeLock::must_wait(const Claim& claim) noexcept {
 }
 
 bool RangeLock::enter(Claim& claim) noexcept {
-    const std::lock_guard lock(mutex_);
+    const ScopedLock lock(mutex_);
     claim.earlier_ = last_;
     (last_ != nullptr ? last_->later_ : first_) = &claim;
     last_ = &claim;
@@ -24,7 +24,7 @@ bool RangeLock::enter(Claim& claim) noexcept {
 void RangeLock::leave(Claim& claim) noexcept {
     WaiterQueue granted;
     {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         (claim.earlier_ != nullptr ? claim.earlier_->later_ : first_) = claim.later_;
         (claim.later_ != nullptr ? claim.later_->earlier_ : last_) = claim.earlier_;
         for (Claim* other = claim.later_; other != nullptr && waiting_ > 0; other = other->later_) {

@@ -4,8 +4,8 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 
+#include "base/mutex.hpp"
 #include "qed/executor.hpp"
 
 namespace qed {
@@ -63,12 +63,13 @@ private:
     /// Puts the claim at the end of the list. True: granted at once.
     bool enter(Claim& claim) noexcept;
     void leave(Claim& claim) noexcept;
+    /// Under mutex_, like all that walks along the claims.
     static bool must_wait(const Claim& claim) noexcept;
 
-    std::mutex mutex_;  // guards the list and the claims' links
-    Claim* first_ = nullptr;
-    Claim* last_ = nullptr;
-    std::size_t waiting_ = 0;
+    Mutex mutex_;  // also for the links and states of the listed claims
+    Claim* first_ QED_GUARDED_BY(mutex_) = nullptr;
+    Claim* last_ QED_GUARDED_BY(mutex_) = nullptr;
+    std::size_t waiting_ QED_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace qed

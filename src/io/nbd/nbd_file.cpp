@@ -2,12 +2,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "base/mutex.hpp"
 #include "io/nbd/nbd_library.hpp"
 #include "qed/nbd.hpp"
 
@@ -104,8 +103,9 @@ private:
     class Lease {
     public:
         explicit Lease(NbdFile& file) : file_(file) {
-            std::unique_lock lock(file_.mutex_);
-            file_.returned_.wait(lock, [&] { return !file_.idle_.empty(); });
+            const ScopedLock lock(file_.mutex_);
+            while (file_.idle_.empty())
+                file_.returned_.wait(file_.mutex_);
             handle_ = file_.idle_.back();
             file_.idle_.pop_back();
         }
@@ -113,7 +113,7 @@ private:
         Lease& operator=(const Lease&) = delete;
         ~Lease() {
             {
-                const std::lock_guard lock(file_.mutex_);
+                const ScopedLock lock(file_.mutex_);
                 file_.idle_.push_back(handle_);
             }
             file_.returned_.notify_one();
@@ -131,7 +131,7 @@ private:
     int read_piece(nbd_handle* handle, std::byte* to, std::uint64_t length, std::uint64_t at) const;
     int zero(nbd_handle* handle, const IoOp& op, std::uint32_t flags);
     void forget_status();
-    Result<void> load_status(std::uint64_t at);
+    Result<void> load_status(std::uint64_t at) QED_REQUIRES(status_mutex_);
     static int collect(void* context, const char* kind, std::uint64_t offset,
                        std::uint32_t* entries, std::size_t count, int* error);
 
@@ -142,13 +142,13 @@ private:
     bool can_zero_ = false;
     bool can_flush_ = false;
     bool has_status_ = false;
-    std::mutex mutex_;  // guards idle_
-    std::condition_variable returned_;
-    std::vector<Handle> handles_;
-    std::vector<nbd_handle*> idle_;
-    std::mutex status_mutex_;  // guards the last answer about allocation
-    std::uint64_t status_begin_ = 0;
-    std::vector<StatusRun> status_;
+    const std::vector<Handle> handles_;
+    Mutex mutex_;
+    ConditionVariable returned_;
+    std::vector<nbd_handle*> idle_ QED_GUARDED_BY(mutex_);
+    Mutex status_mutex_;  // before mutex_: what is asked takes a connection
+    std::uint64_t status_begin_ QED_GUARDED_BY(status_mutex_) = 0;
+    std::vector<StatusRun> status_ QED_GUARDED_BY(status_mutex_);  ///< the last answer
 };
 
 int NbdFile::last_error() const {
@@ -220,7 +220,7 @@ int NbdFile::zero(nbd_handle* handle, const IoOp& op, std::uint32_t flags) {
 }
 
 void NbdFile::forget_status() {
-    const std::lock_guard lock(status_mutex_);
+    const ScopedLock lock(status_mutex_);
     status_.clear();
 }
 
@@ -258,7 +258,7 @@ Result<void> NbdFile::load_status(std::uint64_t at) {
 Result<BlockFile::DataRange> NbdFile::next_data(std::uint64_t at) noexcept {
     if (!has_status_ || at >= bytes_) return BlockFile::next_data(at);
     try {
-        const std::lock_guard lock(status_mutex_);
+        const ScopedLock lock(status_mutex_);
         DataRange range{at, at};
         bool in_data = false;
         while (range.end < bytes_) {

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -20,6 +19,7 @@
 #include <liburing.h>
 
 #include "base/assert.hpp"
+#include "base/mutex.hpp"
 #include "io/transfer.hpp"
 #include "io/uring/io_loop.hpp"
 #include "qed/files.hpp"
@@ -95,9 +95,9 @@ struct UringLoop::Impl final : IoLoop {
     unsigned inline_left = kInlineTurn;
     bool is_listening = false;
 
-    std::mutex mutex;  // guards inbox and is_asleep
-    WaiterQueue inbox;
-    bool is_asleep = false;
+    Mutex mutex;
+    WaiterQueue inbox QED_GUARDED_BY(mutex);
+    bool is_asleep QED_GUARDED_BY(mutex) = false;
     std::atomic<bool> has_mail{false};
 };
 
@@ -144,7 +144,7 @@ void UringLoop::Impl::post(Waiter& waiter) noexcept {
         return;
     }
     // All under the lock: once the owner has the waiter, the loop may end and be gone.
-    const std::lock_guard lock(mutex);
+    const ScopedLock lock(mutex);
     inbox.push(waiter);
     has_mail.store(true, std::memory_order_relaxed);
     if (is_asleep) {
@@ -176,7 +176,7 @@ void UringLoop::Impl::run_until(const bool& done) noexcept {
 
 void UringLoop::Impl::take_mail() noexcept {
     if (!has_mail.load(std::memory_order_relaxed)) return;
-    const std::lock_guard lock(mutex);
+    const ScopedLock lock(mutex);
     has_mail.store(false, std::memory_order_relaxed);
     while (Waiter* waiter = inbox.pop())
         ready.push(*waiter);
@@ -207,13 +207,13 @@ void UringLoop::Impl::exchange(bool may_sleep) noexcept {
     inline_left = kInlineTurn;
     fill_queue();
     if (may_sleep) {
-        const std::lock_guard lock(mutex);
+        const ScopedLock lock(mutex);
         if (!inbox.empty()) return;
         is_asleep = true;
     }
     if (may_sleep || in_flight > 0) enter(may_sleep);
     if (may_sleep) {
-        const std::lock_guard lock(mutex);
+        const ScopedLock lock(mutex);
         is_asleep = false;
     }
     reap();
