@@ -14,11 +14,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <mutex>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "base/mutex.hpp"
 #include "base/no_throw.hpp"
 #include "chain/layer.hpp"
 #include "formats/qed/header_info.hpp"
@@ -48,19 +48,19 @@ public:
     };
 
     std::shared_ptr<Image> find(const Key& key) {
-        const std::scoped_lock lock(mutex_);
+        const ScopedLock lock(mutex_);
         const auto place = bases_.find(key);
         return place != bases_.end() ? place->second.lock() : nullptr;
     }
     void add(const Key& key, const std::shared_ptr<Image>& base) {
-        const std::scoped_lock lock(mutex_);
+        const ScopedLock lock(mutex_);
         std::erase_if(bases_, [](const auto& entry) { return entry.second.expired(); });
         bases_[key] = base;
     }
 
 private:
-    std::mutex mutex_;  // guards bases_
-    std::map<Key, std::weak_ptr<Image>> bases_;
+    Mutex mutex_;
+    std::map<Key, std::weak_ptr<Image>> bases_ QED_GUARDED_BY(mutex_);
 };
 
 OpenBases& open_bases() {
