@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <optional>
 
 #include "base/aligned_buffer.hpp"
 #include "base/math.hpp"
+#include "base/mutex.hpp"
 #include "base/no_throw.hpp"
 #include "ops/convert/disk_view.hpp"
 #include "ops/convert/zero_scan.hpp"
@@ -46,18 +46,20 @@ public:
     Comparison(Image& one, Image& other, const CompareOptions& options)
         : options_(options),
           total_(std::max(one.size(), other.size())),
+          one_image_(one),
+          other_image_(other),
           one_{.image = one},
           other_{.image = other} {
         report_.sizes_differ = one.size() != other.size();
     }
 
     Result<CompareReport> run() {
-        if (options_.strict && report_.sizes_differ) {
-            report_.verdict = Verdict::size_differs;
-            return report_;
+        if (options_.strict && one_image_.size() != other_image_.size()) {
+            return CompareReport{.verdict = Verdict::size_differs, .sizes_differ = true};
         }
         run_on_threads(options_.threads != 0 ? options_.threads : reading_threads(),
                        [this]() noexcept { work(); });
+        const ScopedLock lock(mutex_);
         // As if one thread had gone from the front to the back: what it met first is the answer.
         const bool differs = report_.verdict != Verdict::equal;
         if (error_ && !(differs && report_.offset < error_offset_)) {
@@ -76,7 +78,7 @@ private:
             return work_through(one->span(), other->span());
         });
         if (done) return;
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         stop(0, std::move(done.error()));
     }
 
@@ -88,7 +90,7 @@ private:
             const auto left = one.first((*item)->length);
             const auto right = other.first((*item)->length);
             if (auto done = read(**item, left, right); !done) {
-                const std::lock_guard lock(mutex_);
+                const ScopedLock lock(mutex_);
                 stop((*item)->begin, std::move(done.error()));
                 return {};
             }
@@ -98,7 +100,7 @@ private:
 
     /// The next range that must be read; ranges that are known to be equal are passed over.
     Result<std::optional<Item>> next_item() {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         while (next_ < total_ && !stopped_) {
             if (auto known = look_ahead(); !known) {
                 stop(next_, std::move(known.error()));
@@ -127,8 +129,8 @@ private:
 
     Result<void> read(const Item& item, std::span<std::byte> one,
                       std::span<std::byte> other) const {
-        if (item.read_one) QED_CHECK(read_padded(one_.image, item.begin, one));
-        if (item.read_other) QED_CHECK(read_padded(other_.image, item.begin, other));
+        if (item.read_one) QED_CHECK(read_padded(one_image_, item.begin, one));
+        if (item.read_other) QED_CHECK(read_padded(other_image_, item.begin, other));
         return {};
     }
 
@@ -140,7 +142,7 @@ private:
             return std::memcmp(one.data() + at, other.data() + at, length) == 0;
         };
         const bool equal = is_equal(0, item.length);
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         if (equal) return advance(item.length);
         std::uint64_t at = 0;
         while (is_equal(at, std::min(kSectorBytes, item.length - at)))
@@ -149,9 +151,7 @@ private:
         return {};
     }
 
-    // The rest is called with mutex_ held.
-
-    Result<void> look_ahead() {
+    Result<void> look_ahead() QED_REQUIRES(mutex_) {
         for (Side* side : {&one_, &other_}) {
             if (side->ahead.length > 0) continue;
             auto piece = disk_piece(side->image, next_, total_ - next_);
@@ -164,21 +164,21 @@ private:
     // Pieces are handed out in order, and each that was handed out is looked at to its end: of all
     // that is found, the lowest is what comes first on the disks.
 
-    void differ(std::uint64_t offset, Verdict verdict) {
+    void differ(std::uint64_t offset, Verdict verdict) QED_REQUIRES(mutex_) {
         stopped_ = true;
         if (report_.verdict != Verdict::equal && report_.offset <= offset) return;
         report_.verdict = verdict;
         report_.offset = offset;
     }
 
-    void stop(std::uint64_t offset, Error error) {
+    void stop(std::uint64_t offset, Error error) QED_REQUIRES(mutex_) {
         stopped_ = true;
         if (error_ && error_offset_ <= offset) return;
         error_.emplace(std::move(error));
         error_offset_ = offset;
     }
 
-    Result<void> advance(std::uint64_t bytes) {
+    Result<void> advance(std::uint64_t bytes) QED_REQUIRES(mutex_) {
         done_ += bytes;
         if (options_.progress == nullptr ||
             options_.progress(options_.progress_context, done_, total_)) {
@@ -189,16 +189,18 @@ private:
 
     const CompareOptions& options_;
     const std::uint64_t total_;
-    std::mutex mutex_;  // guards everything below, but not the images
-    Side one_;
-    Side other_;
-    SamePlace is_same_place_;
-    std::uint64_t next_ = 0;
-    std::uint64_t done_ = 0;
-    bool stopped_ = false;
-    CompareReport report_;
-    std::optional<Error> error_;
-    std::uint64_t error_offset_ = 0;
+    Image& one_image_;
+    Image& other_image_;
+    Mutex mutex_;
+    Side one_ QED_GUARDED_BY(mutex_);
+    Side other_ QED_GUARDED_BY(mutex_);
+    SamePlace is_same_place_ QED_GUARDED_BY(mutex_);
+    std::uint64_t next_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t done_ QED_GUARDED_BY(mutex_) = 0;
+    bool stopped_ QED_GUARDED_BY(mutex_) = false;
+    CompareReport report_ QED_GUARDED_BY(mutex_);
+    std::optional<Error> error_ QED_GUARDED_BY(mutex_);
+    std::uint64_t error_offset_ QED_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace

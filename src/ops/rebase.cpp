@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
+#include "base/mutex.hpp"
 #include "base/no_throw.hpp"
 #include "ops/convert/disk_view.hpp"
 #include "ops/convert/zero_scan.hpp"
@@ -60,13 +60,16 @@ public:
           options_(options),
           cluster_(overlay.geometry().cluster_bytes()),
           piece_bytes_(std::max(kPieceBytes, cluster_)),
-          old_{.image = overlay.backing()},
+          old_image_(overlay.backing()),
+          new_image_(new_backing),
+          old_{.image = old_image_},
           new_{.image = new_backing} {}
 
     Result<RebaseReport> run() {
         const std::uint64_t in_memory = std::max<std::uint64_t>(1, kMemoryBytes / 2 / piece_bytes_);
         const std::uint64_t threads = std::min<std::uint64_t>(reading_threads(), in_memory);
         run_on_threads(static_cast<unsigned>(threads), [this]() noexcept { work(); });
+        const ScopedLock lock(mutex_);
         if (error_) return std::unexpected(std::move(*error_));
         return report_;
     }
@@ -81,7 +84,7 @@ private:
             return work_through(before->span(), after->span());
         });
         if (done) return;
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         stopped_ = true;
         if (!error_) error_.emplace(std::move(done.error()));
     }
@@ -92,7 +95,7 @@ private:
             if (!item) return pass(item);
             if (!*item) return {};
             QED_CHECK(look_at(**item, before.first((*item)->length), after.first((*item)->length)));
-            const std::lock_guard lock(mutex_);
+            const ScopedLock lock(mutex_);
             QED_CHECK(advance((*item)->done));
         }
     }
@@ -100,7 +103,7 @@ private:
     /// The next range in which the backing files may differ. What is known to be equal, and what
     /// the overlay holds itself, is passed over.
     Result<std::optional<Item>> next_item() {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         while (next_ < overlay_.size() && !stopped_) {
             if (next_ == unallocated_end_) {
                 const std::uint64_t rest = overlay_.size() - next_;
@@ -122,10 +125,10 @@ private:
 
     /// From the start of the cluster that next_ is in, so that clusters are judged and written
     /// whole: what is known of a backing file may begin and end inside of one.
-    Item take_clusters() {
+    Item take_clusters() QED_REQUIRES(mutex_) {
         const std::uint64_t begin = next_ - next_ % cluster_;
         const std::uint64_t end = std::min(unallocated_end_, begin + piece_bytes_);
-        const auto is_zero = [&](const Side& side) {
+        const auto is_zero = [&](const Side& side) QED_REQUIRES(mutex_) {
             return side.image == nullptr || (side.ahead.kind == Kind::zero && next_ == begin &&
                                              side.ahead.length >= end - begin);
         };
@@ -138,12 +141,12 @@ private:
         return item;
     }
 
-    Result<void> pass_over(std::uint64_t length) {
+    Result<void> pass_over(std::uint64_t length) QED_REQUIRES(mutex_) {
         go_on_at(next_ + length);
         return advance(length);
     }
 
-    void go_on_at(std::uint64_t at) {
+    void go_on_at(std::uint64_t at) QED_REQUIRES(mutex_) {
         old_.pass_over(at - next_);
         new_.pass_over(at - next_);
         next_ = at;
@@ -151,8 +154,8 @@ private:
 
     Result<void> look_at(const Item& item, std::span<std::byte> before,
                          std::span<std::byte> after) {
-        if (item.read_old) QED_CHECK(read_padded(*old_.image, item.begin, before));
-        if (item.read_new) QED_CHECK(read_padded(*new_.image, item.begin, after));
+        if (item.read_old) QED_CHECK(read_padded(*old_image_, item.begin, before));
+        if (item.read_new) QED_CHECK(read_padded(*new_image_, item.begin, after));
         const auto differs = [&](std::uint64_t at, std::uint64_t bytes) {
             if (!item.read_old) return !is_all_zero(after.subspan(at, bytes));
             if (!item.read_new) return !is_all_zero(before.subspan(at, bytes));
@@ -182,7 +185,7 @@ private:
     /// Stores old content in the overlay; where that is zeroes, `bytes` need not be.
     Result<void> keep(std::uint64_t at, std::span<const std::byte> bytes, bool zero) {
         {
-            const std::lock_guard lock(mutex_);
+            const ScopedLock lock(mutex_);
             count(at, bytes.size(), zero);
         }
         if (options_.dry_run) return {};
@@ -193,9 +196,7 @@ private:
         return overlay_.write_blocking(GuestOffset{at}, bytes);
     }
 
-    // The rest is called with mutex_ held.
-
-    void count(std::uint64_t at, std::uint64_t length, bool zero) {
+    void count(std::uint64_t at, std::uint64_t length, bool zero) QED_REQUIRES(mutex_) {
         const Geometry& geometry = overlay_.geometry();
         (zero ? report_.zeroed_bytes : report_.written_bytes) += length;
         if (!zero) report_.needed_bytes += geometry.clusters_for(length) * cluster_;
@@ -208,7 +209,7 @@ private:
         }
     }
 
-    Result<void> advance(std::uint64_t bytes) {
+    Result<void> advance(std::uint64_t bytes) QED_REQUIRES(mutex_) {
         done_ += bytes;
         if (options_.progress == nullptr ||
             options_.progress(options_.progress_context, done_, overlay_.size())) {
@@ -221,17 +222,20 @@ private:
     const RebaseOptions& options_;
     const std::uint64_t cluster_;
     const std::uint64_t piece_bytes_;
-    std::mutex mutex_;  // guards everything below, but not the images
-    Side old_;
-    Side new_;
-    SamePlace is_same_place_;
-    std::uint64_t next_ = 0;
-    std::uint64_t unallocated_end_ = 0;  ///< up to there the overlay has nothing from next_ on
-    std::uint64_t done_ = 0;
-    bool stopped_ = false;
-    std::vector<bool> touched_tables_;
-    RebaseReport report_;
-    std::optional<Error> error_;
+    Image* const old_image_;
+    Image* const new_image_;
+    Mutex mutex_;
+    Side old_ QED_GUARDED_BY(mutex_);
+    Side new_ QED_GUARDED_BY(mutex_);
+    SamePlace is_same_place_ QED_GUARDED_BY(mutex_);
+    std::uint64_t next_ QED_GUARDED_BY(mutex_) = 0;
+    /// Up to there the overlay has nothing from next_ on.
+    std::uint64_t unallocated_end_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t done_ QED_GUARDED_BY(mutex_) = 0;
+    bool stopped_ QED_GUARDED_BY(mutex_) = false;
+    std::vector<bool> touched_tables_ QED_GUARDED_BY(mutex_);
+    RebaseReport report_ QED_GUARDED_BY(mutex_);
+    std::optional<Error> error_ QED_GUARDED_BY(mutex_);
 };
 
 }  // namespace

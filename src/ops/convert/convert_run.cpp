@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/aligned_buffer.hpp"
 #include "base/math.hpp"
+#include "base/mutex.hpp"
 #include "base/no_throw.hpp"
 #include "ops/convert/convert_source.hpp"
 #include "ops/convert/convert_target.hpp"
@@ -117,11 +117,11 @@ private:
     DiskPiece ahead_;  ///< what is known of the source from next_ on; length 0: nothing
     Sharing sharing_;
 
-    std::mutex report_mutex_;  // guards error_, report_, done_, written_early_
-    std::optional<Error> error_;
-    ConvertReport report_;
-    std::uint64_t done_ = 0;
-    std::uint64_t written_early_ = 0;
+    Mutex report_mutex_;
+    std::optional<Error> error_ QED_GUARDED_BY(report_mutex_);
+    ConvertReport report_ QED_GUARDED_BY(report_mutex_);
+    std::uint64_t done_ QED_GUARDED_BY(report_mutex_) = 0;
+    std::uint64_t written_early_ QED_GUARDED_BY(report_mutex_) = 0;
 };
 
 std::uint64_t piece_size(const ConvertTarget& target, const ConvertOptions& options) {
@@ -156,6 +156,7 @@ Copier::Copier(const ConvertSource& source, ConvertTarget& target, const Convert
 Result<ConvertReport> Copier::run() {
     QED_CHECK(begin());
     if (first_copied_) run_on_threads(copies_, [this]() noexcept { work(); });
+    const ScopedLock lock(report_mutex_);
     if (error_) return std::unexpected(std::move(*error_));
     return std::move(report_);
 }
@@ -279,7 +280,7 @@ Result<void> Copier::put_uncopied(const Item& item, AlignedBuffer& buffer) {
     const bool is_zero = item.kind == Kind::zero;
     QED_CHECK(is_zero ? target_.zero(item.begin, item.length)
                       : target_.skip(item.begin, item.length));
-    const std::lock_guard lock(report_mutex_);
+    const ScopedLock lock(report_mutex_);
     (is_zero ? report_.zero_bytes : report_.skipped_bytes) += item.length;
     return {};
 }
@@ -306,7 +307,7 @@ Result<void> Copier::share_item(const Item& item, AlignedBuffer& buffer) {
         if (!shared) return pass(shared);
         if (!*shared) QED_CHECK(copy_into(item.begin + at, *place, buffer));
         at += place->length;
-        const std::lock_guard lock(report_mutex_);
+        const ScopedLock lock(report_mutex_);
         (*shared ? report_.shared_bytes : report_.data_bytes) += place->length;
     }
     return {};
@@ -349,7 +350,7 @@ void Copier::salvage_piece(std::uint64_t at, std::span<std::byte> piece) {
             piece.subspan(offset, std::min<std::uint64_t>(kSalvageBytes, piece.size() - offset));
         if (source_.read(at + offset, part)) continue;
         std::memset(part.data(), 0, part.size());
-        const std::lock_guard lock(report_mutex_);
+        const ScopedLock lock(report_mutex_);
         report_.unreadable_bytes += part.size();
         add_range(report_.unreadable, {at + offset, part.size()});
     }
@@ -378,14 +379,14 @@ Result<void> Copier::place_runs(std::uint64_t at, std::span<const std::byte> pie
             done += place->length;
         }
     }
-    const std::lock_guard lock(report_mutex_);
+    const ScopedLock lock(report_mutex_);
     report_.zero_bytes += zeroes;
     report_.data_bytes += piece.size() - zeroes;
     return {};
 }
 
 Result<void> Copier::advance(std::uint64_t bytes) {
-    const std::lock_guard lock(report_mutex_);
+    const ScopedLock lock(report_mutex_);
     done_ += bytes;
     if (options_.write_early && report_.data_bytes - written_early_ >= kEarlyBytes) {
         written_early_ = report_.data_bytes;
@@ -400,7 +401,7 @@ Result<void> Copier::advance(std::uint64_t bytes) {
 
 void Copier::stop(Error error) {
     {
-        const std::lock_guard lock(report_mutex_);
+        const ScopedLock lock(report_mutex_);
         if (!error_) error_.emplace(std::move(error));
     }
     ring_.stop();

@@ -20,7 +20,7 @@ bool CopyPipeline::can_plan() const {
 }
 
 CopyPipeline::Job CopyPipeline::next() {
-    std::unique_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     while (!stopped_) {
         if (can_place()) {
             placing_ = true;
@@ -31,69 +31,78 @@ CopyPipeline::Job CopyPipeline::next() {
             planning_ = true;
             return {Task::plan, slot_of(planned_)};
         }
-        if (all_planned_ && placed_ == planned_) break;
+        if (is_all_placed()) break;
         ++asleep_;
-        changed_.wait(lock);
+        changed_.wait(mutex_);
         --asleep_;
     }
     return {};
 }
 
+// Others are woken after the lock has been let go, so that they need not wait for it at once.
+
 void CopyPipeline::planned(std::size_t slot) {
-    std::unique_lock lock(mutex_);
-    planning_ = false;
-    slots_[slot] = State::busy;
-    ++planned_;
-    if (can_plan()) wake_one(lock);
+    bool wakes_one = false;
+    {
+        const ScopedLock lock(mutex_);
+        planning_ = false;
+        slots_[slot] = State::busy;
+        ++planned_;
+        wakes_one = can_plan() && asleep_ > 0;
+    }
+    if (wakes_one) changed_.notify_one();
 }
 
 void CopyPipeline::planned_all() {
-    std::unique_lock lock(mutex_);
-    planning_ = false;
-    all_planned_ = true;
-    wake_all(lock);
+    {
+        const ScopedLock lock(mutex_);
+        planning_ = false;
+        all_planned_ = true;
+    }
+    changed_.notify_all();
 }
 
 void CopyPipeline::filled(std::size_t slot) {
     // Whoever calls this asks for the next job, and places what this makes possible.
-    const std::lock_guard lock(mutex_);
+    const ScopedLock lock(mutex_);
     slots_[slot] = State::filled;
 }
 
 void CopyPipeline::placed() {
-    std::unique_lock lock(mutex_);
-    placing_ = false;
-    slots_[slot_of(placed_)] = State::busy;
-    ++placed_;
-    if (all_planned_ && placed_ == planned_) {
-        wake_all(lock);
-    } else if (can_place()) {
-        wake_one(lock);
+    bool wakes_one = false;
+    bool wakes_all = false;
+    {
+        const ScopedLock lock(mutex_);
+        placing_ = false;
+        slots_[slot_of(placed_)] = State::busy;
+        ++placed_;
+        wakes_all = is_all_placed();
+        wakes_one = can_place() && asleep_ > 0;
+    }
+    if (wakes_all) {
+        changed_.notify_all();
+    } else if (wakes_one) {
+        changed_.notify_one();
     }
 }
 
 void CopyPipeline::stored(std::size_t slot) {
-    std::unique_lock lock(mutex_);
-    --storing_;
-    slots_[slot] = State::empty;
-    // One job is for whoever calls this.
-    if (can_place() && can_plan()) wake_one(lock);
+    bool wakes_one = false;
+    {
+        const ScopedLock lock(mutex_);
+        --storing_;
+        slots_[slot] = State::empty;
+        // One job is for whoever calls this.
+        wakes_one = can_place() && can_plan() && asleep_ > 0;
+    }
+    if (wakes_one) changed_.notify_one();
 }
 
 void CopyPipeline::stop() {
-    std::unique_lock lock(mutex_);
-    stopped_ = true;
-    wake_all(lock);
-}
-
-void CopyPipeline::wake_one(std::unique_lock<std::mutex>& lock) {
-    const bool anybody = asleep_ > 0;
-    lock.unlock();
-    if (anybody) changed_.notify_one();
-}
-
-void CopyPipeline::wake_all(std::unique_lock<std::mutex>& lock) {
-    lock.unlock();
+    {
+        const ScopedLock lock(mutex_);
+        stopped_ = true;
+    }
     changed_.notify_all();
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <vector>
+
+#include "base/mutex.hpp"
 
 namespace qed {
 
@@ -42,24 +42,25 @@ public:
 
 private:
     enum class State : std::uint8_t { empty, busy, filled };
-    bool can_place() const;
-    bool can_plan() const;
-    std::size_t slot_of(std::uint64_t piece) const { return piece % slots_.size(); }
-    void wake_one(std::unique_lock<std::mutex>& lock);
-    void wake_all(std::unique_lock<std::mutex>& lock);
+    bool can_place() const QED_REQUIRES(mutex_);
+    bool can_plan() const QED_REQUIRES(mutex_);
+    bool is_all_placed() const QED_REQUIRES(mutex_) { return all_planned_ && placed_ == planned_; }
+    std::size_t slot_of(std::uint64_t piece) const QED_REQUIRES(mutex_) {
+        return piece % slots_.size();
+    }
 
     const std::size_t writers_;
-    std::mutex mutex_;  // guards everything below
-    std::condition_variable changed_;
-    std::vector<State> slots_;
-    std::uint64_t planned_ = 0;  ///< pieces so far
-    std::uint64_t placed_ = 0;
-    std::size_t storing_ = 0;  ///< from placing on
-    std::size_t asleep_ = 0;
-    bool planning_ = false;
-    bool placing_ = false;
-    bool all_planned_ = false;
-    bool stopped_ = false;
+    Mutex mutex_;
+    ConditionVariable changed_;
+    std::vector<State> slots_ QED_GUARDED_BY(mutex_);
+    std::uint64_t planned_ QED_GUARDED_BY(mutex_) = 0;  ///< pieces so far
+    std::uint64_t placed_ QED_GUARDED_BY(mutex_) = 0;
+    std::size_t storing_ QED_GUARDED_BY(mutex_) = 0;  ///< from placing on
+    std::size_t asleep_ QED_GUARDED_BY(mutex_) = 0;
+    bool planning_ QED_GUARDED_BY(mutex_) = false;
+    bool placing_ QED_GUARDED_BY(mutex_) = false;
+    bool all_planned_ QED_GUARDED_BY(mutex_) = false;
+    bool stopped_ QED_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace qed
