@@ -20,7 +20,7 @@ CacheRelease::CacheRelease(CacheBudget& budget, std::chrono::milliseconds idle)
 
 CacheRelease::~CacheRelease() {
     {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         stopping_ = true;
     }
     wake_.notify_one();
@@ -28,9 +28,7 @@ CacheRelease::~CacheRelease() {
 }
 
 void CacheRelease::run() {
-    std::unique_lock lock(mutex_);
-    while (!wake_.wait_for(lock, period_, [this] { return stopping_; })) {
-        lock.unlock();
+    while (!waits_for_stop()) {
         const std::uint64_t before = budget_.stats().bytes;
         if (before != 0) budget_.release_unused();
         const std::uint64_t after = budget_.stats().bytes;
@@ -39,8 +37,15 @@ void CacheRelease::run() {
                          static_cast<unsigned long long>(after),
                          static_cast<unsigned long long>(before));
         }
-        lock.lock();
     }
+}
+
+bool CacheRelease::waits_for_stop() {
+    const auto end = std::chrono::steady_clock::now() + period_;
+    const ScopedLock lock(mutex_);
+    while (!stopping_ && wake_.wait_until(mutex_, end)) {
+    }
+    return stopping_;
 }
 
 }  // namespace qed::nbdkit

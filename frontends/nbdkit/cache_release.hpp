@@ -2,10 +2,9 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "base/mutex.hpp"
 #include "qed/cache_budget.hpp"
 
 namespace qed::nbdkit {
@@ -23,12 +22,14 @@ public:
 
 private:
     void run();
+    /// For a period. \returns true: the thread is to end
+    bool waits_for_stop();
 
     CacheBudget& budget_;
     const std::chrono::milliseconds period_;
-    bool stopping_ = false;
-    std::mutex mutex_;  // guards stopping_
-    std::condition_variable wake_;
+    Mutex mutex_;
+    bool stopping_ QED_GUARDED_BY(mutex_) = false;
+    ConditionVariable wake_;
     std::thread thread_;  // last: everything else exists when it starts
 };
 

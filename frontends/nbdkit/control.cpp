@@ -53,7 +53,7 @@ void Control::start() {
 
 Control::~Control() {
     {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         stopping_ = true;
     }
     wake_.notify_one();
@@ -98,10 +98,10 @@ void Control::run() {
     char ignored = 0;
     while (::recv(descriptor_, &ignored, sizeof ignored, 0) > 0) {
     }
-    std::unique_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     while (!stopping_) {
         disconnect_clients();
-        wake_.wait_for(lock, kAgain);
+        wake_.wait_for(mutex_, kAgain);
     }
 }
 

@@ -4,12 +4,12 @@
 #include <dirent.h>
 #include <sys/socket.h>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include "base/mutex.hpp"
 
 namespace qed::nbdkit {
 
@@ -46,9 +46,9 @@ private:
     /// /proc/self/fd; of one thread at a time.
     const std::unique_ptr<DIR, int (*)(DIR*)> descriptors_;
     const std::vector<Address> listening_;
-    std::mutex mutex_;  // guards stopping_
-    std::condition_variable wake_;
-    bool stopping_ = false;
+    Mutex mutex_;
+    bool stopping_ QED_GUARDED_BY(mutex_) = false;
+    ConditionVariable wake_;
     std::thread thread_;
 };
 

@@ -10,7 +10,7 @@ Maintenance::Maintenance(Image& image, std::chrono::milliseconds idle)
 
 Maintenance::~Maintenance() {
     {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         stopping_ = true;
     }
     wake_.notify_one();
@@ -19,17 +19,18 @@ Maintenance::~Maintenance() {
 
 void Maintenance::wake_up() noexcept {
     {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         changed_.store(true, std::memory_order_release);
     }
     wake_.notify_one();
 }
 
 void Maintenance::run() {
-    std::unique_lock lock(mutex_);
+    ReleasableLock lock(mutex_);
     for (;;) {
-        wake_.wait(lock, [this] { return stopping_ || changed_.load(std::memory_order_acquire); });
-        wait_until_idle(lock);
+        while (!stopping_ && !changed_.load(std::memory_order_acquire))
+            wake_.wait(mutex_);
+        wait_until_idle();
         if (stopping_) return;
         lock.unlock();
         if (const auto settled = image_.quiesce_blocking(); !settled) {
@@ -41,10 +42,12 @@ void Maintenance::run() {
 
 /// Returns after a whole idle period without a change. The flag is cleared at the start of each
 /// period, so that a busy image costs one wake-up per period and not one per write.
-void Maintenance::wait_until_idle(std::unique_lock<std::mutex>& lock) {
+void Maintenance::wait_until_idle() {
     while (!stopping_ && changed_.load(std::memory_order_acquire)) {
         changed_.store(false, std::memory_order_release);
-        wake_.wait_for(lock, idle_, [this] { return stopping_; });
+        const auto end = std::chrono::steady_clock::now() + idle_;
+        while (!stopping_ && wake_.wait_until(mutex_, end)) {
+        }
     }
 }
 

@@ -3,10 +3,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "base/mutex.hpp"
 #include "qed/image.hpp"
 
 namespace qed::nbdkit {
@@ -31,14 +30,14 @@ public:
 private:
     void wake_up() noexcept;
     void run();
-    void wait_until_idle(std::unique_lock<std::mutex>& lock);
+    void wait_until_idle() QED_REQUIRES(mutex_);
 
     Image& image_;
     const std::chrono::milliseconds idle_;
     std::atomic<bool> changed_ = false;  // cleared by the thread only, under mutex_
-    bool stopping_ = false;
-    std::mutex mutex_;  // guards stopping_ and the waits
-    std::condition_variable wake_;
+    Mutex mutex_;
+    bool stopping_ QED_GUARDED_BY(mutex_) = false;
+    ConditionVariable wake_;
     std::thread thread_;  // last: everything else exists when it starts
 };
 

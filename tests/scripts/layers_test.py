@@ -50,6 +50,11 @@ class LayersTest(unittest.TestCase):
             faults = self.faults({f"{module}/a.cpp": '#include "chain/layer.hpp"\n'})
             self.assertEqual(1, len(faults), module)
 
+    def test_edges_and_modules_have_the_same_mutex(self):
+        self.assertEqual([], self.faults({"frontends/cli/a.cpp": '#include "base/mutex.hpp"\n'}))
+        public = {"include/qed/task.hpp": '#include "base/mutex.hpp"\n'}
+        self.assertEqual(1, len(self.faults(public)))
+
     def test_outside_headers_stay_in_their_module(self):
         for name, header in (("src/image/a.cpp", "liburing.h"), ("src/ops/a.cpp", "CLI/CLI.hpp"),
                              ("src/ops/a.cpp", "nlohmann/json.hpp"),

@@ -3,13 +3,13 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "base/mutex.hpp"
 #include "qed/files.hpp"
 
 namespace qed::cli {
@@ -177,24 +177,44 @@ std::uint64_t BenchOffsets::next() noexcept {
     return at <= last_start_ ? at : 0;
 }
 
+namespace {
+
+/// What all threads of a run have measured.
+class BenchTotals {
+public:
+    void add(const Share& share, Result<void> done) {
+        const ScopedLock lock(mutex_);
+        result_.latency.merge(share.latency);
+        result_.flushes += share.flushes;
+        if (!done && !failure_) failure_.emplace(std::move(done.error()));
+    }
+    /// After all threads have ended.
+    Result<BenchResult> take() {
+        const ScopedLock lock(mutex_);
+        if (failure_) return std::unexpected(std::move(*failure_));
+        return std::move(result_);
+    }
+
+private:
+    Mutex mutex_;
+    BenchResult result_ QED_GUARDED_BY(mutex_);
+    std::optional<Error> failure_ QED_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
 Result<BenchResult> run_bench(Image& image, const BenchSpec& spec) {
     QED_CHECK(check_spec(spec, image.size()));
     const bool uses_uring = spec.engine == BenchEngine::io_uring ||
                             (spec.engine == BenchEngine::automatic && spec.depth > 1);
     const std::uint64_t workers =
         uses_uring ? spec.threads : std::uint64_t{spec.threads} * spec.depth;
-    BenchResult result;
-    result.engine = uses_uring ? "io_uring" : "blocking calls";
-    std::mutex mutex;  // guards result, failure
-    std::optional<Error> failure;
+    BenchTotals totals;
     const auto work = [&](std::uint64_t number) {
         Share share{image, spec, BenchOffsets(spec, image.size(), number, workers),
                     spec.count / workers + (number < spec.count % workers ? 1 : 0)};
         auto done = uses_uring ? uring_requests(share) : blocking_requests(share);
-        const std::lock_guard lock(mutex);
-        result.latency.merge(share.latency);
-        result.flushes += share.flushes;
-        if (!done && !failure) failure.emplace(std::move(done.error()));
+        totals.add(share, std::move(done));
     };
     const Clock::time_point begin = Clock::now();
     {
@@ -203,8 +223,11 @@ Result<BenchResult> run_bench(Image& image, const BenchSpec& spec) {
             helpers.emplace_back(work, i);
         work(0);
     }
-    result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    if (failure) return std::unexpected(std::move(*failure));
+    const std::chrono::duration<double> elapsed = Clock::now() - begin;
+    auto result = totals.take();
+    if (!result) return result;
+    result->engine = uses_uring ? "io_uring" : "blocking calls";
+    result->seconds = elapsed.count();
     return result;
 }
 

@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <span>
@@ -13,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/mutex.hpp"
 #include "cli/reports/map_text.hpp"
 #include "qed/map.hpp"
 
@@ -90,7 +89,7 @@ public:
     explicit MapQueue(MapRange range) : left_(range) {}
 
     std::optional<Piece> take() {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         if (failure_ || left_.begin == left_.end) return std::nullopt;
         const std::uint64_t length = std::min(left_.end - left_.begin, piece_bytes_);
         const Piece piece{taken_++, {left_.begin, left_.begin + length}};
@@ -99,14 +98,15 @@ public:
     }
     /// \returns false if an earlier piece has failed
     bool wait_for_turn(const Piece& piece) {
-        std::unique_lock lock(mutex_);
-        turn_changed_.wait(lock, [&] { return turn_ == piece.number; });
+        const ScopedLock lock(mutex_);
+        while (turn_ != piece.number)
+            turn_changed_.wait(mutex_);
         return !failure_;
     }
     /// The next pieces get a size that fits what was found in this one.
     void end_turn(std::uint64_t extents) {
         {
-            const std::lock_guard lock(mutex_);
+            const ScopedLock lock(mutex_);
             ++turn_;
             if (extents < kFewExtents && piece_bytes_ < left_.end) piece_bytes_ *= 2;
             if (extents > kManyExtents && piece_bytes_ > kSmallestPieceBytes) piece_bytes_ /= 2;
@@ -114,23 +114,24 @@ public:
         turn_changed_.notify_all();
     }
     void fail(Error error) {
-        const std::lock_guard lock(mutex_);
+        const ScopedLock lock(mutex_);
         if (!failure_) failure_ = std::move(error);
     }
     /// After all threads have ended.
     Result<void> result() {
+        const ScopedLock lock(mutex_);
         if (failure_) return std::unexpected(std::move(*failure_));
         return {};
     }
 
 private:
-    std::mutex mutex_;  // guards all below
-    std::condition_variable turn_changed_;
-    MapRange left_;
-    std::uint64_t piece_bytes_ = kFirstPieceBytes;
-    std::uint64_t taken_ = 0;
-    std::uint64_t turn_ = 0;
-    std::optional<Error> failure_;
+    Mutex mutex_;
+    ConditionVariable turn_changed_;
+    MapRange left_ QED_GUARDED_BY(mutex_);
+    std::uint64_t piece_bytes_ QED_GUARDED_BY(mutex_) = kFirstPieceBytes;
+    std::uint64_t taken_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t turn_ QED_GUARDED_BY(mutex_) = 0;
+    std::optional<Error> failure_ QED_GUARDED_BY(mutex_);
 };
 
 /// One thread's work.
