@@ -19,6 +19,9 @@ write_basic_package_version_file(qedConfigVersion.cmake COMPATIBILITY SameMinorV
 install(FILES "${PROJECT_BINARY_DIR}/qedConfig.cmake" "${PROJECT_BINARY_DIR}/qedConfigVersion.cmake"
         DESTINATION ${package_dir} COMPONENT development)
 
+if(QED_WITH_URING)
+    set(QED_PC_URING " liburing")
+endif()
 configure_file(cmake/libqed.pc.in libqed.pc @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/libqed.pc"
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)

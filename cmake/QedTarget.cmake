@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # qed_module(), qed_test() and friends: one place for include paths, layers, labels and time limits.
 
-# qed_module(<folder> [DEPENDS <folder>...] [LINK <target>...] [INCLUDES <directory>...])
+# qed_module(<folder> [DEPENDS <folder>...] [LINK <target>...] [INCLUDES <directory>...]
+#            [WITHOUT <regex>...])
 # One module of src/: OBJECT library qed_<folder>, with _ for /. DEPENDS gives the modules it may
 # include; they are followed transitively when an executable needs the objects (qed_link_modules).
+# WITHOUT leaves out the sources that a choice of the builder makes needless.
 function(qed_module folder_name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPENDS;LINK;INCLUDES")
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPENDS;LINK;INCLUDES;WITHOUT")
     set(folder "${PROJECT_SOURCE_DIR}/src/${folder_name}")
     string(REPLACE "/" "_" name "${folder_name}")
     string(REPLACE "/" "_" arg_DEPENDS "${arg_DEPENDS}")
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.hpp")
+    foreach(pattern IN LISTS arg_WITHOUT)
+        list(FILTER sources EXCLUDE REGEX "${pattern}")
+    endforeach()
     set(compiled ${sources})
     list(FILTER compiled INCLUDE REGEX "\\.cpp$")
     if(NOT compiled)

@@ -116,9 +116,9 @@ case "$mode" in
         stage "tsan: threads"
         build tsan tests_stress
         run_ctest tsan -L '^stress$'
-        stage "release: instructions of a request"
-        build release request_driver
-        run_ctest release -V -L '^instructions$'
+        stage "release: instructions of a request, hardening"
+        build release request_driver qed qed_cli nbdkit_qed_plugin
+        run_ctest release -V -L '^(instructions|hardening)$'
         stage "fuzz: libFuzzer with clang-19, 20 s for each subject"
         QED_FUZZ_SEED=1 scripts/fuzz-long.sh 20  # so that the change causes failures, not luck
         stage "dev: all tests"

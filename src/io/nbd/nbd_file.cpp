@@ -284,13 +284,6 @@ Result<BlockFile::DataRange> NbdFile::next_data(std::uint64_t at) noexcept {
 
 }  // namespace
 
-bool is_nbd_uri(std::string_view name) {
-    constexpr std::string_view schemes[] = {"nbd://",       "nbds://",      "nbd+unix://",
-                                            "nbds+unix://", "nbd+vsock://", "nbds+vsock://"};
-    return std::ranges::any_of(
-        schemes, [name](std::string_view scheme) { return name.starts_with(scheme); });
-}
-
 Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOptions& options) {
     const auto library = NbdLibrary::load();
     if (!library) {

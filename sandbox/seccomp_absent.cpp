@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// What programs that were built without libseccomp (QED_WITH_SECCOMP) have instead.
+#include "sandbox/seccomp.hpp"
+
+namespace qed::sandbox {
+
+Result<Missing> restrict_calls(const Needs&) {
+    return Missing("system calls are not filtered: built without seccomp (QED_WITH_SECCOMP)");
+}
+
+}  // namespace qed::sandbox
