@@ -28,6 +28,7 @@ BELOW = {
 
 # The module a public header belongs to; a module sees its own and those of the modules below.
 PUBLIC = {
+    "api.hpp": "base",
     "error.hpp": "base",
     "units.hpp": "base",
     "frame_pool.hpp": "base",

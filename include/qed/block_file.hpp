@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/executor.hpp"
 #include "qed/units.hpp"
@@ -29,7 +30,7 @@ enum class IoKind : std::uint8_t {
 /// One request to a BlockFile. It lives in the frame of the coroutine that awaits it, so that I/O
 /// allocates nothing; the memory it points to must live as long. Never short: either all bytes
 /// are transferred or there is an error.
-struct [[nodiscard]] IoOp {
+struct [[nodiscard]] QED_API IoOp {
     BlockFile* file = nullptr;
     IoKind kind = IoKind::flush;
     int error = 0;  ///< errno after completion, 0 for success
@@ -68,7 +69,7 @@ struct [[nodiscard]] IoOp {
 
 /// Several requests in flight at once, awaited together: `co_await IoBatch{ops, count}`.
 /// Finishes when the last one has; each op then holds its own outcome.
-struct [[nodiscard]] IoBatch {
+struct [[nodiscard]] QED_API IoBatch {
     IoOp* ops = nullptr;
     std::size_t count = 0;
     std::size_t pending = 0;
@@ -102,7 +103,7 @@ struct Alignment {
 /// Thread-safety: all members may be called from any thread at once.
 /// A BlockFile accepts any offset, length and address: where the storage is stricter than the
 /// request (O_DIRECT), it copies. `alignment()` says what avoids the copy.
-class BlockFile {
+class QED_API BlockFile {
 public:
     BlockFile() = default;
     BlockFile(const BlockFile&) = delete;

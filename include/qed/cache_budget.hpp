@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 
 namespace qed {
@@ -35,7 +36,7 @@ struct CacheStats {
 
 /// Memory for the L2 tables of any number of images, in bytes: one for the whole process unless
 /// the caller makes more. Thread-safe. Lives at least as long as every image that uses it.
-class CacheBudget {
+class QED_API CacheBudget {
 public:
     /// \param limit_bytes  at least 64 KiB; smaller values are raised to that
     static std::shared_ptr<CacheBudget> create(std::uint64_t limit_bytes);

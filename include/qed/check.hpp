@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "qed/api.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
 
@@ -81,6 +82,6 @@ struct CheckOptions {
 /// \errors not_qed, corrupt_metadata (the header is unusable), unsupported_feature, read_only,
 ///         io_error, out_of_memory, cancelled, unsupported (the tables name clusters spread over so
 ///         long a file that memory_limit does not suffice)
-Task<Result<CheckReport>> check_file(BlockFile& file, CheckOptions options);
+QED_API Task<Result<CheckReport>> check_file(BlockFile& file, CheckOptions options);
 
 }  // namespace qed

@@ -5,6 +5,7 @@
 #include <string>
 #include <type_traits>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
 
@@ -30,7 +31,8 @@ struct CompactReport {
 /// Returns their number. The other half is check_file() with Repair::leaks on the closed image.
 /// \errors io_error, no_space, write_stopped, corrupt_metadata, cancelled ...
 /// \cost   reads all data of the image once
-Result<std::uint64_t> give_up_zero_clusters(Image& image, const CompactOptions& options = {});
+QED_API Result<std::uint64_t> give_up_zero_clusters(Image& image,
+                                                    const CompactOptions& options = {});
 
 /// Shrinks the file of the image at `path` in place to the size of its data: turns clusters that
 /// hold only zeroes into zero clusters, moves the last clusters of the file into free ones, and
@@ -40,6 +42,6 @@ Result<std::uint64_t> give_up_zero_clusters(Image& image, const CompactOptions& 
 /// every step is ordered like a guest's write, and a second run continues where the first stopped.
 /// \errors needs_check (repair first), locked, read_only, io_error, no_space, cancelled ...
 /// \cost   reads all data of the image once; copies at most as many bytes as the file shrinks by
-Result<CompactReport> compact(const std::string& path, const CompactOptions& options);
+QED_API Result<CompactReport> compact(const std::string& path, const CompactOptions& options);
 
 }  // namespace qed

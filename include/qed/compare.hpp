@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
 
@@ -36,6 +37,6 @@ struct CompareReport {
 /// \cost   reads each range once in which both disks store data. Does not read ranges that both
 ///         take from the same place of the same file (two clones of one base), nor zeroes that the
 ///         tables state
-Result<CompareReport> compare(Image& one, Image& other, const CompareOptions& options);
+QED_API Result<CompareReport> compare(Image& one, Image& other, const CompareOptions& options);
 
 }  // namespace qed

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "qed/api.hpp"
 #include "qed/block_file.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
@@ -65,18 +66,19 @@ struct ConvertReport {
 /// everything else. The layers below them need not be open (Image::open_file without backing).
 /// \errors invalid_argument (the target is smaller), cancelled, those of reading and writing
 /// \cost   one read and at most one write of each byte of data; a hole costs one look at the map
-Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
-                              const ConvertOptions& options);
+QED_API Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
+                                      const ConvertOptions& options);
 
 /// Like convert(), into a raw file or device. Extends the file to the length of the sources.
-Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile& target,
-                                     const ConvertOptions& options);
+QED_API Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile& target,
+                                             const ConvertOptions& options);
 
 /// Like convert(), into a new QED image in the empty file `target`. The file is no valid image
 /// until this has succeeded: the header is written last, after a flush. Much faster than writing to
 /// an open Image, because no write waits for another. Clusters lie in guest order.
 /// \param image  geometry and backing name; `image_bytes` 0: the size of the sources
-Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
-                                     const CreateOptions& image, const ConvertOptions& options);
+QED_API Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
+                                             const CreateOptions& image,
+                                             const ConvertOptions& options);
 
 }  // namespace qed

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "qed/api.hpp"
+
 namespace qed {
 
 /// What kind of failure an Error is. The message says which, where and what to do.
@@ -32,14 +34,14 @@ enum class Errc : std::uint8_t {
 
 /// `text` with control characters as \xNN, so that a name from an untrusted image can neither
 /// control a terminal nor forge a line of a log. Bytes of UTF-8 stay unchanged.
-std::string printable(std::string_view text);
+QED_API std::string printable(std::string_view text);
 
 /// The name of `code` as it stands in the enumeration, for logs and JSON.
-std::string_view to_string(Errc code) noexcept;
+QED_API std::string_view to_string(Errc code) noexcept;
 
 /// A failure: a code, the system's errno where there was one, and a sentence for people.
 /// One pointer wide; move-only. Never empty except after being moved from.
-class [[nodiscard]] Error {
+class [[nodiscard]] QED_API Error {
 public:
     Error(Errc code, std::string message, int sys_errno = 0) noexcept;
     /// Makes an Error from an errno. libqed maps errno values to codes in this function only.

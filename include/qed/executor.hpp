@@ -4,6 +4,8 @@
 #include <atomic>
 #include <coroutine>
 
+#include "qed/api.hpp"
+
 namespace qed {
 
 class Executor;
@@ -47,7 +49,7 @@ private:
 
 /// Resumes coroutines. Only its home executor resumes a coroutine, so the code between two
 /// suspensions needs no lock against the coroutine's parents and children.
-class Executor {
+class QED_API Executor {
 public:
     Executor() = default;
     Executor(const Executor&) = delete;
@@ -66,7 +68,7 @@ inline void Waiter::wake() noexcept {
 
 /// The executor inside sync_wait(): the calling thread runs its coroutine, and sleeps while the
 /// coroutine waits for other threads.
-class BlockingExecutor final : public Executor {
+class QED_API BlockingExecutor final : public Executor {
 public:
     void post(Waiter& waiter) noexcept override;
     /// Resumes posted waiters until `done` is true. Only the owning thread may call this, and only

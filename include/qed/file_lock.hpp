@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 
 namespace qed {
@@ -19,7 +20,7 @@ enum class LockRole : std::uint8_t {
 
 /// Byte-range locks on an image file, compatible with QEMU's. They belong to the open file
 /// description: closing the descriptor releases them.
-class FileLock {
+class QED_API FileLock {
 public:
     /// Takes all locks of `role` on `descriptor`, or none of them. Never waits.
     /// \errors locked (the message names the conflicting process and the option that reads anyway),

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "qed/api.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
 
@@ -29,11 +30,12 @@ struct FileOptions {
 /// the io_uring of the executor that awaits them, where it has one (UringLoop).
 /// \errors not_found, already_exists, permission_denied, invalid_argument (not a file or device),
 ///         unsupported (direct I/O that the file system does not have), io_error ...
-Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const FileOptions& options);
+QED_API Result<std::unique_ptr<BlockFile>> open_file(const std::string& path,
+                                                     const FileOptions& options);
 /// The same over a descriptor. It belongs to the call from here on: it is closed on failure too.
 /// Of the options, `direct` and `writable` count; the descriptor must have been opened to match.
-Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
-                                                    const FileOptions& options);
+QED_API Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
+                                                            const FileOptions& options);
 
 struct UringOptions {
     unsigned entries = 256;        ///< submission queue size; more requests wait in memory
@@ -42,7 +44,7 @@ struct UringOptions {
 
 /// An executor with an io_uring: runs many coroutines on one thread, with batched submission.
 /// One thread runs it; post() is for any thread.
-class UringLoop final : public Executor {
+class QED_API UringLoop final : public Executor {
 public:
     static Result<std::unique_ptr<UringLoop>> create(const UringOptions& options);
     ~UringLoop() override;

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 
+#include "qed/api.hpp"
+
 namespace qed {
 
 /// Memory for coroutine frames. Each thread keeps the frames that end on it, up to a limit, and
@@ -12,7 +14,7 @@ namespace qed {
 /// frames and frees them when it ends.
 /// Programs built with AddressSanitizer or ThreadSanitizer keep no frames, so that the sanitizer
 /// sees every frame being allocated and freed.
-class FramePool {
+class QED_API FramePool {
 public:
     /// The most bytes that a thread keeps by default.
     static constexpr std::size_t kMaxKept = std::size_t{128} << 10;

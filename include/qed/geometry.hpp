@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/units.hpp"
 
@@ -17,7 +18,7 @@ inline constexpr std::uint32_t kDefaultTableClusters = 4;
 
 /// The arithmetic of an image: every shift, mask and limit that follows from cluster_size and
 /// table_size (docs/format.md section 2). A small value; all members are pure.
-class Geometry {
+class QED_API Geometry {
 public:
     /// \errors corrupt_metadata when a size is not a power of two in its range
     static Result<Geometry> make(std::uint32_t cluster_bytes, std::uint32_t table_clusters);

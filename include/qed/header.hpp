@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/geometry.hpp"
 #include "qed/units.hpp"
@@ -47,16 +48,16 @@ struct Header {
 
 /// Decodes the fields and checks only the magic. `raw` holds at least kHeaderBytes.
 /// \errors not_qed
-Result<Header> decode_header(std::span<const std::byte> raw);
-std::array<std::byte, kHeaderBytes> encode_header(const Header& header);
+QED_API Result<Header> decode_header(std::span<const std::byte> raw);
+QED_API std::array<std::byte, kHeaderBytes> encode_header(const Header& header);
 
 /// Checks every rule that the fields must obey before an image may be opened (docs/format.md
 /// section 1). `file_bytes` is the length of the file. Returns the image's geometry.
 /// \errors corrupt_metadata, unsupported_feature
-Result<Geometry> validate_header(const Header& header, std::uint64_t file_bytes);
+QED_API Result<Geometry> validate_header(const Header& header, std::uint64_t file_bytes);
 
 /// Checks the backing file's name from the header clusters: no NUL, not empty, at most 1023 bytes.
 /// Returns the name unchanged; the chain opener decides whether it may be opened.
-Result<std::string> decode_backing_name(std::span<const std::byte> raw);
+QED_API Result<std::string> decode_backing_name(std::span<const std::byte> raw);
 
 }  // namespace qed

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "qed/api.hpp"
 #include "qed/block_file.hpp"
 #include "qed/cache_budget.hpp"
 #include "qed/error.hpp"
@@ -144,7 +145,7 @@ class Layer;
 /// `_blocking` runs on the calling thread; reads and in-place writes that hit the table cache then
 /// use no coroutine.
 /// Lifetime: the Image outlives every Task it has returned.
-class Image {
+class QED_API Image {
 public:
     /// Opens the image at `path` with its backing files. Blocks.
     /// \errors not_found, not_qed, corrupt_metadata, unsupported_feature, locked, needs_check,

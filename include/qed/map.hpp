@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
 
@@ -20,7 +21,7 @@ namespace qed {
 /// \errors  those of Image::map() for the first extent. An error at a later extent ends the list;
 ///          the next call, which starts there, reports it
 /// \cost    no table read when cached; no allocation
-Result<std::size_t> map_extents(Image& image, GuestOffset offset, std::uint64_t length,
-                                std::span<MappedExtent> extents);
+QED_API Result<std::size_t> map_extents(Image& image, GuestOffset offset, std::uint64_t length,
+                                        std::span<MappedExtent> extents);
 
 }  // namespace qed

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/geometry.hpp"
 #include "qed/image.hpp"
@@ -18,8 +19,8 @@ struct Measurement {
 /// The size of a QED image with the content of `source`.
 /// \errors those of mapping the source
 /// \cost   walks the source's map and reads no data, so stored zeroes count as data
-Result<Measurement> measure_qed(Image& source, const Geometry& geometry);
+QED_API Result<Measurement> measure_qed(Image& source, const Geometry& geometry);
 /// The same for an empty disk of `image_bytes`.
-Measurement measure_qed(std::uint64_t image_bytes, const Geometry& geometry);
+QED_API Measurement measure_qed(std::uint64_t image_bytes, const Geometry& geometry);
 
 }  // namespace qed

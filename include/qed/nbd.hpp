@@ -5,12 +5,13 @@
 #include <string>
 #include <string_view>
 
+#include "qed/api.hpp"
 #include "qed/block_file.hpp"
 
 namespace qed {
 
 /// Whether a name is an NBD URI: nbd://, nbds://, nbd+unix:// and so on.
-bool is_nbd_uri(std::string_view name);
+QED_API bool is_nbd_uri(std::string_view name);
 
 struct NbdOptions {
     bool writable = false;
@@ -21,10 +22,11 @@ struct NbdOptions {
 /// until `connections` are in use. The server's base:allocation context says where holes are.
 /// \errors not_found (no server answers), read_only, unsupported (the server refuses, or libnbd is
 ///         not installed), io_error
-Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOptions& options);
+QED_API Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri,
+                                                    const NbdOptions& options);
 
 /// Loads libnbd now instead of in the first open_nbd(). Callable from any thread.
 /// \errors unsupported: libnbd is not installed, or too old
-Result<void> load_nbd();
+QED_API Result<void> load_nbd();
 
 }  // namespace qed

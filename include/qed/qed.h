@@ -23,6 +23,9 @@
 extern "C" {
 #endif
 
+/* All functions below are exported, whatever the flags of the compiler say. */
+#pragma GCC visibility push(default)
+
 /* NOLINTBEGIN(readability-identifier-naming): the names that C has */
 
 enum qed_error_code {
@@ -269,6 +272,8 @@ int qed_convert(qed_image* source, const char* target_path,
 int qed_open_raw(const char* path, bool writable, qed_image** image, struct qed_error* error);
 
 /* NOLINTEND(readability-identifier-naming) */
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

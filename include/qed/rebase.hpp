@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
 
@@ -32,7 +33,7 @@ struct RebaseReport {
 /// \errors cancelled, no_space, and those of reading and writing
 /// \cost   reads the ranges that either backing file stores and the overlay does not. Does not read
 ///         ranges that both take from the same place of the same file
-Result<RebaseReport> prepare_rebase(Image& overlay, Image* new_backing,
-                                    const RebaseOptions& options);
+QED_API Result<RebaseReport> prepare_rebase(Image& overlay, Image* new_backing,
+                                            const RebaseOptions& options);
 
 }  // namespace qed

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "qed/nbd.hpp"
+
 namespace qed {
 namespace {
 
