@@ -3,7 +3,10 @@
 add_library(qed_flags INTERFACE)
 target_compile_features(qed_flags INTERFACE cxx_std_23)
 target_compile_options(qed_flags INTERFACE
-    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast;-Wnon-virtual-dtor;-Woverloaded-virtual>"
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wextra-semi;-Wsuggest-override>"
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wduplicated-cond;-Wlogical-op>"
     $<$<BOOL:${QED_WERROR}>:-Werror>
     $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
     -fno-semantic-interposition)

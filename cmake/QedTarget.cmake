@@ -27,6 +27,8 @@ function(qed_module folder_name)
     list(TRANSFORM arg_DEPENDS PREPEND qed_ OUTPUT_VARIABLE depends)
     target_link_libraries(qed_${name}
         PUBLIC ${depends} ${arg_LINK} fmt::fmt Threads::Threads PRIVATE qed_flags)
+    # A public function that is defined without its header would not be exported.
+    target_compile_options(qed_${name} PRIVATE -Wmissing-declarations)
 
     set(closure ${name})
     foreach(module IN LISTS arg_DEPENDS)
