@@ -41,7 +41,7 @@ public:
             static_cast<void>(sync_wait(cache_->load({i * kSliceSpan}, 1)));
         }
     }
-    std::uint64_t translate(GuestOffset at) noexcept { return cache_->find(at, 4096).file_offset; }
+    std::uint64_t translate(GuestOffset at) noexcept { return cache_->find(at, 4096).offset.value; }
     CacheStats stats() const { return budget_.stats(); }
     const MadeTables& tables() const { return tables_; }
 

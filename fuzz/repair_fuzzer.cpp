@@ -42,7 +42,7 @@ Content readable(std::span<const std::uint8_t> bytes) {
     std::size_t left = kMaxClusters;
     for (std::uint64_t at = 0; at < image->size() && left > 0; --left) {
         const auto extent = image->extent_at_blocking({at}, std::min(span, image->size() - at));
-        if (extent && extent->kind == ExtentKind::unallocated) {
+        if (extent && extent->kind == Mapping::Kind::unallocated) {
             at = (at + extent->length + cluster - 1) / cluster * cluster;
             continue;
         }

@@ -298,17 +298,17 @@ void Session::verify_tables() {
              at += unit, inside += unit) {
             const auto found = parsed.entries.find(at / unit);
             const std::uint64_t entry = found == parsed.entries.end() ? 0 : found->second;
-            const ExtentKind kind = entry == 0   ? ExtentKind::unallocated
-                                    : entry == 1 ? ExtentKind::zero
-                                                 : ExtentKind::data;
+            const Mapping::Kind kind = entry == 0   ? Mapping::Kind::unallocated
+                                       : entry == 1 ? Mapping::Kind::zero
+                                                    : Mapping::Kind::data;
             const bool is_same =
-                kind == extent->kind && (entry < 2 || entry == extent->file_offset.value + inside);
+                kind == extent->kind && (entry < 2 || entry == extent->offset.value + inside);
             if (!is_same) {
                 throw Failure("memory agrees with the file",
                               fmt::format("guest {:#x}: the table says {:#x}, the image says "
                                           "kind {} at {:#x}",
                                           at, entry, static_cast<int>(extent->kind),
-                                          extent->file_offset.value + inside));
+                                          extent->offset.value + inside));
             }
         }
     }

@@ -14,9 +14,9 @@
 #include "qed/block_file.hpp"
 #include "qed/cache_budget.hpp"
 #include "qed/error.hpp"
-#include "qed/extent.hpp"
 #include "qed/files.hpp"
 #include "qed/header.hpp"
+#include "qed/mapping.hpp"
 #include "qed/stats.hpp"
 #include "qed/task.hpp"
 #include "qed/units.hpp"
@@ -219,9 +219,10 @@ public:
     Task<Result<void>> prefetch(GuestOffset offset, std::uint64_t length);
     Result<void> prefetch_blocking(GuestOffset offset, std::uint64_t length);
 
-    /// The first extent of this layer alone at `offset`, at most `length` bytes long.
-    Task<Result<Extent>> extent_at(GuestOffset offset, std::uint64_t length);
-    Result<Extent> extent_at_blocking(GuestOffset offset, std::uint64_t length);
+    /// What this layer alone states about the first of `length` bytes: never not_loaded.
+    /// \errors those of read(); where the layer's metadata is corrupt, corrupt_metadata
+    Task<Result<Mapping>> extent_at(GuestOffset offset, std::uint64_t length);
+    Result<Mapping> extent_at_blocking(GuestOffset offset, std::uint64_t length);
     /// The first extent through the whole chain; neighbours of the same kind are merged as long as
     /// they fit `length`.
     Task<Result<MappedExtent>> map(GuestOffset offset, std::uint64_t length);

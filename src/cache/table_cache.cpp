@@ -17,9 +17,9 @@ namespace {
 // which takes the lock.
 constexpr int kFindTries = 4;
 
-inline Lookup::Kind kind_of_marker(Entry entry) {
-    if (entry == kUnallocatedEntry) return Lookup::Kind::unallocated;
-    return entry == kZeroEntry ? Lookup::Kind::zero : Lookup::Kind::bad_l2;
+inline Mapping::Kind kind_of_marker(Entry entry) {
+    if (entry == kUnallocatedEntry) return Mapping::Kind::unallocated;
+    return entry == kZeroEntry ? Mapping::Kind::zero : Mapping::Kind::corrupt;
 }
 
 // Slices as wanted, but no larger than a table, and not so small that the directory of the largest
@@ -169,7 +169,7 @@ TableCache::Found TableCache::find_any(GuestOffset at, std::uint64_t length) noe
         counters_.add(CacheCounter::hits);
         return found;
     }
-    return Found::not_data(Lookup::Kind::miss, 0);
+    return Found::not_data(Mapping::Kind::not_loaded, 0);
 }
 
 inline void TableCache::note_use(DirectoryBlock& leaf, std::uint32_t slot) const noexcept {
@@ -206,7 +206,7 @@ std::uint32_t TableCache::run_length(SliceWord word, std::uint32_t index, std::u
 }
 
 std::size_t TableCache::find_runs(GuestOffset at, std::uint64_t length,
-                                  std::span<Lookup> runs) noexcept {
+                                  std::span<Mapping> runs) noexcept {
     const DirectorySlot& place = places_[addressing_.place(at)];
     const std::uint64_t version = place.version.load(std::memory_order_acquire);
     DirectoryBlock* leaf = place.leaf.load(std::memory_order_acquire);
@@ -230,7 +230,7 @@ std::size_t TableCache::find_runs(GuestOffset at, std::uint64_t length,
 
 /// Neighbours that one answer holds for become one.
 std::size_t TableCache::split_runs(std::span<const Entry> entries, std::uint64_t in_cluster,
-                                   std::uint64_t length, std::span<Lookup> runs) const noexcept {
+                                   std::uint64_t length, std::span<Mapping> runs) const noexcept {
     const std::uint64_t cluster = addressing_.cluster_bytes();
     std::size_t count = 0;
     for (std::size_t i = 0; i < entries.size();) {
@@ -244,8 +244,8 @@ std::size_t TableCache::split_runs(std::span<const Entry> entries, std::uint64_t
             bytes += cluster;
         }
         bytes = std::min(bytes - in_cluster, length);
-        runs[count++] = is_data ? Lookup{Lookup::Kind::data, first + in_cluster, bytes}
-                                : Lookup{kind_of_marker(first), 0, bytes};
+        runs[count++] = is_data ? Mapping::in_place(FileOffset{first + in_cluster}, bytes)
+                                : Mapping::without_data(kind_of_marker(first), bytes);
         length -= bytes;
         in_cluster = 0;
     }
@@ -255,7 +255,7 @@ std::size_t TableCache::split_runs(std::span<const Entry> entries, std::uint64_t
 TableCache::Found TableCache::find_in_l1(GuestOffset at, std::uint64_t length) const noexcept {
     std::uint64_t index = geometry_.l1_index(at);
     const Entry table = l1(index);
-    if (is_data_entry(table)) return Found::not_data(Lookup::Kind::miss, 0);
+    if (is_data_entry(table)) return Found::not_data(Mapping::Kind::not_loaded, 0);
     const std::uint64_t span = geometry_.table_span_bytes();
     std::uint64_t found = std::min(length, span - (at.value & (span - 1)));
     while (found < length && index + 1 < l1_.size() && l1(index + 1) == table) {
@@ -263,7 +263,7 @@ TableCache::Found TableCache::find_in_l1(GuestOffset at, std::uint64_t length) c
         found += std::min(length - found, span);
     }
     return Found::not_data(
-        table == kUnallocatedEntry ? Lookup::Kind::unallocated : Lookup::Kind::bad_l1, found);
+        table == kUnallocatedEntry ? Mapping::Kind::unallocated : Mapping::Kind::corrupt, found);
 }
 
 CacheStats TableCache::stats() const {

@@ -19,6 +19,7 @@
 #include "cache/slice_form.hpp"
 #include "qed/block_file.hpp"
 #include "qed/geometry.hpp"
+#include "qed/mapping.hpp"
 #include "qed/stats.hpp"
 #include "qed/task.hpp"
 
@@ -55,25 +56,6 @@ private:
 
     TableCache* cache_ = nullptr;
     SliceRecord* record_ = nullptr;
-};
-
-/// What the tables say about the first bytes of a guest range.
-struct Lookup {
-    enum class Kind : std::uint8_t {
-        miss,  ///< not in memory: load()
-        unallocated,
-        zero,
-        data,
-        bad_l1,  ///< the L1 entry breaks the format's rules
-        bad_l2,  ///< the L2 entry does
-    } kind = Kind::miss;
-    std::uint64_t file_offset = 0;
-    std::uint64_t length = 0;  ///< bytes that the answer holds for; at most what was asked
-
-    /// It is in memory, and keeps the format's rules.
-    bool is_sound() const noexcept {
-        return kind == Kind::unallocated || kind == Kind::zero || kind == Kind::data;
-    }
 };
 
 /// How raw entries of this image's tables are judged; made by the image from its header.
@@ -131,17 +113,17 @@ public:
     std::uint64_t l1_capacity() const noexcept { return l1_.size(); }
 
     /// The first extent of the range [at, at + length), length > 0. Any thread; no lock, no I/O.
-    Lookup find(GuestOffset at, std::uint64_t length) noexcept {
-        return find_likely(at, length).lookup();
+    Mapping find(GuestOffset at, std::uint64_t length) noexcept {
+        return find_likely(at, length).mapping();
     }
     /// The answers of find() one behind the other, for as many entries in a row as `runs` has
     /// room. Far less work than one by one where they are many.
     /// \returns how many answers there are; 0: ask find()
-    std::size_t find_runs(GuestOffset at, std::uint64_t length, std::span<Lookup> runs) noexcept;
+    std::size_t find_runs(GuestOffset at, std::uint64_t length, std::span<Mapping> runs) noexcept;
     /// find() after reading the slice from the file if need be. Misses of the same slice share one
     /// read; a hit on another slice never waits for it.
     /// \errors io_error, out_of_memory
-    Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length);
+    Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length);
     /// Pins the slice; reads it if need be. An empty SliceRef where the L1 entry names no table.
     /// \errors io_error, out_of_memory
     Task<Result<SliceRef>> pin(std::uint64_t slice);
@@ -197,7 +179,7 @@ private:
                const EntryDecoder& judge, const SliceAddressing& addressing,
                const TableCacheOptions& options);
 
-    /// A Lookup in two registers: returned in memory it would cost a hit a quarter of its time.
+    /// A Mapping in two registers: returned in memory it would cost a hit a quarter of its time.
     struct Found {
         static constexpr std::uint64_t kNotData = std::uint64_t{1} << 63;
         std::uint64_t where = kNotData;  ///< file offset, or kNotData and the kind
@@ -206,12 +188,12 @@ private:
         static Found in_file(std::uint64_t offset, std::uint64_t length) noexcept {
             return {offset, length};
         }
-        static Found not_data(Lookup::Kind kind, std::uint64_t length) noexcept {
+        static Found not_data(Mapping::Kind kind, std::uint64_t length) noexcept {
             return {kNotData | static_cast<std::uint64_t>(kind), length};
         }
-        Lookup lookup() const noexcept {
-            if ((where & kNotData) == 0) return {Lookup::Kind::data, where, length};
-            return {static_cast<Lookup::Kind>(where & 0xff), 0, length};
+        Mapping mapping() const noexcept {
+            if ((where & kNotData) == 0) return Mapping::in_place(FileOffset{where}, length);
+            return Mapping::without_data(static_cast<Mapping::Kind>(where & 0xff), length);
         }
     };
 
@@ -224,7 +206,7 @@ private:
     Found find_in_l1(GuestOffset at, std::uint64_t length) const noexcept;
     Found find_in_word(SliceWord word, GuestOffset at, std::uint64_t length) const noexcept;
     std::size_t split_runs(std::span<const Entry> entries, std::uint64_t in_cluster,
-                           std::uint64_t length, std::span<Lookup> runs) const noexcept;
+                           std::uint64_t length, std::span<Mapping> runs) const noexcept;
     void note_use(DirectoryBlock& leaf, std::uint32_t slot) const noexcept;
     std::uint32_t run_length(SliceWord word, std::uint32_t index, std::uint32_t limit,
                              Entry first) const noexcept;

@@ -55,15 +55,15 @@ struct TableCache::PinAwaiter {
     void await_resume() const noexcept {}
 };
 
-Task<Result<Lookup>> TableCache::load(GuestOffset at, std::uint64_t length) {
+Task<Result<Mapping>> TableCache::load(GuestOffset at, std::uint64_t length) {
     for (;;) {
-        const Lookup now = find_in_l1(at, length).lookup();
-        if (now.kind != Lookup::Kind::miss) co_return now;
+        const Mapping now = find_in_l1(at, length).mapping();
+        if (now.kind != Mapping::Kind::not_loaded) co_return now;
         Result<SliceRef> slice = co_await pin(slice_index(at));
         if (!slice) co_return pass(slice);
         if (!*slice) continue;  // the table has just gone
         const std::scoped_lock lock(budget_.mutex_);
-        const Lookup found = find_in_word(slice->record_->word, at, length).lookup();
+        const Mapping found = find_in_word(slice->record_->word, at, length).mapping();
         unpin(*std::exchange(slice->record_, nullptr));
         co_return found;
     }

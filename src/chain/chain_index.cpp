@@ -43,9 +43,9 @@ std::uint8_t ChainIndex::learn(std::uint64_t slice) noexcept {
         Layer& layer = *(*below_)[steps - 1U];
         if (layer.size() < end || layer.lacks_backing()) break;
         if (steps == std::numeric_limits<std::uint8_t>::max()) break;
-        const Lookup found = layer.find(begin, end - begin.value);
-        if (found.kind == Lookup::Kind::miss) return steps;  // not known before it is loaded
-        if (found.kind != Lookup::Kind::unallocated || found.length != end - begin.value) break;
+        const Mapping found = layer.find(begin, end - begin.value);
+        if (found.kind == Mapping::Kind::not_loaded) return steps;  // not known before it is loaded
+        if (found.kind != Mapping::Kind::unallocated || found.length != end - begin.value) break;
     }
     steps_[slice].store(steps, std::memory_order_relaxed);
     return steps;

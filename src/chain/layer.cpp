@@ -39,89 +39,57 @@ std::uint64_t Layer::mapped_bytes() const noexcept {
     return bytes;
 }
 
-Located Layer::located(const Lookup& found, unsigned depth) noexcept {
-    Located where{.layer = this,
-                  .file_offset = found.file_offset,
-                  .length = found.length,
-                  .depth = depth,
-                  .found = found.kind};
-    switch (found.kind) {
-        case Lookup::Kind::data:
-            where.kind = Located::Kind::data;
-            break;
-        case Lookup::Kind::miss:
-            where.kind = Located::Kind::miss;
-            break;
-        case Lookup::Kind::bad_l1:
-        case Lookup::Kind::bad_l2:
-            where.kind = Located::Kind::bad;
-            break;
-        case Lookup::Kind::zero:
-        case Lookup::Kind::unallocated:
-            where.kind = Located::Kind::zero;
-            break;
-    }
-    return where;
-}
-
-Located Layer::locate(GuestOffset at, std::uint64_t length) noexcept {
-    Layer* layer = this;
-    for (unsigned depth = 0;;) {
-        const std::uint64_t end = layer->size();
-        if (at.value >= end) return {.length = length, .depth = depth};
-        length = std::min(length, end - at.value);
-        const Lookup found = layer->find(at, length);
-        if (found.kind != Lookup::Kind::unallocated) {
-            Located where = layer->located(found, depth);
-            if (found.kind == Lookup::Kind::miss) where.length = length;
+ChainMapping Layer::locate(GuestOffset at, std::uint64_t length) noexcept {
+    ChainMapping where{.mapping = {}, .layer = this};
+    for (;;) {
+        Layer& layer = *where.layer;
+        const std::uint64_t end = layer.size();
+        if (at.value >= end) {
+            where.mapping = Mapping::without_data(Mapping::Kind::unallocated, length);
+            where.layer = nullptr;
             return where;
         }
-        length = found.length;
-        if (layer->backing_ == nullptr) {
-            if (layer->lacks_backing())
-                return {
-                    .kind = Located::Kind::bad, .layer = layer, .length = length, .depth = depth};
-            return {.length = length, .depth = depth};
+        length = std::min(length, end - at.value);
+        where.mapping = layer.find(at, length);
+        if (where.mapping.kind != Mapping::Kind::unallocated) {
+            if (!where.is_loaded()) where.mapping.length = length;
+            return where;
         }
-        const ChainIndex::Jump jump = layer->index_.from(at, length);
+        if (layer.backing_ == nullptr) return where;
+        const ChainIndex::Jump jump = layer.index_.from(at, where.mapping.length);
+        QED_ASSERT(jump.steps <= layer.below_.size());
         length = jump.length;
-        depth += jump.steps;
-        layer = layer->below_[jump.steps - 1];
+        where.depth += jump.steps;
+        where.layer = layer.below_[jump.steps - 1];
     }
 }
 
-Task<Result<Located>> Layer::locate_loading(GuestOffset at, std::uint64_t length) {
-    Located where = locate(at, length);
-    unsigned depth = 0;
-    while (where.kind == Located::Kind::miss) {
+Task<Result<ChainMapping>> Layer::locate_loading(GuestOffset at, std::uint64_t length) {
+    ChainMapping where = locate(at, length);
+    while (!where.is_loaded()) {
         Layer& layer = *where.layer;
-        depth += where.depth;
-        Result<Lookup> loaded = co_await layer.load(at, where.length);
+        Result<Mapping> loaded = co_await layer.load(at, where.mapping.length);
         if (!loaded) co_return pass(loaded);
-        QED_ASSERT(loaded->kind != Lookup::Kind::miss);
-        if (loaded->kind == Lookup::Kind::unallocated && layer.backing_ != nullptr) {
+        QED_ASSERT(loaded->kind != Mapping::Kind::not_loaded);
+        QED_ASSERT(loaded->length > 0 && loaded->length <= where.mapping.length);
+        if (loaded->kind == Mapping::Kind::unallocated && layer.backing_ != nullptr) {
             // Go on below: asking this layer again could miss again.
+            const unsigned depth = where.depth + 1;
             where = layer.backing_->layer_->locate(at, loaded->length);
-            ++depth;
+            where.depth += depth;
         } else {
-            where = layer.located(*loaded, 0);
-            if (loaded->kind == Lookup::Kind::unallocated) {
-                where.kind = layer.lacks_backing() ? Located::Kind::bad : Located::Kind::zero;
-            }
+            where.mapping = *loaded;
         }
     }
-    where.depth += depth;
     co_return where;
 }
 
-Result<void> Layer::cannot_read(const Located& where, GuestOffset at) {
-    if (where.found != Lookup::Kind::unallocated) {
-        return std::unexpected(where.layer->bad_entry_error(at, where.found));
-    }
-    return fail(Errc::backing_refused,
-                fmt::format("{}: the clusters at {} are in the backing file '{}', which was not "
-                            "opened",
-                            where.layer->file().name(), at.value, where.layer->backing_name()));
+Error Layer::explain_unreadable(const ChainMapping& where, GuestOffset at) {
+    if (where.mapping.kind != Mapping::Kind::unallocated) return where.layer->explain(at);
+    return {Errc::backing_refused,
+            fmt::format("{}: the clusters at {} are in the backing file '{}', which was not "
+                        "opened",
+                        where.layer->file().name(), at.value, where.layer->backing_name())};
 }
 
 Result<void> Layer::read_blocking(GuestOffset at, std::span<std::byte> buffer) {
@@ -129,16 +97,16 @@ Result<void> Layer::read_blocking(GuestOffset at, std::span<std::byte> buffer) {
     const RequestEpochs::Guard guard = enter();
     count_read(buffer.size());
     while (!buffer.empty()) {
-        const Located where = locate(at, buffer.size());
-        if (where.kind == Located::Kind::miss) return sync_wait(read_range(at, buffer));
-        const auto part = buffer.first(where.length);
-        if (where.kind == Located::Kind::data) {
-            IoOp op = where.layer->file().read(FileOffset{where.file_offset}, part);
+        const ChainMapping where = locate(at, buffer.size());
+        if (!where.is_loaded()) return sync_wait(read_range(at, buffer));
+        const auto part = buffer.first(where.mapping.length);
+        if (where.mapping.kind == Mapping::Kind::data) {
+            IoOp op = where.layer->file().read(where.mapping.offset, part);
             QED_CHECK(op.run_blocking());
-        } else if (where.kind == Located::Kind::zero) {
+        } else if (where.reads_as_zeroes()) {
             std::memset(part.data(), 0, part.size());
         } else {
-            return cannot_read(where, at);
+            return std::unexpected(explain_unreadable(where, at));
         }
         at += part.size();
         buffer = buffer.subspan(part.size());
@@ -151,15 +119,15 @@ Task<Result<void>> Layer::read(GuestOffset at, std::span<std::byte> buffer) {
     const RequestEpochs::Guard guard = enter();
     count_read(buffer.size());
     while (!buffer.empty()) {
-        const Located where = locate(at, buffer.size());
-        if (where.kind == Located::Kind::miss) co_return co_await read_range(at, buffer);
-        const auto part = buffer.first(where.length);
-        if (where.kind == Located::Kind::data) {
-            QED_CO_CHECK(co_await where.layer->file().read(FileOffset{where.file_offset}, part));
-        } else if (where.kind == Located::Kind::zero) {
+        const ChainMapping where = locate(at, buffer.size());
+        if (!where.is_loaded()) co_return co_await read_range(at, buffer);
+        const auto part = buffer.first(where.mapping.length);
+        if (where.mapping.kind == Mapping::Kind::data) {
+            QED_CO_CHECK(co_await where.layer->file().read(where.mapping.offset, part));
+        } else if (where.reads_as_zeroes()) {
             std::memset(part.data(), 0, part.size());
         } else {
-            co_return cannot_read(where, at);
+            co_return std::unexpected(explain_unreadable(where, at));
         }
         at += part.size();
         buffer = buffer.subspan(part.size());
@@ -170,15 +138,15 @@ Task<Result<void>> Layer::read(GuestOffset at, std::span<std::byte> buffer) {
 // The rest of a read that has to load table slices on its way.
 Task<Result<void>> Layer::read_range(GuestOffset at, std::span<std::byte> buffer) {
     while (!buffer.empty()) {
-        const Result<Located> where = co_await locate_loading(at, buffer.size());
+        const Result<ChainMapping> where = co_await locate_loading(at, buffer.size());
         if (!where) co_return std::unexpected(where.error().clone());
-        const auto part = buffer.first(where->length);
-        if (where->kind == Located::Kind::data) {
-            QED_CO_CHECK(co_await where->layer->file().read(FileOffset{where->file_offset}, part));
-        } else if (where->kind == Located::Kind::zero) {
+        const auto part = buffer.first(where->mapping.length);
+        if (where->mapping.kind == Mapping::Kind::data) {
+            QED_CO_CHECK(co_await where->layer->file().read(where->mapping.offset, part));
+        } else if (where->reads_as_zeroes()) {
             std::memset(part.data(), 0, part.size());
         } else {
-            co_return cannot_read(*where, at);
+            co_return std::unexpected(explain_unreadable(*where, at));
         }
         at += part.size();
         buffer = buffer.subspan(part.size());
@@ -186,39 +154,26 @@ Task<Result<void>> Layer::read_range(GuestOffset at, std::span<std::byte> buffer
     co_return {};
 }
 
-Task<Result<Extent>> Layer::extent_at(GuestOffset at, std::uint64_t length) {
+Task<Result<Mapping>> Layer::extent_at(GuestOffset at, std::uint64_t length) {
     QED_CO_CHECK(check_range(at, length));
-    if (length == 0) co_return Extent{};
-    Lookup found = find(at, length);
-    if (found.kind == Lookup::Kind::miss) {
-        Result<Lookup> loaded = co_await load(at, length);
+    if (length == 0) co_return Mapping::without_data(Mapping::Kind::unallocated, 0);
+    Mapping found = find(at, length);
+    if (found.kind == Mapping::Kind::not_loaded) {
+        Result<Mapping> loaded = co_await load(at, length);
         if (!loaded) co_return pass(loaded);
         found = *loaded;
     }
-    Extent extent{.length = found.length};
-    switch (found.kind) {
-        case Lookup::Kind::data:
-            extent.kind = ExtentKind::data;
-            extent.file_offset = FileOffset{found.file_offset};
-            break;
-        case Lookup::Kind::zero:
-            extent.kind = ExtentKind::zero;
-            break;
-        case Lookup::Kind::unallocated:
-            break;
-        default:
-            co_return std::unexpected(bad_entry_error(at, found.kind));
-    }
-    co_return extent;
+    if (found.kind == Mapping::Kind::corrupt) co_return std::unexpected(explain(at));
+    co_return found;
 }
 
 Task<Result<void>> Layer::prefetch(GuestOffset at, std::uint64_t length) {
     QED_CO_CHECK(check_range(at, length));
     while (length != 0) {
-        const Result<Located> where = co_await locate_loading(at, length);
+        const Result<ChainMapping> where = co_await locate_loading(at, length);
         if (!where) co_return std::unexpected(where.error().clone());
-        at += where->length;
-        length -= where->length;
+        at += where->mapping.length;
+        length -= where->mapping.length;
     }
     co_return {};
 }

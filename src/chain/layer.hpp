@@ -7,27 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "cache/table_cache.hpp"
 #include "chain/chain_index.hpp"
+#include "chain/chain_mapping.hpp"
 #include "engine/request_epochs.hpp"
 #include "qed/image.hpp"
 
 namespace qed {
-
-/// Where the first bytes of a guest range are, after looking through the chain.
-struct Located {
-    enum class Kind : std::uint8_t {
-        data,  ///< at `file_offset` in `layer`'s file
-        zero,  ///< reads as zeroes
-        miss,  ///< `layer` has to load a table slice first
-        bad,   ///< `layer`'s tables break the format's rules here
-    } kind = Kind::zero;
-    class Layer* layer = nullptr;  ///< null for zeroes that no layer states
-    std::uint64_t file_offset = 0;
-    std::uint64_t length = 0;
-    unsigned depth = 0;
-    Lookup::Kind found = Lookup::Kind::unallocated;  ///< what that layer says
-};
 
 /// One layer of a chain: a QED image or a raw file. What is the same for both is here: reading
 /// through the chain. The rest is RawLayer's and QedLayer's.
@@ -53,14 +38,15 @@ public:
     virtual Stats stats() const = 0;
 
     /// This layer alone: no I/O; at most `length` > 0 bytes inside the image.
-    virtual Lookup find(GuestOffset at, std::uint64_t length) noexcept = 0;
-    /// TableCache::find_runs(), where this layer has tables.
-    virtual std::size_t find_runs(GuestOffset, std::uint64_t, std::span<Lookup>) noexcept {
+    virtual Mapping find(GuestOffset at, std::uint64_t length) noexcept = 0;
+    /// Consecutive results of find(), at most `found.size()`, from one look at this layer's tables.
+    /// \returns how many; 0: ask find()
+    virtual std::size_t find_many(GuestOffset, std::uint64_t, std::span<Mapping>) noexcept {
         return 0;
     }
-    virtual Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length) = 0;
-    /// The error for a range that find() called bad.
-    virtual Error bad_entry_error(GuestOffset at, Lookup::Kind kind) = 0;
+    virtual Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length) = 0;
+    /// Why the byte at `at`, which find() or load() called corrupt, cannot be read.
+    virtual Error explain(GuestOffset at) = 0;
     virtual RequestEpochs::Guard enter() noexcept { return {}; }
     virtual void count_read(std::uint64_t bytes) noexcept = 0;
     /// Unallocated bytes of an image whose backing file was not opened cannot be read.
@@ -70,14 +56,14 @@ public:
     /// Of this layer's file and of those below it.
     std::uint64_t mapped_bytes() const noexcept;
     /// The first extent of [at, at + length) through the chain, as far as memory knows.
-    Located locate(GuestOffset at, std::uint64_t length) noexcept;
-    /// The same, loading what is missing: the answer is never a miss.
-    Task<Result<Located>> locate_loading(GuestOffset at, std::uint64_t length);
+    ChainMapping locate(GuestOffset at, std::uint64_t length) noexcept;
+    /// The same, loading what is missing: the answer is never not_loaded.
+    Task<Result<ChainMapping>> locate_loading(GuestOffset at, std::uint64_t length);
 
     Task<Result<void>> read(GuestOffset at, std::span<std::byte> buffer);
     Result<void> read_blocking(GuestOffset at, std::span<std::byte> buffer);
     Task<Result<MappedExtent>> map(GuestOffset at, std::uint64_t length);
-    Task<Result<Extent>> extent_at(GuestOffset at, std::uint64_t length);
+    Task<Result<Mapping>> extent_at(GuestOffset at, std::uint64_t length);
     Task<Result<void>> prefetch(GuestOffset at, std::uint64_t length);
 
     virtual Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data,
@@ -96,9 +82,9 @@ public:
     virtual Task<Result<void>> finish() = 0;
 
 protected:
-    Located located(const Lookup& found, unsigned depth) noexcept;
     Task<Result<void>> read_range(GuestOffset at, std::span<std::byte> buffer);
-    Result<void> cannot_read(const Located& where, GuestOffset at);
+    /// The error for a range that is neither stored data nor zeroes.
+    static Error explain_unreadable(const ChainMapping& where, GuestOffset at);
 
     /// Called once the size of a slice is known.
     void start_index(unsigned span_bits) { index_.start(below_, span_bits, size()); }
@@ -108,5 +94,11 @@ protected:
     std::vector<Layer*> below_;  // all layers under this one, nearest first
     ChainIndex index_;
 };
+
+inline bool ChainMapping::reads_as_zeroes() const noexcept {
+    if (mapping.kind == Mapping::Kind::zero) return true;
+    return mapping.kind == Mapping::Kind::unallocated &&
+           (layer == nullptr || !layer->lacks_backing());
+}
 
 }  // namespace qed

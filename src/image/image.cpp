@@ -123,10 +123,10 @@ Result<void> Image::prefetch_blocking(GuestOffset offset, std::uint64_t length) 
     return sync_wait(layer_->prefetch(offset, length));
 }
 
-Task<Result<Extent>> Image::extent_at(GuestOffset offset, std::uint64_t length) {
+Task<Result<Mapping>> Image::extent_at(GuestOffset offset, std::uint64_t length) {
     return layer_->extent_at(offset, length);
 }
-Result<Extent> Image::extent_at_blocking(GuestOffset offset, std::uint64_t length) {
+Result<Mapping> Image::extent_at_blocking(GuestOffset offset, std::uint64_t length) {
     return sync_wait(layer_->extent_at(offset, length));
 }
 

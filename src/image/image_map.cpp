@@ -13,28 +13,33 @@ namespace qed {
 namespace {
 
 constexpr std::size_t kMany = 16;
+constexpr std::size_t kMaxFound = 128;  ///< of one find_many()
 
-MappedExtent describe(const Located& where, GuestOffset at) {
+bool is_readable(const ChainMapping& where) {
+    return where.mapping.kind == Mapping::Kind::data || where.reads_as_zeroes();
+}
+
+MappedExtent describe(const ChainMapping& where, GuestOffset at) {
     MappedExtent extent;
     extent.start = at.value;
-    extent.length = where.length;
+    extent.length = where.mapping.length;
     extent.depth = where.depth;
-    extent.data = where.kind == Located::Kind::data;
-    extent.zero = where.kind == Located::Kind::zero;
-    extent.present = extent.data || where.found == Lookup::Kind::zero;
+    extent.data = where.mapping.kind == Mapping::Kind::data;
+    extent.zero = !extent.data;
+    extent.present = where.mapping.kind != Mapping::Kind::unallocated;
     if (extent.data) {
-        extent.file_offset = FileOffset{where.file_offset};
+        extent.file_offset = where.mapping.offset;
         extent.file_name = where.layer->file().name();
     }
     return extent;
 }
 
 // A raw layer says "data" everywhere; its file system knows better.
-Result<void> look_for_hole(const Located& where, MappedExtent& extent) {
+Result<void> look_for_hole(const ChainMapping& where, MappedExtent& extent) {
     if (!extent.data || where.layer->geometry() != nullptr) return {};
-    const auto data = where.layer->file().next_data(where.file_offset);
+    const std::uint64_t at = where.mapping.offset.value;
+    const auto data = where.layer->file().next_data(at);
     if (!data) return std::unexpected(data.error().clone());
-    const std::uint64_t at = where.file_offset;
     if (data->begin <= at && at < data->end) {
         extent.length = std::min(extent.length, data->end - at);
         return {};
@@ -54,8 +59,8 @@ bool continues(const MappedExtent& first, const MappedExtent& next) {
 
 /// The extent at `at`, or its beginning.
 Result<MappedExtent> extent_at(Layer& layer, GuestOffset at, std::uint64_t length) {
-    const Located where = layer.locate(at, length);
-    if (where.kind == Located::Kind::miss || where.kind == Located::Kind::bad) {
+    const ChainMapping where = layer.locate(at, length);
+    if (!is_readable(where)) {
         // Reads the table, or says what is wrong with it.
         return sync_wait(layer.map(at, length));
     }
@@ -96,16 +101,16 @@ private:
 };
 
 /// What an image's own tables say where nobody below is asked.
-void describe_own(const Lookup& run, GuestOffset at, std::string_view file_name,
+void describe_own(const Mapping& run, GuestOffset at, std::string_view file_name,
                   MappedExtent& extent) {
-    const bool is_data = run.kind == Lookup::Kind::data;
+    const bool is_data = run.kind == Mapping::Kind::data;
     extent.start = at.value;
     extent.length = run.length;
     extent.data = is_data;
     extent.zero = !is_data;
-    extent.present = run.kind != Lookup::Kind::unallocated;
+    extent.present = run.kind != Mapping::Kind::unallocated;
     extent.depth = 0;
-    extent.file_offset = FileOffset{run.file_offset};  // 0 where there is no data
+    extent.file_offset = run.offset;  // 0 where there is no data
     extent.file_name = is_data ? file_name : std::string_view();
 }
 
@@ -127,16 +132,16 @@ Result<std::uint64_t> add_one(Layer& layer, GuestOffset at, std::uint64_t length
 Result<std::uint64_t> add_many(Layer& layer, GuestOffset at, std::uint64_t length,
                                ExtentList& list) {
     const bool is_last = layer.backing() == nullptr && !layer.lacks_backing();
-    std::array<Lookup, TableCache::kMaxRuns> room;
-    const std::span runs = std::span(room).first(layer.find_runs(at, length, room));
+    std::array<Mapping, kMaxFound> room;
+    const std::span runs = std::span(room).first(layer.find_many(at, length, room));
     const std::string_view file_name = layer.file().name();
     const GuestOffset begin = at;
     bool is_after_own = false;
-    for (const Lookup& run : runs) {
-        if (run.kind == Lookup::Kind::data || run.kind == Lookup::Kind::zero ||
-            (run.kind == Lookup::Kind::unallocated && is_last)) {
+    for (const Mapping& run : runs) {
+        if (run.kind == Mapping::Kind::data || run.kind == Mapping::Kind::zero ||
+            (run.kind == Mapping::Kind::unallocated && is_last)) {
             describe_own(run, at, file_name, list.next());
-            // find_runs() has joined what belongs together.
+            // find_many() has joined what belongs together.
             if (is_after_own ? list.add_apart() : list.add()) at += run.length;
             is_after_own = true;
         } else {
@@ -161,16 +166,15 @@ Task<Result<MappedExtent>> Layer::map(GuestOffset at, std::uint64_t length) {
     const RequestEpochs::Guard guard = enter();
     while (length != 0) {
         // A coroutine's frame costs more than a look into the cache.
-        Located where = locate(at, length);
-        if (where.kind == Located::Kind::miss) {
-            Result<Located> loaded = co_await locate_loading(at, length);
+        ChainMapping where = locate(at, length);
+        if (!where.is_loaded()) {
+            Result<ChainMapping> loaded = co_await locate_loading(at, length);
             if (!loaded) co_return std::unexpected(std::move(loaded.error()));
             where = *loaded;
         }
-        if (where.kind == Located::Kind::bad) {
+        if (!is_readable(where)) {
             if (whole.length != 0) break;
-            Result<void> failed = cannot_read(where, at);
-            co_return std::unexpected(std::move(failed.error()));
+            co_return std::unexpected(explain_unreadable(where, at));
         }
         MappedExtent next = describe(where, at);
         QED_CO_CHECK(look_for_hole(where, next));

@@ -36,7 +36,7 @@ public:
             const auto extent =
                 image_.extent_at_blocking(GuestOffset{at}, std::min(chunk, image_.size() - at));
             if (!extent) return std::unexpected(extent.error().clone());
-            if (extent->kind == ExtentKind::data) {
+            if (extent->kind == Mapping::Kind::data) {
                 QED_CHECK(look_at(at, buffer->span().first(extent->length)));
             }
             at += extent->length;

@@ -109,7 +109,7 @@ private:
                 const std::uint64_t rest = overlay_.size() - next_;
                 auto extent = overlay_.extent_at_blocking(GuestOffset{next_}, rest);
                 if (!extent) return pass(extent);
-                const bool is_own = extent->kind != ExtentKind::unallocated;
+                const bool is_own = extent->kind != Mapping::Kind::unallocated;
                 unallocated_end_ = next_ + extent->length;
                 if (is_own) QED_CHECK(pass_over(extent->length));
                 continue;

@@ -105,9 +105,9 @@ private:
         std::vector<std::byte> bytes(kSlices * kPerSlice * sizeof(Entry));
         ASSERT_TRUE(memory_.read({cache_->l1(0)}, bytes).run_blocking().has_value());
         for (std::uint64_t cluster = 0; cluster < kSlices * kPerSlice; ++cluster) {
-            const Lookup found = cache_->find({cluster * kCluster}, kCluster);
-            if (found.kind == Lookup::Kind::miss) continue;
-            EXPECT_EQ(found.file_offset, load_le64(bytes, cluster)) << "cluster " << cluster;
+            const Mapping found = cache_->find({cluster * kCluster}, kCluster);
+            if (found.kind == Mapping::Kind::not_loaded) continue;
+            EXPECT_EQ(found.offset.value, load_le64(bytes, cluster)) << "cluster " << cluster;
         }
     }
     static Entry entry(std::uint64_t cluster, std::uint64_t count) {
@@ -120,9 +120,9 @@ private:
             // Not less than what was acknowledged, nor than what anybody has seen, before.
             const std::uint64_t least = std::max(published_[cluster], seen_[cluster]);
             const GuestOffset at{cluster * kCluster};
-            Lookup found = cache_->find(at, kCluster);
-            if (found.kind == Lookup::Kind::miss) {
-                Result<Lookup> loaded = co_await cache_->load(at, kCluster);
+            Mapping found = cache_->find(at, kCluster);
+            if (found.kind == Mapping::Kind::not_loaded) {
+                Result<Mapping> loaded = co_await cache_->load(at, kCluster);
                 if (!loaded) {
                     if (!file_.may_fail) fail("a load failed");
                     continue;
@@ -130,8 +130,8 @@ private:
                 found = *loaded;
             }
             std::uint64_t count = 0;
-            if (found.kind == Lookup::Kind::data) {
-                count = found.file_offset / kCluster - (cluster + 1) * 4096;
+            if (found.kind == Mapping::Kind::data) {
+                count = found.offset.value / kCluster - (cluster + 1) * 4096;
             }
             if (count < least || count > begun_[cluster]) {
                 fail(fmt::format("cluster {}: update {} seen, want {} to {}", cluster, count, least,

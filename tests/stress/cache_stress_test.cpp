@@ -73,8 +73,8 @@ public:
     void look_up(std::uint64_t cluster) {
         const std::uint64_t least = published_[cluster].load(std::memory_order_acquire);
         const GuestOffset at{cluster * 65536};
-        Lookup found = cache_->find(at, 65536);
-        if (found.kind == Lookup::Kind::miss) {
+        Mapping found = cache_->find(at, 65536);
+        if (found.kind == Mapping::Kind::not_loaded) {
             auto loaded = sync_wait(cache_->load(at, 65536));
             if (!loaded) return fail("a load failed: " + loaded.error().message());
             found = *loaded;
@@ -88,22 +88,22 @@ public:
         const std::uint64_t count = std::min(least.size(), kPerSlice - cluster % kPerSlice);
         for (std::uint64_t i = 0; i < count; ++i)
             least[i] = published_[cluster + i].load(std::memory_order_acquire);
-        std::array<Lookup, 16> runs;
+        std::array<Mapping, 16> runs;
         const std::size_t found = cache_->find_runs({cluster * 65536}, count * 65536, runs);
         std::uint64_t i = 0;
-        for (Lookup run : std::span(runs).first(found)) {
-            for (; run.length != 0; run.length -= 65536, run.file_offset += 65536, ++i)
+        for (Mapping run : std::span(runs).first(found)) {
+            for (; run.length != 0; run.length -= 65536, run.offset += 65536, ++i)
                 judge(cluster + i, run, least[i]);
         }
     }
 
     /// Whether an answer is the latest update, or one that was under way.
-    void judge(std::uint64_t cluster, const Lookup& found, std::uint64_t least) {
+    void judge(std::uint64_t cluster, const Mapping& found, std::uint64_t least) {
         const std::uint64_t most = begun_[cluster].load(std::memory_order_acquire);
         std::uint64_t count = 0;
-        if (found.kind == Lookup::Kind::data) {
-            count = found.file_offset / 65536 - first_cluster_ - ((cluster + 1) << kSequenceBits);
-        } else if (found.kind != Lookup::Kind::unallocated) {
+        if (found.kind == Mapping::Kind::data) {
+            count = found.offset.value / 65536 - first_cluster_ - ((cluster + 1) << kSequenceBits);
+        } else if (found.kind != Mapping::Kind::unallocated) {
             return fail(fmt::format("kind {}", static_cast<int>(found.kind)));
         }
         if (count < least || count > most) {

@@ -71,9 +71,9 @@ Task<Result<void>> QedLayer::shrink(std::uint64_t bytes, bool allow_data_loss) {
     const std::uint64_t kept_end = geometry_.round_up_cluster(bytes);
     if (!allow_data_loss) {
         for (GuestOffset at{bytes}; at.value < old_bytes;) {
-            const Result<Lookup> found = co_await look_up(at, old_bytes - at.value);
+            const Result<Mapping> found = co_await look_up(at, old_bytes - at.value);
             if (!found) co_return std::unexpected(found.error().clone());
-            if (found->kind == Lookup::Kind::data) {
+            if (found->kind == Mapping::Kind::data) {
                 co_return fail(Errc::invalid_argument,
                                fmt::format("{}: shrinking to {} bytes would drop data at {}; pass "
                                            "--shrink if that is meant",

@@ -50,15 +50,15 @@ public:
     std::string backing_name() const override;
     Stats stats() const override;
 
-    Lookup find(GuestOffset at, std::uint64_t length) noexcept override {
+    Mapping find(GuestOffset at, std::uint64_t length) noexcept override {
         return cache_->find(at, length);
     }
-    std::size_t find_runs(GuestOffset at, std::uint64_t length,
-                          std::span<Lookup> runs) noexcept override {
+    std::size_t find_many(GuestOffset at, std::uint64_t length,
+                          std::span<Mapping> runs) noexcept override {
         return cache_->find_runs(at, length, runs);
     }
-    Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length) override;
-    Error bad_entry_error(GuestOffset at, Lookup::Kind kind) override;
+    Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length) override;
+    Error explain(GuestOffset at) override;
     RequestEpochs::Guard enter() noexcept override { return epochs_.enter(); }
     void count_read(std::uint64_t bytes) noexcept override;
     bool lacks_backing() const noexcept override { return lacks_backing_; }
@@ -94,7 +94,7 @@ private:
     // Writing (qed_write.cpp).
     Result<void> check_write(GuestOffset at, std::uint64_t length) const;
     Result<void> check_not_stopped() const;
-    Task<Result<Lookup>> look_up(GuestOffset at, std::uint64_t length);
+    Task<Result<Mapping>> look_up(GuestOffset at, std::uint64_t length);
     Task<Result<void>> write_through(GuestOffset at, std::span<const std::byte> data);
     /// \param is_request  of the guest, to be checked and counted; the image itself also writes
     ///                    behind its end, before it grows

@@ -214,10 +214,10 @@ Task<Result<void>> QedLayer::scan_table(std::uint64_t l1_index, std::span<std::b
     co_return {};
 }
 
-Task<Result<Lookup>> QedLayer::load(GuestOffset at, std::uint64_t length) {
-    Result<Lookup> found = co_await cache_->load(at, length);
+Task<Result<Mapping>> QedLayer::load(GuestOffset at, std::uint64_t length) {
+    Result<Mapping> found = co_await cache_->load(at, length);
     if (found) {
-        if (found->kind == Lookup::Kind::unallocated) {
+        if (found->kind == Mapping::Kind::unallocated) {
             found->length += hole_behind(at, found->length, length);
         }
         co_return found;
@@ -241,11 +241,11 @@ std::uint64_t QedLayer::hole_behind(GuestOffset at, std::uint64_t found, std::ui
     return std::min(entries << geometry_.cluster_bits(), length - found);
 }
 
-Error QedLayer::bad_entry_error(GuestOffset at, Lookup::Kind kind) {
+Error QedLayer::explain(GuestOffset at) {
     const std::uint64_t l1_index = geometry_.l1_index(at);
     const FileOffset l1_at = header_.header().l1_table_offset;
     const std::string where =
-        kind == Lookup::Kind::bad_l1
+        cache_->l1(l1_index) == kBadEntry
             ? fmt::format("L1 entry {} (at {:#x}) names no table inside the file", l1_index,
                           l1_at.value + l1_index * 8)
             : fmt::format("L2 entry {} of the table at {:#x} names no cluster inside the file",

@@ -48,16 +48,14 @@ Result<void> QedLayer::check_write(GuestOffset at, std::uint64_t length) const {
     return check_range(at, length);
 }
 
-Task<Result<Lookup>> QedLayer::look_up(GuestOffset at, std::uint64_t length) {
-    Lookup found = cache_->find(at, length);
-    if (found.kind == Lookup::Kind::miss) {
-        Result<Lookup> loaded = co_await load(at, length);
+Task<Result<Mapping>> QedLayer::look_up(GuestOffset at, std::uint64_t length) {
+    Mapping found = cache_->find(at, length);
+    if (found.kind == Mapping::Kind::not_loaded) {
+        Result<Mapping> loaded = co_await load(at, length);
         if (!loaded) co_return pass(loaded);
         found = *loaded;
     }
-    if (found.kind == Lookup::Kind::bad_l1 || found.kind == Lookup::Kind::bad_l2) {
-        co_return std::unexpected(bad_entry_error(at, found.kind));
-    }
+    if (found.kind == Mapping::Kind::corrupt) co_return std::unexpected(explain(at));
     co_return found;
 }
 
@@ -81,9 +79,9 @@ std::optional<Result<void>> QedLayer::write_in_place(GuestOffset at,
     const RequestEpochs::Guard guard = epochs_.enter();
     const std::uint64_t bytes = data.size();
     while (!data.empty()) {
-        const Lookup found = cache_->find(at, data.size());
-        if (found.kind != Lookup::Kind::data) return std::nullopt;  // what was written stays right
-        IoOp op = file_->write(FileOffset{found.file_offset}, data.first(found.length));
+        const Mapping found = cache_->find(at, data.size());
+        if (!found.writable_in_place) return std::nullopt;  // what was written stays right
+        IoOp op = file_->write(found.offset, data.first(found.length));
         if (Result<void> done = op.run_blocking(); !done) return done;
         at += found.length;
         data = data.subspan(found.length);
@@ -102,11 +100,10 @@ Task<Result<void>> QedLayer::write_range(GuestOffset at, std::span<const std::by
     }
     const RequestEpochs::Guard guard = epochs_.enter();
     while (!data.empty()) {
-        const Lookup found = cache_->find(at, data.size());
+        const Mapping found = cache_->find(at, data.size());
         std::uint64_t written = found.length;
-        if (found.kind == Lookup::Kind::data) {
-            QED_CO_CHECK(
-                co_await file_->write(FileOffset{found.file_offset}, data.first(found.length)));
+        if (found.writable_in_place) {
+            QED_CO_CHECK(co_await file_->write(found.offset, data.first(found.length)));
         } else {
             const Result<std::uint64_t> done = co_await write_new_clusters(at, data);
             if (!done) co_return std::unexpected(done.error().clone());
@@ -140,18 +137,18 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
     const bool has_waited = co_await claim;
     if (has_waited) counters_.add(ImageCounter::turn_waits);
     // Another request may have allocated them in the meantime.
-    Result<Lookup> found = cache_->find(at, data.size());
+    Result<Mapping> found = cache_->find(at, data.size());
     if (!found->is_sound()) found = co_await look_up(at, data.size());
     if (!found) co_return pass(found);
     data = data.first(found->length);
-    if (found->kind == Lookup::Kind::data &&
+    if (found->writable_in_place &&
         !(has_waited && detail::mutant(detail::Mutant::no_second_lookup))) {
-        QED_CO_CHECK(co_await file_->write(FileOffset{found->file_offset}, data));
+        QED_CO_CHECK(co_await file_->write(found->offset, data));
         co_return data.size();
     }
 
     Piece piece{.at = at, .data = data, .run = {}, .head = geometry_.in_cluster(at)};
-    const bool shows_backing = found->kind == Lookup::Kind::unallocated ||
+    const bool shows_backing = found->kind == Mapping::Kind::unallocated ||
                                detail::mutant(detail::Mutant::zero_cluster_shows_backing);
     piece.from_backing = shows_backing && header_.has_backing();
     const Result<ClusterRun> run =

@@ -48,11 +48,11 @@ std::uint64_t QedLayer::end_of_whole_clusters(std::uint64_t end) const noexcept 
 Task<Result<void>> QedLayer::zero_edge(GuestOffset at, std::uint64_t length, bool may_write) {
     AlignedBuffer zeroes;
     while (length != 0) {
-        const Result<Lookup> found = co_await look_up(at, length);
+        const Result<Mapping> found = co_await look_up(at, length);
         if (!found) co_return std::unexpected(found.error().clone());
         std::uint64_t bytes = found->length;
-        const bool is_zero = found->kind == Lookup::Kind::zero ||
-                             (found->kind == Lookup::Kind::unallocated && !header_.has_backing());
+        const bool is_zero = found->kind == Mapping::Kind::zero ||
+                             (found->kind == Mapping::Kind::unallocated && !header_.has_backing());
         if (!is_zero) {
             if (!may_write) {
                 co_return fail(Errc::unsupported,
@@ -119,11 +119,11 @@ Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_
 Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, Entry marker,
                                            bool always) {
     while (at.value < end) {
-        const Result<Lookup> found = co_await look_up(at, end - at.value);
+        const Result<Mapping> found = co_await look_up(at, end - at.value);
         if (!found) co_return std::unexpected(found.error().clone());
-        if (found->kind == Lookup::Kind::data) co_return true;
+        if (found->kind == Mapping::Kind::data) co_return true;
         const bool shows_backing =
-            found->kind == Lookup::Kind::unallocated && (always || header_.has_backing());
+            found->kind == Mapping::Kind::unallocated && (always || header_.has_backing());
         if (shows_backing && marker == kZeroEntry) co_return true;
         at += found->length;
     }

@@ -25,11 +25,11 @@ Stats RawLayer::stats() const {
     return stats;
 }
 
-Task<Result<Lookup>> RawLayer::load(GuestOffset at, std::uint64_t length) {
+Task<Result<Mapping>> RawLayer::load(GuestOffset at, std::uint64_t length) {
     co_return find(at, length);
 }
 
-Error RawLayer::bad_entry_error(GuestOffset at, Lookup::Kind) {
+Error RawLayer::explain(GuestOffset at) {
     return {Errc::corrupt_metadata, fmt::format("{}: no data at {}", file_->name(), at.value)};
 }
 

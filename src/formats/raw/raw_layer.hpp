@@ -14,11 +14,11 @@ public:
     std::uint64_t size() const noexcept override { return bytes_; }
     bool is_writable() const noexcept override { return !file_->is_read_only(); }
     Stats stats() const override;
-    Lookup find(GuestOffset at, std::uint64_t length) noexcept override {
-        return {.kind = Lookup::Kind::data, .file_offset = at.value, .length = length};
+    Mapping find(GuestOffset at, std::uint64_t length) noexcept override {
+        return Mapping::in_place(FileOffset{at.value}, length);
     }
-    Task<Result<Lookup>> load(GuestOffset at, std::uint64_t length) override;
-    Error bad_entry_error(GuestOffset at, Lookup::Kind kind) override;
+    Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length) override;
+    Error explain(GuestOffset at) override;
     void count_read(std::uint64_t) noexcept override {}
 
     Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data,

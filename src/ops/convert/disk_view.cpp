@@ -10,25 +10,25 @@ namespace qed {
 namespace {
 
 /// What the top `layers` say of a range together.
-Result<Extent> extent_above(Image& top, GuestOffset at, std::uint64_t length, unsigned layers) {
+Result<Mapping> extent_above(Image& top, GuestOffset at, std::uint64_t length, unsigned layers) {
     Image* layer = &top;
     for (unsigned depth = 0; depth < layers; ++depth) {
         if (at.value >= layer->size()) {
             // A layer that ends before this reads as zeroes, whatever lies below it.
-            return Extent{.kind = ExtentKind::zero, .length = length};
+            return Mapping::without_data(Mapping::Kind::zero, length);
         }
         length = std::min(length, layer->size() - at.value);
-        if (layer->is_raw()) return Extent{.kind = ExtentKind::data, .length = length};
+        if (layer->is_raw()) return Mapping::in_place(FileOffset{at.value}, length);
         auto extent = layer->extent_at_blocking(at, length);
-        if (!extent || extent->kind != ExtentKind::unallocated) return extent;
+        if (!extent || extent->kind != Mapping::Kind::unallocated) return extent;
         length = extent->length;
         if (!layer->header().has_backing()) {
-            return Extent{.kind = ExtentKind::zero, .length = length};
+            return Mapping::without_data(Mapping::Kind::zero, length);
         }
         if (layer->backing() == nullptr) break;
         layer = layer->backing();
     }
-    return Extent{.kind = ExtentKind::unallocated, .length = length};
+    return Mapping::without_data(Mapping::Kind::unallocated, length);
 }
 
 bool is_same_file(const BlockFile& a, const BlockFile& b) {
@@ -65,10 +65,10 @@ Result<DiskPiece> disk_piece(Image& image, std::uint64_t at, std::uint64_t lengt
 Result<DiskPiece> top_piece(Image& image, std::uint64_t at, std::uint64_t length, unsigned layers) {
     auto extent = extent_above(image, GuestOffset{at}, length, layers);
     if (!extent) return pass(extent);
-    if (extent->kind == ExtentKind::unallocated) {
+    if (extent->kind == Mapping::Kind::unallocated) {
         return DiskPiece{.kind = DiskPiece::Kind::unallocated, .length = extent->length};
     }
-    if (extent->kind == ExtentKind::zero) {
+    if (extent->kind == Mapping::Kind::zero) {
         return DiskPiece{.kind = DiskPiece::Kind::zero, .length = extent->length};
     }
     return disk_piece(image, at, extent->length);

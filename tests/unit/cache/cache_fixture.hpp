@@ -64,19 +64,19 @@ public:
         return ((mixed >> 40) + 1) * shape.cluster_bytes();
     }
 
-    Lookup find(std::uint64_t cluster, std::uint64_t clusters = 1) {
+    Mapping find(std::uint64_t cluster, std::uint64_t clusters = 1) {
         return cache->find(guest(cluster), clusters * shape.cluster_bytes());
     }
-    Running<Result<Lookup>> start_load(std::uint64_t cluster, std::uint64_t clusters = 1) {
+    Running<Result<Mapping>> start_load(std::uint64_t cluster, std::uint64_t clusters = 1) {
         return {executor, cache->load(guest(cluster), clusters * shape.cluster_bytes())};
     }
     Running<Result<SliceRef>> start_pin(std::uint64_t slice) {
         return {executor, cache->pin(slice)};
     }
     /// The answer without waiting for anybody: reads end at once.
-    Result<Lookup> load(std::uint64_t cluster) {
+    Result<Mapping> load(std::uint64_t cluster) {
         const bool before = std::exchange(file.holds, false);
-        Running<Result<Lookup>> running = start_load(cluster);
+        Running<Result<Mapping>> running = start_load(cluster);
         executor.run();
         file.holds = before;
         return std::move(running.result());

@@ -17,7 +17,7 @@ constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 
 void look_up(TableImage& image, std::uint64_t slice) {
     const std::uint64_t cluster = slice * image.entries_in_slice();
-    if (image.find(cluster).kind == Lookup::Kind::miss) {
+    if (image.find(cluster).kind == Mapping::Kind::not_loaded) {
         ASSERT_TRUE(image.load(cluster).has_value());
     }
 }
@@ -34,8 +34,8 @@ TEST(SharedBudgetTest, ABudgetForLessThanOneSliceStillServesTwoTables) {
         image.put(per_table + i, entry(per_table + i));
     }
     for (int round = 0; round < 3; ++round) {
-        EXPECT_EQ(image.load(1)->file_offset, entry(1));
-        EXPECT_EQ(image.load(per_table + 1)->file_offset, entry(per_table + 1));
+        EXPECT_EQ(image.load(1)->offset.value, entry(1));
+        EXPECT_EQ(image.load(per_table + 1)->offset.value, entry(per_table + 1));
     }
     {
         const SliceRef one = image.pin(0);
@@ -149,7 +149,7 @@ TEST(SharedBudgetTest, ASmallerLimitTakesEffectAtOnce) {
     EXPECT_GT(budget.stats().bytes, 400U << 10);
     budget.set_limit(100U << 10);
     EXPECT_LE(budget.stats().bytes, 100U << 10);
-    EXPECT_EQ(image.load(0)->file_offset, image.scattered(0, 0));
+    EXPECT_EQ(image.load(0)->offset.value, image.scattered(0, 0));
 }
 
 TEST(SharedBudgetTest, WhatNobodyUsesIsReleasedWhileTheRestStays) {

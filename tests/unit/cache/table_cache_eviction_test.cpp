@@ -25,7 +25,7 @@ protected:
     /// Looks up like an image: a hit if it can, else a load.
     void look_up(std::uint64_t slice) {
         const std::uint64_t cluster = slice * image_.entries_in_slice();
-        if (image_.find(cluster).kind == Lookup::Kind::miss) {
+        if (image_.find(cluster).kind == Mapping::Kind::not_loaded) {
             ASSERT_TRUE(image_.load(cluster).has_value());
         }
     }

@@ -53,15 +53,15 @@ TEST(CacheHistoryTest, ASliceIsNotEvictedAndReadAgainAroundAnUpdate) {
             ASSERT_TRUE(image.load(slice * kPerSlice).has_value());
         ASSERT_GT(budget.stats().evictions, 100U);
         const std::size_t reads = image.file.reads();
-        EXPECT_EQ(image.find(0).file_offset, image.scattered(0, 0)) << "still there";
+        EXPECT_EQ(image.find(0).offset.value, image.scattered(0, 0)) << "still there";
         image.put(0, 5 * kCluster);
         EXPECT_TRUE(image.cache->publish(updated, 0, std::array<Entry, 1>{5 * kCluster}));
-        EXPECT_EQ(image.find(0).file_offset, 5 * kCluster);
+        EXPECT_EQ(image.find(0).offset.value, 5 * kCluster);
         EXPECT_EQ(image.file.reads(), reads);
     }
     for (std::uint64_t slice = 1; slice < 256; ++slice)
         ASSERT_TRUE(image.load(slice * kPerSlice).has_value());
-    EXPECT_EQ(image.load(0)->file_offset, 5 * kCluster) << "evicted by now, and read again";
+    EXPECT_EQ(image.load(0)->offset.value, 5 * kCluster) << "evicted by now, and read again";
 }
 
 // The same with a read that began before the slice was pinned for the update: its content is the
@@ -81,10 +81,10 @@ TEST(CacheHistoryTest, ASlowReadNeverBringsBackWhatAnUpdateReplaced) {
         image.put_scattered(slice);
         ASSERT_TRUE(image.load(slice * kPerSlice).has_value());
     }
-    ASSERT_EQ(image.find(2 * kPerSlice).kind, Lookup::Kind::miss) << "evicted";
+    ASSERT_EQ(image.find(2 * kPerSlice).kind, Mapping::Kind::not_loaded) << "evicted";
     image.end_read();
     ASSERT_TRUE(slow.done());
-    EXPECT_EQ(image.load(2 * kPerSlice)->file_offset, 5 * kCluster);
+    EXPECT_EQ(image.load(2 * kPerSlice)->offset.value, 5 * kCluster);
 }
 
 // Requests that were waiting for a table were ended twice when the image was drained while the

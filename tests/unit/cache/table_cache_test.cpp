@@ -41,7 +41,7 @@ class ReadAheadTest : public TableCacheTest {
 protected:
     ReadAheadTest() { image_ahead_.put_scattered(1); }
     /// Starts a read of slices `first` and `first + 1`: the second sequential miss doubles it.
-    Running<Result<Lookup>> start_reading_two(std::uint64_t first) {
+    Running<Result<Mapping>> start_reading_two(std::uint64_t first) {
         EXPECT_TRUE(image_ahead_.load(at(first - 1)).has_value());
         auto load = image_ahead_.start_load(at(first));
         EXPECT_EQ(image_ahead_.file.held_read(0).length, 8192U);
@@ -54,17 +54,18 @@ protected:
 
 TEST_F(TableCacheTest, AMissReadsTheSliceAndTheNextLookupHits) {
     image_.put(7, 5 * kCluster);
-    EXPECT_EQ(image_.find(7).kind, Lookup::Kind::miss);
+    EXPECT_EQ(image_.find(7).kind, Mapping::Kind::not_loaded);
 
     auto load = image_.start_load(7);
     EXPECT_FALSE(load.done());
-    EXPECT_EQ(image_.find(7).kind, Lookup::Kind::miss) << "nobody sees a slice that is being read";
+    EXPECT_EQ(image_.find(7).kind, Mapping::Kind::not_loaded)
+        << "nobody sees a slice that is being read";
     image_.end_read();
 
     ASSERT_TRUE(load.done());
-    EXPECT_EQ(load.result()->kind, Lookup::Kind::data);
-    EXPECT_EQ(load.result()->file_offset, 5U * kCluster);
-    EXPECT_EQ(image_.find(7).file_offset, 5U * kCluster);
+    EXPECT_EQ(load.result()->kind, Mapping::Kind::data);
+    EXPECT_EQ(load.result()->offset.value, 5U * kCluster);
+    EXPECT_EQ(image_.find(7).offset.value, 5U * kCluster);
     EXPECT_EQ(image_.file.reads(), 1U) << "the hit read nothing";
 }
 
@@ -84,16 +85,16 @@ TEST_F(TableCacheTest, LookupsSayWhatTheEntriesSayAndForHowLong) {
     image_.put(7, 12345);
     ASSERT_TRUE(image_.load(0).has_value());
 
-    const Lookup data = image_.cache->find({1000}, 10 * kCluster);
-    EXPECT_EQ(data.kind, Lookup::Kind::data);
-    EXPECT_EQ(data.file_offset, 100 * kCluster + 1000);
+    const Mapping data = image_.cache->find({1000}, 10 * kCluster);
+    EXPECT_EQ(data.kind, Mapping::Kind::data);
+    EXPECT_EQ(data.offset.value, 100 * kCluster + 1000);
     EXPECT_EQ(data.length, 2 * kCluster - 1000);
     EXPECT_EQ(image_.cache->find({1000}, 10).length, 10U);
-    EXPECT_EQ(image_.find(3, 10).kind, Lookup::Kind::zero);
+    EXPECT_EQ(image_.find(3, 10).kind, Mapping::Kind::zero);
     EXPECT_EQ(image_.find(3, 10).length, 2 * kCluster);
-    EXPECT_EQ(image_.find(5, 2).kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(image_.find(5, 2).kind, Mapping::Kind::unallocated);
     EXPECT_EQ(image_.find(5, 9).length, 2 * kCluster);
-    EXPECT_EQ(image_.find(7).kind, Lookup::Kind::bad_l2);
+    EXPECT_EQ(image_.find(7).kind, Mapping::Kind::corrupt);
     EXPECT_EQ(image_.find(8, 10'000).length, (kPerSlice - 8) * kCluster) << "ends with the slice";
 }
 
@@ -106,7 +107,7 @@ TEST_F(TableCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
     image_.put(at(2) + 100, kZeroEntry);
     image_.put(at(2) + 101, kZeroEntry);
     image_.put(at(2) + 300, 12345);
-    std::array<Lookup, 2 * TableCache::kMaxRuns> runs;
+    std::array<Mapping, 2 * TableCache::kMaxRuns> runs;
     for (std::uint64_t slice = 0; slice < 3; ++slice) {
         ASSERT_TRUE(image_.load(at(slice)).has_value());
         const std::uint64_t end = at(slice + 1) * kCluster - 4096;
@@ -114,10 +115,10 @@ TEST_F(TableCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
         while (guest < end) {
             const std::size_t count = image_.cache->find_runs({guest}, end - guest, runs);
             ASSERT_GT(count, 0U) << guest;
-            for (const Lookup& run : std::span(runs).first(count)) {
-                const Lookup one = image_.cache->find({guest}, run.length);
+            for (const Mapping& run : std::span(runs).first(count)) {
+                const Mapping one = image_.cache->find({guest}, run.length);
                 EXPECT_EQ(run.kind, one.kind) << guest;
-                EXPECT_EQ(run.file_offset, one.file_offset) << guest;
+                EXPECT_EQ(run.offset.value, one.offset.value) << guest;
                 EXPECT_EQ(run.length, one.length) << guest;
                 guest += run.length;
             }
@@ -133,11 +134,11 @@ TEST_F(TableCacheTest, WithoutATableLookupsNeedNoReadAndSpanTables) {
     image_.cache->set_l1(1, 0);
     image_.cache->set_l1(2, 0);
     image_.cache->set_l1(3, kBadEntry);
-    const Lookup found = image_.find(per_table + 5, 10 * per_table);
-    EXPECT_EQ(found.kind, Lookup::Kind::unallocated);
+    const Mapping found = image_.find(per_table + 5, 10 * per_table);
+    EXPECT_EQ(found.kind, Mapping::Kind::unallocated);
     EXPECT_EQ(found.length, (2 * per_table - 5) * kCluster);
-    EXPECT_EQ(image_.find(3 * per_table).kind, Lookup::Kind::bad_l1);
-    EXPECT_EQ(image_.load(3 * per_table)->kind, Lookup::Kind::bad_l1);
+    EXPECT_EQ(image_.find(3 * per_table).kind, Mapping::Kind::corrupt);
+    EXPECT_EQ(image_.load(3 * per_table)->kind, Mapping::Kind::corrupt);
     EXPECT_EQ(image_.file.reads(), 0U);
 }
 
@@ -146,11 +147,11 @@ TEST_F(TableCacheTest, ANewTableIsInTheCacheWithoutBeingRead) {
     const std::uint64_t cluster = image_.shape.table_entries() + 3;
     image_.cache->install_table(64, image_.table(1));
     EXPECT_EQ(image_.cache->l1(1), image_.table(1));
-    EXPECT_EQ(image_.find(cluster).kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(image_.find(cluster).kind, Mapping::Kind::unallocated);
     const SliceRef pin = image_.cache->try_pin(64);
     ASSERT_TRUE(pin);
     write(pin, 64, 3, std::array<Entry, 1>{9 * kCluster});
-    EXPECT_EQ(image_.find(cluster).file_offset, 9 * kCluster);
+    EXPECT_EQ(image_.find(cluster).offset.value, 9 * kCluster);
     EXPECT_EQ(image_.file.reads(), 0U);
 }
 
@@ -159,8 +160,8 @@ TEST_F(TableCacheTest, AfterAFailedWriteTheNextLookupReadsTheFile) {
     const SliceRef pin = image_.pin(0);
     image_.put(0, 77 * kCluster);  // what the failed write left behind
     image_.cache->drop(0);
-    EXPECT_EQ(image_.find(0).kind, Lookup::Kind::miss);
-    EXPECT_EQ(image_.load(0)->file_offset, 77 * kCluster);
+    EXPECT_EQ(image_.find(0).kind, Mapping::Kind::not_loaded);
+    EXPECT_EQ(image_.load(0)->offset.value, 77 * kCluster);
     EXPECT_TRUE(pin.is_detached());
 }
 
@@ -187,7 +188,7 @@ TEST_F(TableCacheTest, APinStaysValidWhenItsSliceIsDroppedAndIsFreedWithTheLastH
     moved.reset();
     moved.reset();
     EXPECT_EQ(stats().pinned, 0U);
-    EXPECT_EQ(image_.find(0).file_offset, image_.scattered(0, 0, 1)) << "the newer copy stays";
+    EXPECT_EQ(image_.find(0).offset.value, image_.scattered(0, 0, 1)) << "the newer copy stays";
 }
 
 TEST_F(TableCacheTest, TryPinTakesOnlyWhatIsInMemory) {
@@ -215,8 +216,8 @@ TEST_F(TableCacheTest, MissesOfOneSliceShareOneRead) {
     EXPECT_EQ(stats().loads_in_flight, 1U);
     image_.end_read();
     ASSERT_TRUE(one.done() && two.done() && three.done());
-    EXPECT_EQ(one.result()->file_offset, 8 * kCluster);
-    EXPECT_EQ(two.result()->kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(one.result()->offset.value, 8 * kCluster);
+    EXPECT_EQ(two.result()->kind, Mapping::Kind::unallocated);
     EXPECT_EQ(three.result()->entry(3), 8 * kCluster);
     EXPECT_EQ(image_.file.reads(), 1U);
     EXPECT_EQ(stats().misses, 1U);
@@ -229,7 +230,7 @@ TEST_F(TableCacheTest, HitsAndMissesOfOtherSlicesDoNotWaitForARead) {
     image_.put(at(2), 9 * kCluster);
     ASSERT_TRUE(image_.load(at(1)).has_value());
     auto slow = image_.start_load(0);
-    EXPECT_EQ(image_.find(at(1)).file_offset, 8 * kCluster);
+    EXPECT_EQ(image_.find(at(1)).offset.value, 8 * kCluster);
     auto other = image_.start_load(at(2));
     ASSERT_EQ(image_.file.held(), 2U);
     image_.file.end_read_at(1);
@@ -254,17 +255,17 @@ TEST_F(TableCacheTest, AFailedReadIsReportedToAllWhoWaitAndTheNextLookupTriesAga
     }
     EXPECT_EQ(stats().slices, 0U);
     EXPECT_EQ(stats().loads_in_flight, 0U);
-    EXPECT_EQ(image_.load(3)->kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(image_.load(3)->kind, Mapping::Kind::unallocated);
 }
 
 TEST_F(ReadAheadTest, OfTwoCopiesThatMeetTheOneInTheCacheWins) {
     auto slow = start_reading_two(1);
     image_ahead_.put(at(2), 50 * kCluster);  // since the slow read began
-    ASSERT_EQ(image_ahead_.load(at(2))->file_offset, 50 * kCluster);
+    ASSERT_EQ(image_ahead_.load(at(2))->offset.value, 50 * kCluster);
     const SliceRef pin = image_ahead_.pin(2);
     image_ahead_.end_read();
     ASSERT_TRUE(slow.done());
-    EXPECT_EQ(image_ahead_.find(at(2)).file_offset, 50 * kCluster);
+    EXPECT_EQ(image_ahead_.find(at(2)).offset.value, 50 * kCluster);
     EXPECT_EQ(pin.entry(0), 50 * kCluster);
     EXPECT_EQ(stats().duplicates_dropped, 1U);
 }
@@ -273,7 +274,7 @@ TEST_F(ReadAheadTest, SequentialMissesReadTwiceAsMuchEachTimeAndNeverBeyondTheTa
     std::vector<std::uint64_t> lengths;
     image_ahead_.file.holds = false;
     for (std::uint64_t slice = 0; slice < 64; ++slice) {
-        if (image_ahead_.find(at(slice)).kind != Lookup::Kind::miss) continue;
+        if (image_ahead_.find(at(slice)).kind != Mapping::Kind::not_loaded) continue;
         image_ahead_.file.holds = true;
         auto load = image_ahead_.start_load(at(slice));
         lengths.push_back(image_ahead_.file.held_read(0).length / 4096);
@@ -308,9 +309,9 @@ TEST_F(ReadAheadTest, SeveralReadersInOrderAreKeptApart) {
 TEST_F(TableCacheTest, AnUpdateIsSeenFromPublishOn) {
     image_.put(3, 8 * kCluster);
     const SliceRef pin = image_.pin(0);
-    EXPECT_EQ(image_.find(3).file_offset, 8 * kCluster);
+    EXPECT_EQ(image_.find(3).offset.value, 8 * kCluster);
     write(pin, 0, 3, std::array<Entry, 2>{9 * kCluster, 10 * kCluster});
-    EXPECT_EQ(image_.find(3, 2).file_offset, 9 * kCluster);
+    EXPECT_EQ(image_.find(3, 2).offset.value, 9 * kCluster);
     EXPECT_EQ(image_.find(3, 2).length, 2 * kCluster);
     EXPECT_EQ(pin.entry(4), 10 * kCluster);
 }
@@ -326,9 +327,9 @@ TEST_F(TableCacheTest, ALoadThatADropOvertookIsReadAgainForAllWhoWait) {
     EXPECT_EQ(image_.file.held(), 1U) << "one of them reads again, for both";
     image_.end_read();
     ASSERT_TRUE(one.done() && two.done());
-    EXPECT_EQ(one.result()->file_offset, 9 * kCluster);
-    EXPECT_EQ(two.result()->file_offset, 9 * kCluster);
-    EXPECT_EQ(image_.find(0).file_offset, 9 * kCluster);
+    EXPECT_EQ(one.result()->offset.value, 9 * kCluster);
+    EXPECT_EQ(two.result()->offset.value, 9 * kCluster);
+    EXPECT_EQ(image_.find(0).offset.value, 9 * kCluster);
     EXPECT_EQ(stats().stale_dropped, 1U);
 }
 
@@ -340,7 +341,7 @@ TEST_F(TableCacheTest, ALoadOfATableThatWasReplacedIsNotCommitted) {
     image_.end_read();
     image_.end_read();
     ASSERT_TRUE(load.done());
-    EXPECT_EQ(load.result()->file_offset, 9 * kCluster);
+    EXPECT_EQ(load.result()->offset.value, 9 * kCluster);
 }
 
 TEST_F(TableCacheTest, ATableThatIsUnlinkedLeavesTheCacheAtOnce) {
@@ -348,10 +349,10 @@ TEST_F(TableCacheTest, ATableThatIsUnlinkedLeavesTheCacheAtOnce) {
     ASSERT_TRUE(image_.load(0).has_value());
     auto load = image_.start_load(at(5));
     image_.cache->set_l1(0, 0);
-    EXPECT_EQ(image_.find(0).kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(image_.find(0).kind, Mapping::Kind::unallocated);
     image_.end_read();
     ASSERT_TRUE(load.done());
-    EXPECT_EQ(load.result()->kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(load.result()->kind, Mapping::Kind::unallocated);
     EXPECT_EQ(stats().slices, 0U);
 }
 
@@ -363,10 +364,10 @@ TEST_F(ReadAheadTest, AReadAheadThatAnUpdateOvertookIsNotCommitted) {
         EXPECT_TRUE(image_ahead_.cache->publish(pin, 0, std::array<Entry, 1>{60 * kCluster}));
     }
     budget_.trim();  // what the update wrote is in the file only
-    ASSERT_EQ(image_ahead_.find(at(2)).kind, Lookup::Kind::miss);
+    ASSERT_EQ(image_ahead_.find(at(2)).kind, Mapping::Kind::not_loaded);
     image_ahead_.end_read();
     ASSERT_TRUE(slow.done());
-    EXPECT_EQ(image_ahead_.load(at(2))->file_offset, 60 * kCluster);
+    EXPECT_EQ(image_ahead_.load(at(2))->offset.value, 60 * kCluster);
     EXPECT_GE(stats().stale_dropped, 1U);
 }
 
@@ -376,7 +377,7 @@ TEST_F(ReadAheadTest, AReadAheadOfADroppedSliceIsNotCommitted) {
     image_ahead_.cache->drop(2);
     image_ahead_.end_read();
     ASSERT_TRUE(slow.done());
-    EXPECT_EQ(image_ahead_.load(at(2))->file_offset, 60 * kCluster);
+    EXPECT_EQ(image_ahead_.load(at(2))->offset.value, 60 * kCluster);
 }
 
 TEST_F(ReadAheadTest, AReadAheadIntoALeafThatWentAndCameBackIsNotCommitted) {
@@ -389,8 +390,8 @@ TEST_F(ReadAheadTest, AReadAheadIntoALeafThatWentAndCameBackIsNotCommitted) {
     image_ahead_.end_read();
     image_ahead_.end_read();
     ASSERT_TRUE(slow.done());
-    EXPECT_EQ(slow.result()->file_offset, 70 * kCluster);
-    EXPECT_EQ(image_ahead_.load(at(2))->file_offset, 60 * kCluster);
+    EXPECT_EQ(slow.result()->offset.value, 70 * kCluster);
+    EXPECT_EQ(image_ahead_.load(at(2))->offset.value, 60 * kCluster);
 }
 
 // --- Events -------------------------------------------------------------------------------------
@@ -399,8 +400,8 @@ TEST_F(TableCacheTest, EventsAreCountedForTheImageAndForTheBudget) {
     TableImage other(budget_, 1, {.readahead_slices = 1});
     image_.put_scattered(0);
     ASSERT_TRUE(image_.load(0).has_value());
-    EXPECT_EQ(image_.find(0).kind, Lookup::Kind::data);
-    EXPECT_EQ(image_.find(0, 2).kind, Lookup::Kind::data);
+    EXPECT_EQ(image_.find(0).kind, Mapping::Kind::data);
+    EXPECT_EQ(image_.find(0, 2).kind, Mapping::Kind::data);
     ASSERT_TRUE(other.load(0).has_value());
 
     const CacheStats mine = image_.cache->stats();

@@ -122,8 +122,8 @@ TEST(AllocationTest, AHitAllocatesNothingAndTakesNoLock) {
     const std::uint64_t allocations_before = allocations;
     const std::uint64_t locks_before = locks_taken;
     for (std::uint64_t cluster = 0; cluster < 2 * kPerSlice; ++cluster) {
-        ASSERT_NE(image.find(cluster).kind, Lookup::Kind::miss);
-        ASSERT_NE(image.find(cluster, 5).kind, Lookup::Kind::miss);
+        ASSERT_NE(image.find(cluster).kind, Mapping::Kind::not_loaded);
+        ASSERT_NE(image.find(cluster, 5).kind, Mapping::Kind::not_loaded);
     }
     EXPECT_EQ(allocations, allocations_before);
     EXPECT_EQ(locks_taken, locks_before);
@@ -167,7 +167,7 @@ TEST(AllocationTest, ALoadThatFindsNoMemoryFailsAndTheNextOneWorks) {
             for (std::uint64_t slice = 0; slice < 3; ++slice) {
                 const auto found = sync_wait(image.cache->load(image.slice_start(slice), kCluster));
                 if (found) {
-                    EXPECT_EQ(found->file_offset, image.scattered(slice, 0));
+                    EXPECT_EQ(found->offset.value, image.scattered(slice, 0));
                 } else {
                     EXPECT_EQ(found.error().code(), Errc::out_of_memory);
                     ++failures;
@@ -178,7 +178,7 @@ TEST(AllocationTest, ALoadThatFindsNoMemoryFailsAndTheNextOneWorks) {
         EXPECT_EQ(budget.stats().pinned, 0U) << count;
         EXPECT_EQ(budget.stats().loads_in_flight, 0U) << count;
         for (std::uint64_t slice = 0; slice < 4; ++slice) {
-            EXPECT_EQ(image.load(slice * kPerSlice)->file_offset, image.scattered(slice, 0));
+            EXPECT_EQ(image.load(slice * kPerSlice)->offset.value, image.scattered(slice, 0));
         }
         if (!has_failed) break;
     }
@@ -234,10 +234,10 @@ TEST(AllocationTest, AnUpdateThatFindsNoMemoryChangesNothing) {
         const SliceRef pin = image.pin(0);  // has no payload: its first entry needs one
         const FailingMemory failing(count);
         if (image.cache->publish(pin, 3, std::array<Entry, 1>{9 * kCluster})) {
-            EXPECT_EQ(image.find(3).file_offset, 9 * kCluster);
+            EXPECT_EQ(image.find(3).offset.value, 9 * kCluster);
         } else {
             ++failures;
-            EXPECT_EQ(image.find(3).kind, Lookup::Kind::unallocated);
+            EXPECT_EQ(image.find(3).kind, Mapping::Kind::unallocated);
             EXPECT_EQ(pin.entry(3), kUnallocatedEntry);
         }
         EXPECT_FALSE(pin.is_detached());
@@ -254,8 +254,8 @@ TEST(AllocationTest, ANewTableIsLinkedEvenIfItFindsNoPlaceInTheCache) {
         image.cache->install_table(0, image.table(0));
         EXPECT_FALSE(image.cache->try_pin(0));
     }
-    EXPECT_EQ(image.find(0).kind, Lookup::Kind::miss) << "readers find it in the file";
-    EXPECT_EQ(image.load(0)->kind, Lookup::Kind::unallocated);
+    EXPECT_EQ(image.find(0).kind, Mapping::Kind::not_loaded) << "readers find it in the file";
+    EXPECT_EQ(image.load(0)->kind, Mapping::Kind::unallocated);
 }
 
 TEST(AllocationTest, EvictionWorksWithoutMemory) {

@@ -63,7 +63,7 @@ TEST(PreallocationTest, EveryClusterIsMappedReadsZeroAndIsWrittenInPlace) {
         ASSERT_NE(image, nullptr);
         const auto extent = image->extent_at_blocking(GuestOffset{0}, 16 * kCluster);
         ASSERT_TRUE(extent.has_value());
-        EXPECT_EQ(extent->kind, ExtentKind::data);
+        EXPECT_EQ(extent->kind, Mapping::Kind::data);
         EXPECT_EQ(extent->length, 16 * kCluster);
         EXPECT_EQ(byte_at(*image, 5 * kCluster), 0);
 
@@ -79,7 +79,7 @@ TEST(PreallocationTest, EveryClusterIsMappedReadsZeroAndIsWrittenInPlace) {
     ASSERT_NE(plain, nullptr);
     const auto extent = plain->extent_at_blocking(GuestOffset{0}, 16 * kCluster);
     ASSERT_TRUE(extent.has_value());
-    EXPECT_EQ(extent->kind, ExtentKind::unallocated);
+    EXPECT_EQ(extent->kind, Mapping::Kind::unallocated);
     EXPECT_TRUE(plain->close().has_value());
 }
 

@@ -56,7 +56,7 @@ TEST(ResizeTest, NewSpaceReadsAsZeroesThoughTheBackingFileWasNotOpened) {
     // The base may be longer than the overlay was: nothing of it may come to light.
     const auto extent = overlay->extent_at_blocking({kOldBytes}, kNewBytes - kOldBytes);
     ASSERT_TRUE(extent.has_value());
-    EXPECT_EQ(extent->kind, ExtentKind::zero);
+    EXPECT_EQ(extent->kind, Mapping::Kind::zero);
     EXPECT_EQ(extent->length, kNewBytes - kOldBytes);
 }
 

@@ -220,14 +220,14 @@ TEST_F(WriteCostTest, DiscardedClustersAreUsedAgainOnceTheDiscardIsDurable) {
     write(20 * kCluster, kCluster);  // not durable yet: this one lies elsewhere
     const auto extent = image_->extent_at_blocking(GuestOffset{20 * kCluster}, kCluster);
     ASSERT_TRUE(extent.has_value());
-    EXPECT_GE(extent->file_offset.value, used);
+    EXPECT_GE(extent->offset.value, used);
 
     ASSERT_TRUE(image_->flush_blocking().has_value());
     for (std::uint64_t cluster = 30; cluster < 38; ++cluster) {
         write(cluster * kCluster, kCluster);
         const auto reused = image_->extent_at_blocking(GuestOffset{cluster * kCluster}, kCluster);
         ASSERT_TRUE(reused.has_value());
-        EXPECT_THAT(reused->file_offset.value, Le(used - kCluster));
+        EXPECT_THAT(reused->offset.value, Le(used - kCluster));
     }
     EXPECT_EQ(image_->stats().reused_clusters, 8U);
 }
