@@ -110,7 +110,7 @@ TEST_F(CInterfaceTest, AnOlderProgramsShorterStructureMeansDefaults) {
     qed_open_options options{};
     options.struct_bytes = offsetof(qed_open_options, lock);
     options.writable = true;
-    options.lock = 77;  // behind the end of what the caller has
+    options.lock = 77;  // past the end of the caller's structure
     qed_image* image = nullptr;
     ASSERT_EQ(qed_open(path("a.qed").c_str(), &options, &image, &error_), QED_OK) << error_.message;
     EXPECT_TRUE(qed_is_writable(image));

@@ -4,7 +4,7 @@
 
 #include "qed/qed.h"
 
-/* What a program in C does: a golden disk, a clone, a raw copy, a check. Returns 0 on success. */
+/* A typical C program: a golden disk, a clone, a raw copy, a check. Returns 0 on success. */
 
 #define EXPECT(condition)                                               \
     do {                                                                \

@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# qed-cache-sim as a user runs it: exit statuses, pipes, and output that another program can read.
+# qed-cache-sim as a user runs it: exit statuses, pipes, and machine-readable output.
 
 setup() {
     sim="$QED_BUILD_DIR/bin/bench/qed-cache-sim"
-    # Two clusters in one slice, one far away, the first again: with room for one slice of 4 KiB.
+    # Two clusters in one slice, one far away, the first again, in a budget for one slice of 4 KiB.
     trace=$'offset,length\n0,65536\n65536,4096\n3000000000,4096\n0,1\n'
 }
 

@@ -3,7 +3,7 @@
 # Commands that change images and chains: resize, rebase, commit, snapshot, clone.
 load common
 
-# base.qed <- mid.qed <- top.qed, each with content of its own; want.raw is what top shows.
+# base.qed <- mid.qed <- top.qed, each with its own content; want.raw is the content of top.
 make_chain() {
     qemu-img create -q -f qed base.qed 4M
     qemu-io -f qed -c "write -P 1 0 1M" -c "write -P 2 2M 256k" base.qed
@@ -14,7 +14,7 @@ make_chain() {
     qemu-img convert -O raw top.qed want.raw
 } >/dev/null
 
-same() { # file: the guest sees what it saw, and QEMU finds the image sound
+same() { # file: the guest sees the same as before, and QEMU finds no fault in the image
     qemu-img compare -q -F raw "$1" want.raw
     qemu-img check -q -f qed "$1"
     expect 0 qed check "$1"
@@ -333,7 +333,7 @@ same() { # file: the guest sees what it saw, and QEMU finds the image sound
     expect 0 qed commit top.qed
     same top.qed
     qemu-img compare -q -F raw base.qed want.raw
-    # What was copied before the end of the space may be lost space, but nothing worse.
+    # Clusters that were copied before the space ran out may leak; nothing worse may happen.
     expect 1 limited 4096 rebase -b '' top.qed
     qemu-img compare -q -F raw top.qed want.raw
     expect 0 qed rebase -b '' top.qed

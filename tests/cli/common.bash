@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the tests of the program share. Each test runs in a folder of its own.
+# Shared by the tests of the program. Each test runs in its own folder.
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
@@ -22,13 +22,13 @@ expect() { # status command...
     fi
 }
 
-# A sanitizer cannot look for leaks in a program that is traced.
+# A sanitizer cannot search for leaks in a traced program.
 traced() { # strace-argument... command...
     ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" strace "$@"
 }
 
-# The same arguments for qemu-img and qed: the same exit status and the same standard output.
-# What makes both equal before they are compared may be given as a sed script in $normalize.
+# Runs qemu-img and qed with the same arguments: exit status and standard output must be equal. The
+# sed script in $normalize, if set, is applied to both outputs first.
 same_as_qemu() { # argument...
     local want_status=0 got_status=0 want got
     want="$(qemu-img "$@" 2>qemu-errors.txt | sed -E "${normalize:-}"; exit "${PIPESTATUS[0]}")" ||
@@ -42,7 +42,7 @@ same_as_qemu() { # argument...
     fi
 }
 
-# Every key that qemu-img prints is there with the same value and type; qed may print more.
+# qed prints every key that qemu-img prints, with the same value and type, and may print more keys.
 json_covers_qemu() { # argument...
     local want=0 got=0
     qemu-img "$@" --output=json >qemu.json || want=$?
@@ -62,7 +62,7 @@ json_covers_qemu() { # argument...
     }
 }
 
-# 64 MiB, or any size over 1 MB, with data, zeroes that are written, holes and an odd end.
+# 64 MiB, or any size over 1 MB, with data, written zeroes, holes and an odd end.
 make_raw() { # file [bytes]
     truncate -s "${2:-67108864}" "$1"
     dd if=/dev/urandom of="$1" bs=64K count=3 conv=notrunc status=none

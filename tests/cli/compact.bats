@@ -5,7 +5,7 @@
 setup() {
     cd "$BATS_TEST_TMPDIR"
     "$QED_BIN" create -f qed disk.qed 64M
-    # Data, then zeroes that are stored as data, then data behind them.
+    # Data, then zeroes that are stored as data, then data again.
     qemu-io -f qed -c "write -P 1 0 4M" -c "write -P 0 4M 8M" -c "write -P 3 40M 4M" disk.qed
     qemu-img convert -f qed -O raw disk.qed before.raw
 }
@@ -68,7 +68,7 @@ except subprocess.TimeoutExpired:
 @test "an image that another program writes is refused" {
     python3 - "$QED_BIN" <<'EOF'
 import fcntl, struct, subprocess, sys
-with open("disk.qed", "rb") as held:  # a writer's bytes, as QEMU holds them
+with open("disk.qed", "rb") as held:  # locks the bytes of a writer, as QEMU does
     for byte in (100, 101, 103, 201, 203):
         lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, byte, 1, 0)
         fcntl.fcntl(held, 37, lock)  # F_OFD_SETLK

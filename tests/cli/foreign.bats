@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Formats that QEMU's programs read and write for us, and NBD exports.
+# Formats that qed reads and writes through QEMU's programs, and NBD exports.
 load common
 
 @test "convert reads and writes QEMU's formats" {
@@ -161,7 +161,7 @@ teardown() {
     qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
     mkdir truncated other
     : >truncated/libnbd.so.0
-    # A library that is sound and lacks what we need stands for one that is too old.
+    # A valid library without the needed functions takes the place of one that is too old.
     ln -s "$(ldd "$QED_BIN" | awk '$1 ~ /^libc\.so/ {print $3}')" other/libnbd.so.0
     for folder in truncated other; do
         local path="$PWD/$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random histories of the commands that change images, each step compared with raw models.
 
-A disk is a file and what its guest must see. After every step all disks are read back by qed and,
-where QEMU can open them, compared and checked by qemu-img.
+A disk is a file and the content that its guest must see. After every step qed reads all disks back;
+qemu-img compares and checks the disks that QEMU can open.
 """
 
 import os
@@ -16,7 +16,7 @@ from qedtest import QED, SCRIPT, TestCase, run  # noqa: E402
 
 KIB = 1024
 STEPS = 40
-# More of them, with another QED_TEST_SEED each time, is what to run for a night.
+# For a long run, raise this number and use another QED_TEST_SEED each time.
 HISTORIES = int(os.environ.get("QED_HISTORIES", "4"))
 # Cluster bytes and table clusters. QEMU cannot open the tables of one cluster.
 GEOMETRIES = [(4 * KIB, 4), (64 * KIB, 4), (4 * KIB, 1), (8 * KIB, 2), (16 * KIB, 16),
@@ -24,7 +24,7 @@ GEOMETRIES = [(4 * KIB, 4), (64 * KIB, 4), (4 * KIB, 1), (8 * KIB, 2), (16 * KIB
 
 
 class Disk:
-    """`content` is what the guest sees; `below` the disk it lies over, or None."""
+    """`content` is what the guest sees; `below` is its backing file, or None."""
 
     def __init__(self, name, content, geometry, below=None):
         self.name, self.content, self.geometry = name, bytearray(content), geometry
@@ -39,7 +39,7 @@ class Disk:
         return self.geometry[0]
 
     def chain(self):
-        """The disks below it, from the nearest."""
+        """The disks below it, the nearest first."""
         disk = self.below
         while disk:
             yield disk
@@ -66,7 +66,7 @@ class History:
         return f"disk{self.counter}.{suffix}"
 
     def leaves(self, *formats):
-        """The disks that nothing lies over, of these formats (default: QED)."""
+        """The disks without overlays, of these formats (default: QED)."""
         used = {disk.below for disk in self.disks}
         return [disk for disk in self.disks
                 if disk not in used and disk.format in (formats or ("qed",))]
@@ -81,7 +81,7 @@ class History:
         geometry = self.random.choice(GEOMETRIES)
         return geometry, ["-o", f"cluster_size={geometry[0]},table_size={geometry[1]}"]
 
-    # The steps. Each changes files by qed and the models by its own account of what that means.
+    # The steps. Each changes files with qed, and changes the models independently.
 
     def create(self):
         size = self.size()
@@ -159,7 +159,7 @@ class History:
             disk.content = bytearray(disk.below.content)
 
     def commit(self):
-        """Into a base that no other disk lies over; the others would change."""
+        """Commits into a base without other overlays, which would change."""
         candidates = [d for d in self.leaves() if d.below and len(self.users(d.below)) == 1]
         if candidates:
             disk = self.random.choice(candidates)
@@ -168,7 +168,7 @@ class History:
             self.take_over(disk.below, disk.content)
 
     def commit_deep(self):
-        """Into a lower layer; those in between are of no use afterwards, and go."""
+        """Commits into a lower layer, and deletes the layers between, which are then useless."""
         disk = self.random.choice(self.leaves())
         between = []
         for below in disk.chain():
@@ -218,7 +218,7 @@ class History:
         self.disks.append(copy)
 
     def convert_into(self):
-        """Over the content of another disk, in place (-n)."""
+        """Converts over the content of another disk, in place (-n)."""
         target = self.random.choice(self.leaves())
         sources = [d for d in self.disks if d is not target and d not in target.chain()
                    and len(d.content) <= len(target.content)]
@@ -246,7 +246,7 @@ class History:
                 run("qemu-img", "compare", "-q", "-f", disk.format, "-F", "raw", disk.name, model,
                     cwd=self.folder)
                 checks.append(["qemu-img", "check", "-q", "-f", "qed"])
-            # Clusters that a discard or a commit has freed may be leaked (3); never worse.
+            # Clusters that a discard or a commit freed may be leaked (3); nothing worse is allowed.
             for check in checks if disk.format == "qed" else []:
                 done = run(*check, disk.name, cwd=self.folder, status=None)
                 self.test.assertIn(done.status, (0, 3), done)

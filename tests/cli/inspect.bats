@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# info, map and check beside qemu-img on the same images.
+# info, map and check, compared with qemu-img on the same images.
 load common
 
 # a.qed: data, a zero cluster, holes. base.raw <- o.qed, a.qed <- o2.qed.
@@ -15,7 +15,7 @@ make_images() {
     qemu-io -f qed -c "write -P 3 64k 64k" -c "write -z 128k 64k" o2.qed
 } >/dev/null
 
-# qed adds lines of the format behind qemu-img's.
+# qed adds lines about the format after those of qemu-img.
 normalize='/^Format specific information/d; /^    table size/d'
 
 @test "info prints what qemu-img prints" {

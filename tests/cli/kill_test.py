@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that change images are killed (-9) at one system call after the other.
+"""Commands that change images are killed (-9) at each of their system calls in turn.
 
-Whatever the moment: the disk reads as before, or as after; nothing half-made has a final name; no
-table is worse than unfinished, which check -r all settles; and the command can be run again.
+At every moment: the disk reads as before or as after the command; no incomplete file has its final
+name; check -r all repairs the tables; and the command can be run again.
 """
 
 import collections
@@ -19,7 +19,7 @@ from qedtest import QED, TRACED, TestCase, run  # noqa: E402
 
 KIB = 1024
 MIB = 1 << 20
-# What changes files or names, takes locks or makes things durable.
+# The system calls that change files or names, take locks, or make data durable.
 CALLS = ("openat,write,pwrite64,pwritev,pwritev2,fsync,fdatasync,ftruncate,fallocate,link,linkat,"
          "rename,renameat,renameat2,unlink,unlinkat,fcntl,io_uring_enter")
 # Moments for one command; 0: every system call, which takes minutes.
@@ -31,7 +31,7 @@ class KillTest(TestCase):
         return run(QED, *words, cwd=self.folder, status=status)
 
     def make_chain(self):
-        """base.qed <- mid.qed <- top.qed, each with content of its own."""
+        """base.qed <- mid.qed <- top.qed, each with its own content."""
         def io(image, *commands):
             words = [word for command in commands for word in ("-c", command)]
             run("qemu-io", "-f", "qed", *words, image, cwd=self.folder)
@@ -46,14 +46,14 @@ class KillTest(TestCase):
         io("top.qed", "write -P 4 200k 80k", "write -P 5 2500k 40k", "write -z 8k 16k")
 
     def content(self, name):
-        """What the guest sees of an image as it lies there."""
+        """The guest's content of an image."""
         self.qed("convert", "-q", "-t", "unsafe", "-O", "raw", name, "seen.raw")
         data = (self.folder / "seen.raw").read_bytes()
         (self.folder / "seen.raw").unlink()
         return data
 
     def run_killed(self, call, number, *words):
-        """Whether the command came to be killed at its `number`th call of that name."""
+        """Whether the command was killed at its `number`-th call of that name."""
         done = run("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}",
                    "-e", f"inject={call}:signal=SIGKILL:when={number}", QED, *words,
                    cwd=self.folder, status=None, env=TRACED)
@@ -61,8 +61,8 @@ class KillTest(TestCase):
         return done.status != 0
 
     def moments(self, *words):
-        """System calls of the command: which, and the how manieth of its thread. The last ones,
-        where names change, and some before them."""
+        """System calls of the command, each with its index in its thread: the last ones, which
+        change names, and some before them."""
         log = self.folder.with_name(self.folder.name + "-strace")
         run("strace", "-f", "-qq", "-o", log, "-e", f"trace={CALLS}", QED, *words,
             cwd=self.folder, env=TRACED)
@@ -81,7 +81,7 @@ class KillTest(TestCase):
         return self.random.sample(moments[:-len(last)], MOMENTS - len(last)) + last
 
     def kill_everywhere(self, words, verify):
-        """`verify()` judges the folder after each kill."""
+        """`verify()` checks the folder after each kill."""
         self.make_chain()
         saved = self.folder.with_name(self.folder.name + "-saved")
         shutil.copytree(self.folder, saved)
@@ -97,7 +97,7 @@ class KillTest(TestCase):
         self.assertGreater(killed, len(moments) // 2)
 
     def assert_sound(self, *names):
-        """After what a user does with an image that a killed program has left."""
+        """Repairs images as a user does after a program was killed."""
         for name in names:
             status = self.qed("check", "-q", name, status=None).status
             if status not in (0, 3):
@@ -106,7 +106,7 @@ class KillTest(TestCase):
             self.assertIn(self.qed("check", "-q", name, status=None).status, (0, 3), name)
 
     def assert_no_other_files(self, *names):
-        """An unfinished file may stay when the file system needs a name for it, and says so."""
+        """An unfinished file may remain if the file system needs names; its name says so."""
         others = {path.name for path in self.folder.iterdir()} - set(names)
         self.assertEqual(set(), {name for name in others if not name.endswith(".unfinished")})
 

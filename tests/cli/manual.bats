@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Help, manual and completions say the same.
+# Help, manual and completions agree.
 load common
 
 commands() {

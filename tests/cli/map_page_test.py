@@ -12,7 +12,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from qedtest import QED, TestCase, run  # noqa: E402
 
-# Looks at the finished page as its reader does, and leaves what it finds in an element of its own.
+# Inspects the finished page, and stores its findings in a new element.
 PROBE = """
 <script>
 const seen = {errors: window.pageErrors};
@@ -55,7 +55,7 @@ CHROMIUM = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disabl
 
 
 def luminance(colour):
-    """Of `rgb(r, g, b)`, as WCAG defines it."""
+    """Relative luminance of `rgb(r, g, b)`, as WCAG defines it."""
     def linear(value):
         value /= 255
         return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
@@ -88,7 +88,7 @@ class MapPageTest(TestCase):
         return page
 
     def look(self, page, dark, width):
-        """What the probe saw."""
+        """The findings of the probe."""
         dom = run(*CHROMIUM, f"--user-data-dir={self.folder}/profile",
                   f"--blink-settings=preferredColorScheme={0 if dark else 1}",
                   f"--window-size={width},900", "--dump-dom", page.as_uri()).out
@@ -112,7 +112,7 @@ class MapPageTest(TestCase):
         self.assertEqual(dark, luminance(seen["paper"]) < 0.5)
         self.assertGreater(contrast(seen["ink"], seen["paper"]), 7)
         self.assertGreater(contrast(seen["soft"], seen["paper"]), 4.5)
-        # Each kind can be told from the emptiest one, which may be faint.
+        # Each kind must differ visibly from unallocated clusters, which may be faint.
         shades = seen["shades"]
         empty = shades["nothing stored, reads as zero"]
         for name in ("data in this image", "data in a backing file", "zero, and stored as such",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Maps of many extents, which several threads print piece by piece, beside those of qemu-img."""
+"""Maps of many extents, which several threads print in pieces, compared with those of qemu-img."""
 
 import array
 import json
@@ -17,7 +17,7 @@ ENTRIES_WITH_64K = 4 * 65536 // 8
 
 
 def write_image(path, cluster, table_clusters, entries):
-    """An image of full tables; an entry is a marker or the number of a data cluster from 2 on."""
+    """An image with full tables. An entry is a marker or the number (>= 2) of a data cluster."""
     table_bytes = cluster * table_clusters
     per_table = table_bytes // 8
     tables = -(-len(entries) // per_table)
@@ -41,7 +41,7 @@ class MapTest(qedtest.TestCase):
     def expect_as_qemu(self, image, *options):
         words = ("map", "-f", "qed", *options, image)
         want, got = run("qemu-img", *words).out, run(QED, *words).out
-        if want != got:  # megabytes: only where they part
+        if want != got:  # megabytes, so show only the first difference
             pairs = zip(want.splitlines(), got.splitlines())
             first = next((pair for pair in pairs if pair[0] != pair[1]), "one is longer")
             self.fail(f"{' '.join(map(str, words))}: qemu-img and qed: {first}")
@@ -73,7 +73,7 @@ class MapTest(qedtest.TestCase):
                 place += length + self.random.randrange(2)
             else:
                 entries += [(UNALLOCATED, ZERO)[kind]] * length
-            # Many short ones, so that there is work for more threads.
+            # Many short extents, so that there is work for several threads.
             for _ in range(self.random.randrange(3000)):
                 entries += (place, ZERO)
                 place += 1

@@ -15,7 +15,7 @@ LIBRARY = pathlib.Path(os.environ["QED_BUILD_DIR"]) / "lib" / "libqed.so.1"
 
 
 def probes_in(program):
-    """Names of the provider `qed` and how many arguments each has, from the ELF notes."""
+    """Probes of the provider `qed` with their numbers of arguments, from the ELF notes."""
     found = {}
     notes = run("readelf", "--notes", "--wide", program).out
     for provider, name, arguments in re.findall(
@@ -26,7 +26,7 @@ def probes_in(program):
 
 
 def probes_promised():
-    """The table of docs/tracing.md: names, and what they carry, of one for all or each in turn."""
+    """The table of docs/tracing.md: the names and arguments of one or several probes per row."""
     promised = {}
     for line in (SOURCE / "docs" / "tracing.md").read_text().splitlines():
         if not line.startswith("| `"):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every command and option of qemu-img, run for real by qemu-img and by qed on equal images.
+"""Every command and option of qemu-img, run by qemu-img and by qed on equal images.
 
-A row is what is typed and a verdict. Verdicts are about all that can be seen: the exit status, what
-is printed, and every file that is new or changed.
+A row has a command line and a verdict. The verdict covers the exit status, the output, and every
+new or changed file.
 """
 
 import json
@@ -22,37 +22,37 @@ MIB = 1 << 20
 
 
 def same():
-    """The same status, the same text, the same files."""
+    """Equal status, equal text, equal files."""
     return lambda case, qemu, qed: case.check_same(qemu, qed)
 
 
 def covers():
-    """The same status; qed's JSON has every key of qemu-img's, with the same value and type."""
+    """Equal status; qed's JSON has every key of qemu-img's, with the same value and type."""
     return lambda case, qemu, qed: case.check_json(qemu, qed)
 
 
 def error(status=1):
-    """Both end with this status and change nothing; qed says why."""
+    """Both exit with this status and change nothing; qed states the reason."""
     return lambda case, qemu, qed: case.check_error(qemu, qed, status)
 
 
 def refused(*words, status=1):
-    """qed does not do it: it says so with these words, and changes nothing."""
+    """qed does not support it: its message has these words, and it changes nothing."""
     return lambda case, qemu, qed: case.check_refused(qed, words, status)
 
 
 def rule(status, *words):
-    """qemu-img is not right, or not safe; docs/qemu-differences.md says what the rule is.
+    """qemu-img is wrong or unsafe; docs/qemu-differences.md states the rule.
 
-    Its status, text or files differ; qed ends with `status` and prints the words.
+    Its status, text or files differ; qed exits with `status` and prints the words.
     """
     return lambda case, qemu, qed: case.check_rule(qemu, qed, status, words)
 
 
-# The images, made anew for every row: a.qed holds data, zero clusters and holes, disk.raw reads the
-# same. o.qed lies over base.raw, o2.qed over a.qed, top.qed over o2.qed. leak.qed has one leaked
-# cluster, bad.qed one entry that leads out of the file, twice.qed one cluster with two owners;
-# dirty.qed says NEED_CHECK, table1.qed has tables of one cluster. full.* hold data only.
+# The images, which are recreated for every row: a.qed holds data, zero clusters and holes; disk.raw
+# reads the same. o.qed is an overlay of base.raw, o2.qed of a.qed, top.qed of o2.qed. leak.qed has
+# one leaked cluster, bad.qed an entry that points outside the file, twice.qed a cluster with two
+# owners; dirty.qed has NEED_CHECK set, table1.qed has tables of one cluster. full.* hold only data.
 TABLE = [
     ("create -f qed n.qed 10M", same()),
     ("create -f qed -q n.qed 10M", same()),
@@ -389,7 +389,7 @@ TABLE = [
     ("-T wrong info a.qed", refused("trace")),
 ]
 
-# What qed prints in addition, or what no two runs print alike.
+# Text that only qed prints, or that differs between two runs.
 NORMAL = [
     (re.compile(r"^Format specific information:\n    table size.*\n", re.M), ""),
     (re.compile(r"^leak: .*\n", re.M), ""),
@@ -417,7 +417,7 @@ def covered(want, got):
 
 
 def l2_entries(file):
-    """Where the entries of the first L2 table are."""
+    """The offset of the first L2 table."""
     file.seek(40)
     file.seek(struct.unpack("<Q", file.read(8))[0])
     return struct.unpack("<Q", file.read(8))[0]
@@ -473,7 +473,7 @@ def make_images(folder):
 
 
 class Outcome:
-    """How a program ended, and the files that are new or changed."""
+    """The result of a program, and the new and changed files."""
 
     def __init__(self, program, words, folder, before):
         self.folder = folder
@@ -485,7 +485,7 @@ class Outcome:
         self.missing = {name for name in before if not (folder / name).exists()}
 
     def seen(self, name):
-        """What qemu-img says of a file: all but its name and its place on the disk."""
+        """What qemu-img prints about a file, except its name and its space on the disk."""
         form = name.rsplit(".", 1)[1]
         facts = json.loads(run("qemu-img", "info", "-f", form, "--output=json", name,
                                cwd=self.folder).out)
@@ -520,7 +520,7 @@ class TableTest(TestCase):
                 self.play(line, verdict, images, before)
 
     def test_every_option_of_qemu_img_has_a_row(self):
-        """By the help of the qemu-img that is installed."""
+        """The commands in the help of the installed qemu-img."""
         help_text = run("qemu-img", "--help", status=None).out
         syntax = help_text.split("Command syntax:\n")[1].split("\n\n")[0]
         typed = [line.split() for line, _ in TABLE]

@@ -33,7 +33,7 @@ used_kib() {
     cmp disk.raw back.raw
     qemu-img check -q -f qed disk.qed
     qemu-img compare -q -f raw -F qed disk.raw disk.qed
-    # What is written to one is not seen in the others.
+    # A write to one file is not visible in the others.
     cp disk.raw want.raw
     qemu-io -f qed -c "write -P 1 4M 1M" disk.qed >/dev/null
     cmp disk.raw want.raw

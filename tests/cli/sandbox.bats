@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# info, check and map give up what they do not need. What is forbidden is tried in
-# tests/unit/sandbox; here the real programs are looked at.
+# info, check and map give up the rights they do not need. tests/unit/sandbox tries forbidden
+# actions; these tests inspect the real programs.
 load common
 
 setup() {
@@ -15,7 +15,7 @@ setup() {
     [[ -z $reason ]] || skip "$reason"
 }
 
-# System calls that reach something new, after the sandbox is closed.
+# System calls that open or start something after the sandbox was closed.
 reached() { # command...
     strace -f -o calls.txt -e trace=%file,%network,%process,seccomp,clone "$QED_BIN" "$@" >out.txt
     sed '1,/SECCOMP_FILTER_FLAG_TSYNC.*{len/d' calls.txt |

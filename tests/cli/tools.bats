@@ -25,7 +25,7 @@ load common
 @test "measure -O qed tells the size of the file that convert makes" {
     make_raw disk.raw
     for options in cluster_size=4K cluster_size=64K cluster_size=1M,table_size=2; do
-        # Holes as the file system has them: what is stored counts, zeroes or not.
+        # Holes are those of the file system: stored zeroes count as data.
         expect 0 qed convert -f raw -O qed -o $options disk.raw disk.qed
         expect 0 qed measure -O qed -o $options --output=json disk.qed
         [[ $(jq .required <<<"$output") == $(stat -c %s disk.qed) ]]
@@ -40,7 +40,7 @@ load common
     qemu-img convert -f raw -O qed disk.raw disk.qed
     for words in "bs=1M count=2 skip=1" "bs=1000 count=100 skip=3" "bs=64k" "count=7" \
         "bs=1M skip=63" "bs=1M skip=60 count=100" "bs=1M skip=64"; do
-        # qemu-img dd counts the skipped blocks too, so dd itself is asked.
+        # qemu-img dd counts the skipped blocks too, so this compares with dd.
         # shellcheck disable=SC2086
         dd ${words/64k/64K} if=disk.raw of=want.raw status=none
         # shellcheck disable=SC2086

@@ -3,8 +3,8 @@
 # A script that knows only qemu-img runs unchanged when qemu-img is a wrapper around qed.
 load common
 
-# What people do with images in scripts: make one from a template, grow it, back it up, check it,
-# move it to another base. Prints what such a script would put into its log.
+# A typical script: it creates an image from a template, grows it, backs it up, checks it, moves it
+# to another base, and prints a log.
 write_script() {
     cat >maintain.sh <<'SH'
 #!/bin/sh

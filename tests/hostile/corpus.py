@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Malformed images and strange surroundings, by name. What each must lead to is in verdicts.txt.
+"""Malformed images and unusual environments, by name. verdicts.txt has the expected results.
 
-Usage: corpus.py FOLDER   makes FOLDER/<case>/image.qed with what belongs to it, for all cases
+Usage: corpus.py FOLDER   makes FOLDER/<case>/image.qed and its other files, for all cases
 """
 
 import os
@@ -36,7 +36,7 @@ def fields(field, **values):
 
 
 def in_l1(name, *entries):
-    """Values for L1 entries from 2 on, which are below the image's end."""
+    """Sets L1 entries 2 and following, which are below the image's end, to these values."""
     image = sound()
     for index, value in enumerate(entries):
         image.l1(2 + index, value)
@@ -125,7 +125,7 @@ BAD_NAMES = {
 
 
 def with_name(text, features=BACKING_FILE | BACKING_IS_RAW, **others):
-    """image.qed over `text`, beside base.raw and what `others` says: name -> function(path)."""
+    """image.qed over `text`, next to base.raw and the files of `others`: name -> function(path)."""
     def make(folder):
         sound().name(text, features).write(folder / "image.qed")
         (folder / "base.raw").write_bytes(b"base" * 4096)
@@ -364,7 +364,7 @@ strange_files()
 
 
 def make(name, folder):
-    """The image of one case with all that belongs to it."""
+    """Makes the image of one case with its other files."""
     folder.mkdir(parents=True)
     CASES[name](folder)
     return folder / "image.qed"

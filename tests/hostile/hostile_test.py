@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every image of corpus.py through info, check, check -r, map, convert and serve: each ends with
-the verdict that verdicts.txt states, in bounded time and memory, and touches nothing else."""
+"""Runs info, check, check -r, map, convert and serve on every image of corpus.py. Each must give
+the verdict of verdicts.txt, in bounded time and memory, and must not touch other files."""
 
 import concurrent.futures
 import hashlib
@@ -17,7 +17,7 @@ import runs
 import sandbox_probe
 from image_file import Reader
 
-# What a message of each class says; the class is the word behind the exit status in verdicts.txt.
+# The message of each class; the class is the word after the exit status in verdicts.txt.
 CLASSES = {
     "cluster_size": r"cluster_size is \d+, expected a power of two from 4096 to 67108864",
     "table_size": r"table_size is \d+ clusters, expected a power of two from 1 to 16",
@@ -82,7 +82,7 @@ def class_of(text):
 
 
 class Case:
-    """One image and all that is done with it."""
+    """One image and the commands that run on it."""
 
     def __init__(self, name, folder):
         self.name = name
@@ -134,7 +134,7 @@ class Case:
         return Reader(self.image).pieces() if self.verdicts["check"][0] in (0, 2, 3) else {}
 
     def check_converted(self):
-        """The copy reads the same where the image itself holds something."""
+        """The copy reads the same in all ranges that the image itself holds."""
         self.expect(self.verdicts["convert"][0] == 0, "a failed conversion left its target behind")
         copied = Reader(self.folder / "converted.qed").pieces()
         differing = [guest for guest, content in self.readable().items()
@@ -171,7 +171,7 @@ class HostileTest(qedtest.TestCase):
 
 
 def print_verdicts():
-    """What the program says now, in the form of verdicts.txt: to be judged before it is stated."""
+    """The program's answers in the form of verdicts.txt, for review before they become verdicts."""
     test = HostileTest()
     test.setUp()
     for name in sys.argv[2:] or corpus.CASES:

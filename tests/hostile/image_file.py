@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images made by hand from docs/format.md, field by field, and what of them can be read. Nothing
-here uses libqed, and any value may go into any field."""
+"""Images built from docs/format.md, field by field, and their readable content. This code does not
+use libqed, and accepts any value in any field."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ FIELDS = ("magic", "cluster_size", "table_size", "header_size", "features", "com
 
 
 class ImageFile:
-    """A header, tables and data, by cluster of the file. As it is made: a sound image of four
-    clusters of data below two L2 tables, 9 clusters long."""
+    """A header, tables and data, by cluster of the file. Initially: a consistent image of 9
+    clusters with four clusters of data in two L2 tables."""
 
     def __init__(self, cluster=CLUSTER, table_clusters=1):
         self.cluster, self.table_clusters = cluster, table_clusters
@@ -44,7 +44,7 @@ class ImageFile:
         return self.put(offset, content)
 
     def add(self, count=1):
-        """More clusters at the end; the offset of the first."""
+        """Adds clusters at the end; returns the offset of the first."""
         self.clusters += count
         return (self.clusters - count) * self.cluster
 
@@ -90,7 +90,7 @@ def sound(**changes):
 
 
 class Reader:
-    """The data that docs/format.md lets a reader find in a file, however broken the rest is."""
+    """The data that a reader can find by docs/format.md, however broken the rest of the file is."""
 
     def __init__(self, path):
         self.file = open(path, "rb", buffering=0)
@@ -110,7 +110,7 @@ class Reader:
                 and (offset + length <= self.l1_at or offset >= self.l1_at + self.table))
 
     def entries(self, offset, length):
-        """(index, entry) of those that are not 0, in a table or the used part of one."""
+        """(index, entry) of the entries that are not 0, in a table or its used part."""
         for begin in range(offset, offset + length, 4096):
             block = self.read(begin, min(4096, offset + length - begin))
             if block.strip(b"\0"):
@@ -119,7 +119,7 @@ class Reader:
                         yield (begin - offset) // 8 + i, entry
 
     def tables(self):
-        """(guest offset, table) of the L2 tables that are in use; of two that overlap the first."""
+        """(guest offset, table) of the L2 tables in use; of two that overlap, only the first."""
         taken = set()
         used = min(self.table, -(-self.size // self.span) * 8)
         for index, table in self.entries(self.l1_at, used):
@@ -129,8 +129,8 @@ class Reader:
                 yield index * self.span, table
 
     def pieces(self):
-        """guest offset -> digest, by 4 KiB of the clusters whose entries can be right. Only for
-        small disks: this takes its time."""
+        """guest offset -> digest, per 4 KiB of the clusters with valid entries. Slow: only for
+        small disks."""
         found = {}
         for start, table in self.tables() if self.size <= READABLE_BYTES else ():
             for index, entry in self.entries(table, self.table):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a header names is opened only as --backing allows, by every command that follows it; and
-never anything but a regular file or a block device."""
+"""Every command opens the file that a header names only if --backing allows it, and only if it is a
+regular file or a block device."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ from qedtest import QED, run
 
 IMAGE = "inner/image.qed"
 OUTSIDE = r"lies outside of the allowed directory"
-# {rule} stands for the options. What is there beside the image: inner/base, base, spare.raw.
+# {rule} is replaced by the options. Next to the image are inner/base, base and spare.raw.
 COMMANDS = {
     "info": ["info", "--backing-chain", "{rule}", IMAGE],
     "map": ["map", "{rule}", IMAGE],
@@ -110,7 +110,7 @@ class PolicyTest(qedtest.TestCase):
         self.expect_refused("base", None, "does not say that it is raw; state its format",
                             features=BACKING_FILE)
         sound(image_size=SPAN).write(self.folder / "inner/base")
-        self.image("base")  # raw, whatever it looks like
+        self.image("base")  # raw, although it starts like an image
         raw = self.qed(COMMANDS["convert"], None, 0)
         self.assertEqual(0, raw.status)
         self.assertTrue((self.folder / "out.raw").read_bytes().startswith(b"QED\0"))

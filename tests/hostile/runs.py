@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs qed on one hostile image under strace, with bounds, and says what it did."""
+"""Runs qed on one hostile image under strace, with limits, and reports what it did."""
 
 import hashlib
 import os
@@ -12,19 +12,19 @@ import sandbox_probe
 from qedtest import QED, TIMEOUT, TRACED, data_ranges
 
 CPU_SECONDS = 20
-# What every program opens: its libraries, and what the machine is like.
+# Files that every program opens: its libraries, and files that describe the machine.
 SYSTEM = re.compile(r"/(usr/)?lib(32|64)?/|/etc/ld\.so\.|/etc/gnutls/|/etc/ssl/|/usr/share/locale/"
                     r"|/sys/devices/system/|/sys/fs/cgroup|/proc/(cpuinfo|meminfo|stat|sys/)"
                     r"|/proc/filesystems$|/proc/self/(status|maps|cgroup|mountinfo|fd)$"
                     r"|/dev/(null|u?random|shm)$")
-# A sanitizer looks at its own process and at the list of what it shall not report.
+# A sanitizer reads files of its own process and its list of suppressions.
 SANITIZER = re.compile(r"/proc/(self|\d+)/\w+$|/tmp/tsan\.rodata\.\d+$|.*/tsan\.supp$")
 CALL = re.compile(r'^\d+ +(\w+)\((.*?)(?:\) += (-?\d+|\?)(.*)| <unfinished \.\.\.>)$')
 PATH = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
 class Run:
-    """How one command ended, and the system calls by which it reached outside."""
+    """The result of one command, and its system calls that reach outside the folder."""
 
     def __init__(self, status, out, err, memory, log, folder):
         self.status, self.out, self.err, self.memory = status, out, err, memory
@@ -33,7 +33,7 @@ class Run:
 
 
 def offences(log, folder):
-    """Sentences about calls in strace's log that nobody asked for."""
+    """Sentences about forbidden calls in strace's log."""
     for line in log.splitlines():
         call = CALL.match(line)
         if call is None or call[1] == "execve":
@@ -44,7 +44,7 @@ def offences(log, folder):
         path = PATH.search(arguments)
         if not name.startswith("open") or path is None:
             continue
-        # The kernel refuses without looking: the policy at work.
+        # The kernel rejected the path, as the policy requires.
         if result == "-1" and ("EXDEV" in why or "ELOOP" in why):
             continue
         full = os.path.normpath(os.path.join(folder, os.fsdecode(unescaped(path[1]))))
@@ -69,14 +69,14 @@ def one_character(match):
 
 
 def wrapped(command, log, pid_file):
-    """Under strace, with a bound on processor time and no terminal; notes the process's number."""
+    """A command under strace, with a limit of processor time and no terminal; stores its PID."""
     inner = ["sh", "-c", f'ulimit -t {CPU_SECONDS}; echo $$ >"$0"; exec "$@"', pid_file, *command]
     return ["strace", "-f", "--seccomp-bpf", "-qq", "-o", log,
             "-e", "trace=open,openat,openat2,connect,socket", *inner]
 
 
 def run(folder, scratch, *arguments):
-    """`qed arguments` in `folder`, to its end."""
+    """Runs `qed arguments` in `folder` to its end."""
     log, pid_file = scratch / "strace.log", scratch / "pid"
     with open(scratch / "out", "wb") as out, open(scratch / "err", "wb") as err:
         process = subprocess.Popen(
@@ -89,7 +89,7 @@ def run(folder, scratch, *arguments):
 
 
 def serve(folder, scratch, image):
-    """`qed serve` until it says where it listens, or why it does not; then it is told to stop."""
+    """Runs `qed serve` until it prints its URI or an error, then stops it."""
     log, pid_file = scratch / "strace.log", scratch / "pid"
     command = [QED, "serve", "-r", "--socket", folder / "serve.sock", image]
     with open(scratch / "err", "wb") as err:
@@ -107,7 +107,7 @@ def serve(folder, scratch, image):
 
 
 def snapshot(folder):
-    """What the folder holds: names, kinds, sizes and content."""
+    """The content of the folder: names, kinds, sizes and data."""
     held = {}
     for path in sorted(pathlib.Path(folder).rglob("*")):
         status = path.lstat()

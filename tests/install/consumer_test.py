@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""An installed libqed works for others: the README's program builds with CMake and pkg-config."""
+"""An installed libqed is usable: the README's program builds with CMake and pkg-config."""
 
 import os
 import pathlib

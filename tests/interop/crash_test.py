@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A program that dies with an image open: the other one finds what was flushed, and repairs."""
+"""A program dies with an image open: the other program repairs it and finds the flushed data."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from workload import (Workload, dump_with_libqed, qed_lines, qemu_io_lines,  # n
 
 SIZE = (40 << 20) + 512
 CLUSTER = 64 << 10
-DIED = 9  # how qed_script ends on `die`
+DIED = 9  # exit status of qed_script after `die`
 
 
 class CrashTest(qedtest.TestCase):
@@ -40,7 +40,7 @@ class CrashTest(qedtest.TestCase):
     def die_in_libqed(self, order):
         text = "\n".join([*qed_lines(self.batches), "write 0 1000 " + self.lost(), "die", ""])
         run(SCRIPT, "--threads", 4, "--order", order, self.image, text=text, status=DIED)
-        # The write that was not flushed may have arrived or not; both are right.
+        # The unflushed write may have reached the disk or not; both are right.
         raw = dump_with_libqed(self.image, self.path("after.raw"))
         with open(raw, "rb") as file:
             self.disk.write(0, file.read(1000))
@@ -54,7 +54,7 @@ class CrashTest(qedtest.TestCase):
         for order in ("ordered", "strict", "deferred"):
             with self.subTest(order):
                 self.die_in_libqed(order)
-                # Opening it for writing makes QEMU check the image if the flag asks for that.
+                # When QEMU opens the image for writing, it checks it if NEED_CHECK is set.
                 run("qemu-io", "-f", "qed", "-c", "flush", self.image)
                 self.assertEqual(self.features() & qedformat.NEED_CHECK, 0)
                 found = run_json("qemu-img", "check", "--output=json", self.image, status=None)
@@ -62,7 +62,7 @@ class CrashTest(qedtest.TestCase):
                 self.assert_both_read_it()
 
     def test_libqed_repairs_what_a_dead_qemu_left(self):
-        # QEMU takes the flag off some seconds after the last write; `abort` comes before that.
+        # QEMU clears NEED_CHECK some seconds after the last write; `abort` runs before that.
         run("qemu-io", "-f", "qed", self.image, status=None,
             text="\n".join([*qemu_io_lines(self.batches), "abort", ""]))
         self.assertNotEqual(self.features() & qedformat.NEED_CHECK, 0)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""libqed and QEMU take turns on one image; a byte model and a third reader of the format judge.
+"""libqed and QEMU alternate on one image; a byte model and a third reader of the format check it.
 
-QEMU's verdicts are used only where it is right (docs/format.md section 4): not for geometries it
-cannot open, nor for leaks; and it is given no partial write to a zero cluster over a backing file.
+The test does not use QEMU's answers where QEMU is wrong (docs/format.md section 4): for leaks, and
+for geometries that it cannot open. It gives QEMU no partial write to a zero cluster over a backing
+file.
 """
 
 import os
@@ -27,21 +28,21 @@ def table_span(cluster, tables):
 
 
 def disk_size(cluster, tables):
-    """Several tables where that is affordable, else a few dozen clusters; never a round number."""
+    """Several tables if that is affordable, else a few dozen clusters; never a round number."""
     several = 2 * table_span(cluster, tables) + table_span(cluster, tables) // 2
     size = several if several <= 1400 << 20 else 24 * max(cluster, 1 << 20)
     return size + 3 * SECTOR
 
 
 def opens_in_qemu(cluster, tables):
-    """QEMU refuses one-cluster tables, and maximum sizes that overflow its 64-bit sum."""
+    """QEMU rejects one-cluster tables, and maximum sizes that overflow its 64-bit sum."""
     entries = cluster * tables // 8
     return tables > 1 and entries * entries * cluster < 1 << 64
 
 
 class ExchangeTest(qedtest.TestCase):
     def make_base(self, kind, size, cluster):
-        """A base with content, shorter than the disk. Returns its name, or None."""
+        """Makes a base with content, shorter than the disk. Returns its name, or None."""
         if kind == "none":
             return None
         size = size * 5 // 9 // SECTOR * SECTOR
@@ -106,7 +107,7 @@ class ExchangeTest(qedtest.TestCase):
         run("qemu-img", "compare", "-f", "raw", "-F", "qed", model.path, image)
 
     def assert_qemu_io_reads(self, image, model, work):
-        """qemu-io's own verification of what libqed wrote."""
+        """qemu-io itself verifies the data that libqed wrote."""
         batch = work.batch([work.write], 8)
         for number, request in enumerate(batch, start=1):
             path = self.path(f"byte{number}")

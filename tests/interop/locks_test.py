@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """libqed and QEMU respect each other's image locks (docs/format.md section 5).
 
-    may it        while there is a   writer   reader   reader with -U
+    allowed       while there is a   writer   reader   reader with -U
     read                             no       yes      yes
     read with -U                     yes      yes      yes
     write                            no       no       yes
-    make anew                        no       no       yes
+    recreate                         no       no       yes
     read with --no-lock              yes      yes      yes
 
-Every command below is one of these kinds, and is tried beside every holder of the other side and
-of its own: libqed's commands beside libqed and QEMU, QEMU's beside libqed.
+Every command below is one of these kinds. libqed's commands run while libqed or QEMU holds the
+image, QEMU's commands while libqed holds it.
 """
 
 import os
@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.join(os.environ["QED_SOURCE_DIR"], "tests", "support"
 import qedtest  # noqa: E402
 from qedtest import QED, TIMEOUT, Server, run  # noqa: E402
 
-READ, READ_U, WRITE, MAKE, NO_LOCK = "read", "read -U", "write", "make anew", "no lock"
+READ, READ_U, WRITE, MAKE, NO_LOCK = "read", "read -U", "write", "recreate", "no lock"
 WRITER, READER, READER_U = "writer", "reader", "reader with -U"
 
 #                      WRITER  READER  READER_U
@@ -130,7 +130,7 @@ def qemu_io(*options):
 
 
 def qemu_system(options):
-    """A virtual machine that has not been started; QMP's greeting means that its disks are open."""
+    """A virtual machine that has not been started; after QMP's greeting its disks are open."""
     return lambda folder: Held(
         ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-m", "16", "-nodefaults", "-S",
          "-display", "none", "-qmp", "stdio", "-blockdev",
@@ -139,7 +139,7 @@ def qemu_system(options):
 
 
 class HeldByQemuNbd:
-    """qemu-nbd has opened the image once it lets a client connect."""
+    """qemu-nbd has opened the image when a client can connect."""
 
     def __init__(self, folder, *options):
         path = str(folder / "nbd.sock")
@@ -185,7 +185,7 @@ QEMU_HOLDERS = (
 
 class LocksTest(qedtest.TestCase):
     def prepare(self):
-        """A new folder with the images: what may be done is done, and changes them."""
+        """Makes a new folder with the images, because allowed commands change them."""
         folder = self.path("images")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -195,7 +195,7 @@ class LocksTest(qedtest.TestCase):
         return folder
 
     def attempt(self, command, folder):
-        """Runs a command to its end; a server that could start is stopped."""
+        """Runs a command to its end; stops a server that could start."""
         words = command.split(" ")
         if words[0] == "qed":
             words[0] = QED
@@ -215,7 +215,7 @@ class LocksTest(qedtest.TestCase):
         said = done.out + done.err
         self.assertRegex(said, r"(?i)lock|in use|another process")
         if done.command[0] == QED:
-            # Who is in the way, by which byte, and how to look at it anyway.
+            # The message names the other process, its lock byte, and the option to read.
             self.assertRegex(said, r"another process .* \(lock byte [12]0[013]\)")
             if kind == READ:
                 self.assertIn("-U", said)
@@ -223,12 +223,12 @@ class LocksTest(qedtest.TestCase):
     def matrix(self, holders, commands):
         tried = 0
         for role, name, hold in holders:
-            # Beside a reader with -U others may write: each needs images of its own.
+            # While a reader with -U runs, commands may write: each needs its own images.
             shares = role != READER_U
             folder = self.prepare()
             holder = hold(folder) if shares else None
             for kind, command in commands:
-                with self.subTest(f"{command}, beside {name} ({role})"):
+                with self.subTest(f"{command}, while {name} runs ({role})"):
                     if not shares:
                         folder = self.prepare()
                         holder = hold(folder)
@@ -245,13 +245,13 @@ class LocksTest(qedtest.TestCase):
 
     libqed_commands = [(kind, f"qed {words}") for kind, words in LIBQED]
 
-    def test_libqed_beside_libqed(self):
+    def test_libqed_while_libqed_runs(self):
         self.matrix(LIBQED_HOLDERS, self.libqed_commands)
 
-    def test_libqed_beside_qemu(self):
+    def test_libqed_while_qemu_runs(self):
         self.matrix(QEMU_HOLDERS, self.libqed_commands)
 
-    def test_qemu_beside_libqed(self):
+    def test_qemu_while_libqed_runs(self):
         self.matrix(LIBQED_HOLDERS, QEMU)
 
     def test_a_virtual_machine_does_not_start_on_a_disk_that_libqed_writes(self):
@@ -287,8 +287,8 @@ class LocksTest(qedtest.TestCase):
             for kind, commands in ((READ, reads), (WRITE, [*writes, "qed commit second.qed"])):
                 for command in commands:
                     if not ours and not command.startswith("qed "):
-                        continue  # QEMU beside QEMU is QEMU's affair
-                    with self.subTest(f"{command}, beside {name} on an overlay"):
+                        continue  # locks between two QEMU programs are not tested
+                    with self.subTest(f"{command}, while {name} uses an overlay"):
                         self.judge(READER, kind, self.attempt(command, folder))
                         tried += 1
             holder.close()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a client was told is safe is in the image, however the server ends."""
+"""All data whose safety was confirmed to a client is in the image, however the server ends."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def kill_nbdkit(server):
 
 
 class Writer(threading.Thread):
-    """Writes and flushes blocks until the server goes away; knows what was acknowledged."""
+    """Writes and flushes blocks until the server ends, and records what was acknowledged."""
 
     def __init__(self, uri, number, enough):
         super().__init__()
@@ -39,7 +39,7 @@ class Writer(threading.Thread):
         generator = qedtest.random.Random(self.number)
         try:
             while True:
-                # Each writer has clusters of its own, and comes back to them.
+                # Each writer has its own clusters, and writes them repeatedly.
                 block = generator.randrange(SIZE // BLOCK // 4) * 4 + self.number
                 value = generator.randrange(1, 256)
                 # Between here and the flush, old and new content are both right.
@@ -49,12 +49,12 @@ class Writer(threading.Thread):
                 self.flushed[block] = value
                 self.enough.release()
         except nbd.Error:
-            pass  # the server was stopped, as the test wants it
+            pass  # the test stopped the server
 
 
 class DurabilityTest(qedtest.TestCase):
     def assert_holds(self, image, flushed):
-        # Opening for writing repairs what a killed server left.
+        # Opening for writing repairs an image that a killed server left.
         run(SCRIPT, image, text="flush\n")
         self.assert_sound(image, leaks_allowed=True)
         with open(dump_with_libqed(image, self.path("dump.raw")), "rb") as file:
@@ -93,7 +93,7 @@ class DurabilityTest(qedtest.TestCase):
                 self.load_until_stopped(order, kill_nbdkit)
 
     def test_fua_is_safe_without_a_flush(self):
-        # The deferred order keeps table entries in memory until somebody asks for them.
+        # The deferred order keeps table entries in memory until a flush.
         image = self.create("disk.qed", SIZE)
         server = Server("--order", "deferred", "--settle-after", 0, image)
         client = connect(server.uri)

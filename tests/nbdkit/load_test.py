@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Many clients, a server that is killed again and again, and a disk that is full.
+"""Many clients, a server that is killed repeatedly, and a disk that is full.
 
-scripts/serve-long.sh runs the same for hours: QED_LOAD_SECONDS says how long. Figures are printed.
+scripts/serve-long.sh runs the same for hours; QED_LOAD_SECONDS is the duration. Prints figures.
 """
 
 import os
@@ -24,7 +24,7 @@ CLIENTS = 64
 CLUSTERS = 64 * 16
 SECONDS = float(os.environ.get("QED_LOAD_SECONDS", "0"))  # 0: the short form
 ORDERS = ("strict", "ordered", "deferred")
-# What the allocator of the C library keeps for as many threads as there are clients.
+# Memory that the C library's allocator keeps for as many threads as there are clients.
 RESIDENT_SLACK = 16 << 20
 
 
@@ -97,7 +97,7 @@ class FullDiskTest(qedtest.TestCase):
         return server
 
     def fill(self, client, model):
-        """Writes every second cluster, until a few have failed; knows what was acknowledged."""
+        """Writes every second cluster until a few writes fail; records the acknowledged ones."""
         failed = []
         for cluster in range(0, CLUSTERS, 2):
             data = loadtest.content(cluster, 1) * (CLUSTER // BLOCK)
@@ -123,7 +123,7 @@ class FullDiskTest(qedtest.TestCase):
         client, model = connect(server.uri), {}
         failed = self.fill(client, model)
         self.assert_holds(client, model)
-        # In place there is room.
+        # A write in place needs no space.
         first = min(model)
         model[first] = bytes([9]) * CLUSTER
         client.pwrite(model[first], first * CLUSTER)

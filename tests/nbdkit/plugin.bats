@@ -82,7 +82,7 @@ serve() { # nbdkit argument...
     [ "$(sha256sum disk.qed)" = "$before" ]
 }
 
-@test "reading beside a writer needs readonly=true as well" {
+@test "force-shared needs readonly=true" {
     run serve disk.qed lock=force-shared
     [ "$status" -ne 0 ]
     [[ $output == *"add readonly=true"* ]]

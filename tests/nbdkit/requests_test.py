@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Each NBD request, as a client sees it: contents, block status, flags and errors."""
+"""Each NBD request from the client's side: contents, block status, flags and errors."""
 
 import os
 import struct
@@ -127,7 +127,7 @@ class RequestsTest(qedtest.TestCase):
         client.pwrite(pattern(7, 3 * CLUSTER), 4 * CLUSTER)
         client.zero(2 * CLUSTER, 4 * CLUSTER, nbd.CMD_FLAG_FAST_ZERO)
         self.assertEqual(client.pread(3 * CLUSTER, 4 * CLUSTER), bytes(2 * CLUSTER) + pattern(7))
-        # Bytes inside a data cluster would have to be written: no faster than a write.
+        # Bytes inside a data cluster would have to be written, which is no faster than a write.
         refused = error_of(client.zero, 512, 6 * CLUSTER + 512, nbd.CMD_FLAG_FAST_ZERO)
         self.assertEqual(refused, "ENOTSUP")
         self.assertEqual(client.pread(CLUSTER, 6 * CLUSTER), pattern(7))
@@ -185,7 +185,7 @@ class RequestsTest(qedtest.TestCase):
     def test_a_full_file_system_is_enospc(self):
         mounted = self.path("small")
         mounted.mkdir()
-        # A mount of its own in a namespace of its own: nothing to clean up.
+        # A mount in a new namespace needs no cleanup.
         script = ('mount -t tmpfs -o size=2m tmpfs "$1" && "$2" create -q -f qed "$1/disk.qed" '
                   '64M && exec "$2" serve --socket "$3" "$1/disk.qed"')
         socket = self.path("sock")
@@ -196,7 +196,7 @@ class RequestsTest(qedtest.TestCase):
         client = self.client(server)
         errors = {error_of(client.pwrite, pattern(1, 1 << 20), i << 20) for i in range(4)}
         self.assertEqual(errors, {None, "ENOSPC"})
-        # What did fit is still there, and the server lives.
+        # The data that did fit is still there, and the server still runs.
         self.assertEqual(client.pread(512, 0), pattern(1, 512))
 
 

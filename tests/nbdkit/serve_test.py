@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`qed serve` as a program: its sockets, its end, its refusals."""
+"""`qed serve` as a program: its sockets, its shutdown, its errors."""
 
 import os
 import pathlib
@@ -122,7 +122,7 @@ class SocketTest(ServeTest):
         self.addCleanup(listening.close)
         listening.bind(str(path))
         listening.listen()
-        # As systemd does it: descriptor 3, and the process id of the server itself.
+        # Like systemd: descriptor 3, and the process id of the server itself.
         number = os.dup(listening.fileno())
         self.addCleanup(os.close, number)
         activate = f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{number}'
@@ -183,7 +183,7 @@ class EndTest(ServeTest):
                 qedtest.wait_until(lambda: not self.is_dirty(), "the image stays dirty")
 
     def test_an_idle_image_gives_the_memory_of_its_tables_back(self):
-        # nbdkit writes its number when it listens, which is after the socket has a name.
+        # nbdkit writes its PID when it listens, after the socket has got its name.
         arguments = ["--foreground", "--verbose", "-P", self.path("pid"), "-U", self.path("sock"),
                      PLUGIN, f"file={self.image}", "release-after=20"]
         with subprocess.Popen(["nbdkit", *arguments], stderr=subprocess.PIPE, text=True) as server:
@@ -191,7 +191,7 @@ class EndTest(ServeTest):
                 qedtest.wait_until(lambda: os.path.exists(self.path("pid")), "no server")
                 client = connect(f"nbd+unix:///?socket={self.path('sock')}")
                 client.pwrite(b"x", 0)
-                for line in server.stderr:  # ends with the server, not with a clock
+                for line in server.stderr:  # ends when the server ends, without a time limit
                     if "idle tables left the cache: 0 of" in line:
                         break
                 else:
@@ -215,7 +215,7 @@ class EndTest(ServeTest):
         server.process.kill()
         wait_for_end_of(nbdkit)
         server.wait()
-        # It closed the image as it should: nothing to repair, nothing locked.
+        # It closed the image cleanly: no dirty bit, no locks.
         self.assertFalse(self.is_dirty())
         run(SCRIPT, self.image, text="flush\n")
 
@@ -239,7 +239,7 @@ class EndTest(ServeTest):
 
 
 class SandboxTest(ServeTest):
-    """What is forbidden is tried in tests/unit/sandbox; here the real process is looked at."""
+    """Inspects the real process; tests/unit/sandbox tries the forbidden actions."""
 
     def filters(self, server):
         status = pathlib.Path(f"/proc/{child_of(server.process)}/status").read_text()
@@ -282,7 +282,7 @@ class RefusalTest(ServeTest):
         self.path("base.raw").write_bytes(bytes(1 << 20))
         top = self.path("top.qed")
         run("qemu-img", "create", "-q", "-f", "qed", "-b", "base.raw", "-F", "raw", top)
-        with open(top, "r+b") as file:  # as an image that only names its base
+        with open(top, "r+b") as file:  # makes an image whose header only names its base
             file.seek(16)
             file.write(bytes([1]))
         self.assertIn("base.raw", self.refused(top))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""TLS with pre-shared keys and with certificates: who may connect, and who may not."""
+"""TLS with pre-shared keys and with certificates: clients that may and may not connect."""
 
 import os
 import sys
@@ -50,7 +50,7 @@ class TlsTest(qedtest.TestCase):
         return self.path(name)
 
     def assert_tools_work(self, uri):
-        """nbdinfo and nbdcopy, as a user runs them: both ways, through TLS."""
+        """nbdinfo and nbdcopy, as a user runs them: in both directions, through TLS."""
         info = run("nbdinfo", uri).out
         self.assertRegex(info, r"protocol: newstyle-fixed with TLS")
         source, copy = self.path("source.raw"), self.path("copy.raw")

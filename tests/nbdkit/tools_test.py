@@ -104,7 +104,7 @@ class FileSystemTest(qedtest.TestCase):
         self.assert_clean_file_system(self.path("out.raw"), files)
 
     def test_mkfs_and_fsck_run_on_the_served_clone_itself(self):
-        """Over FUSE: mkfs.ext4's own small, unaligned and overlapping requests reach the server."""
+        """Over FUSE: small, unaligned and overlapping requests of mkfs.ext4 reach the server."""
         if not os.access("/dev/fuse", os.R_OK | os.W_OK):
             self.skipTest("/dev/fuse cannot be used here, so nothing can mount the export")
         self.create("golden.qed", "64M")

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loaded into nbdkit beside the runtime of a sanitizer, and initialised before every other library
-// (-z initfirst). A runtime initialises itself at the first allocation. That would be inside
-// newlocale(), which libp11-kit calls when it is loaded, and what the runtime does then unlocks
-// libc's lock on locales under newlocale()'s feet: later some thread waits for it for ever.
+// Loaded into nbdkit together with the runtime of a sanitizer, and initialised before every other
+// library (-z initfirst). A runtime initialises itself at the first allocation. Without this
+// library that would be inside newlocale(), which libp11-kit calls when it is loaded. The runtime
+// would then release libc's lock on locales while newlocale() holds it, and a later thread would
+// wait forever.
 
 #include <cstdlib>
 

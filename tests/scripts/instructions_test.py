@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/instructions.py tells when a request has become dearer."""
+"""scripts/instructions.py reports requests that need more instructions than before."""
 
 import contextlib
 import io

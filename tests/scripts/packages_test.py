@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/install-packages.sh installs what is missing, and touches nothing when nothing is."""
+"""scripts/install-packages.sh installs missing packages, and does nothing if none is missing."""
 
 import os
 import pathlib

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lookups of the table cache are linearizable, whatever the order of events: the seed decides when
-// each read and write takes effect and ends, which fail, and who runs next.
+// Lookups of the table cache are linearizable in every order of events. The seed decides when each
+// read and write takes effect and ends, which of them fail, and which coroutine runs next.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t kSlices = 6;
 constexpr std::uint64_t kPerSlice = 64;
-constexpr std::uint64_t kSpread = 4;  // entries of each slice that are used, so that requests meet
+constexpr std::uint64_t kSpread = 4;  // used entries of each slice; few, so that requests conflict
 constexpr std::uint64_t kCluster = 65536;
 
 /// Requests take effect at a random moment and end at a later one.
@@ -44,7 +44,7 @@ private:
             if (!has_taken_effect) {
                 has_taken_effect = true;
                 const bool fails = file.may_fail && file.world_.random().below(12) == 0;
-                // A write that fails may have been done all the same.
+                // A failed write may have been done nevertheless.
                 if (!fails || file.world_.random().below(2) == 0) run();
                 if (fails) op.error = EIO;
                 file.world_.schedule(*this, file.world_.random().below(40));
@@ -66,7 +66,7 @@ private:
     std::vector<std::unique_ptr<Request>> requests_;
 };
 
-/// One run: an image, several readers, one writer, somebody who evicts.
+/// One run: an image, several readers, one writer, and a coroutine that evicts.
 class Schedule {
 public:
     explicit Schedule(std::uint64_t seed)
@@ -117,7 +117,7 @@ private:
     Task<Result<void>> read(int lookups) {
         for (int i = 0; i < lookups; ++i) {
             const std::uint64_t cluster = random_cluster();
-            // Not less than what was acknowledged, nor than what anybody has seen, before.
+            // Not older than the last value that was acknowledged or read before.
             const std::uint64_t least = std::max(published_[cluster], seen_[cluster]);
             const GuestOffset at{cluster * kCluster};
             Mapping found = cache_->find(at, kCluster);
@@ -150,7 +150,7 @@ private:
             const std::uint64_t slice = cluster / kPerSlice;
             Result<SliceRef> pin = co_await cache_->pin(slice);
             if (!pin) continue;
-            // The write takes the rest of its sector along, as the file's neighbours need it.
+            // The write includes the neighbouring entries of its sector.
             std::array<std::byte, kPerSlice * 8> raw{};
             for (std::uint32_t i = 0; i < kPerSlice; ++i)
                 store_le64(raw, i, pin->entry(i));
@@ -173,7 +173,7 @@ private:
         co_return Result<void>{};
     }
 
-    // What is still being read from the old place is worth nothing any more.
+    // Reads in flight from the old place are stale.
     void move_table() {
         const std::uint64_t from = cache_->l1(0);
         const std::uint64_t to = from == kTables[0] ? kTables[1] : kTables[0];
@@ -224,7 +224,7 @@ TEST(CacheLinearizabilityTest, NoOrderOfEventsShowsAnOldMapping) {
         all.duplicates_dropped += run.stats().duplicates_dropped;
         all.evictions += run.stats().evictions;
     }
-    // The seeds reach what they are meant to reach.
+    // The seeds must cover these cases.
     EXPECT_GT(all.hits, 1000U);
     EXPECT_GT(all.coalesced, 1000U);
     EXPECT_GT(all.stale_dropped, 100U);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bugs that the explorers have found in the engine, each as the shortest story that shows it.
+// Bugs that the explorers have found in the engine, each with the shortest scenario that shows it.
 #include <gmock/gmock.h>
 
 #include "sim/crash_states.hpp"
@@ -65,7 +65,8 @@ Task<Result<void>> grow_and_write(Stage& stage, std::uint64_t at, std::vector<st
     co_return Result<void>{};
 }
 
-// The image ends in a cluster; a request for all of it must not reach into what a resize adds.
+// The image ends inside a cluster. A request for the whole image must not change space that a later
+// resize adds.
 void zero_the_end_and_grow(bool discards) {
     constexpr std::uint64_t kEnd = 4096 + 512;
     for (std::uint64_t seed = 1; seed <= 300; ++seed) {
@@ -91,7 +92,7 @@ TEST(ShortDiskTest, DiscardingTheEndSparesWhatIsWrittenBehindItAfterGrowing) {
     zero_the_end_and_grow(true);
 }
 
-// The write of the L1 sector fails, but what it wrote may be in the file all the same.
+// The write of the L1 sector fails, but its data may be in the file nevertheless.
 TEST(FailedTableWriteTest, WhatADiscardThatSucceedsMakesZeroIsZeroAfterTheProcessDies) {
     for (std::uint64_t seed = 1; seed <= 40; ++seed) {
         for (std::uint64_t nth = 1; nth <= 4; ++nth) {
@@ -111,7 +112,7 @@ TEST(FailedTableWriteTest, WhatADiscardThatSucceedsMakesZeroIsZeroAfterTheProces
     }
 }
 
-// The flush that makes NEED_CHECK durable fails; a resize under way writes the header once more.
+// The flush that makes NEED_CHECK durable fails; a resize in flight writes the header once more.
 TEST(FailedFlushTest, NoEntryGetsAheadOfAMarkThatIsNotDurable) {
     const std::vector<std::byte> data(4096, std::byte{1});
     for (std::uint64_t seed = 1; seed <= 600; ++seed) {

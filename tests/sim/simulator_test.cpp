@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The simulator itself: a disk that loses what it may lose, and a world that replays.
+// The simulator itself: the disk loses exactly the data that it may lose, and the world replays a
+// run.
 #include <gmock/gmock.h>
 
 #include "sim/crash_states.hpp"
@@ -105,7 +106,7 @@ TEST(StorageTest, AnOlderWriteThatWasOvertakenCannotComeBack) {
     World world(1);
     Storage storage(file_of(512, 0));
     const auto slow = storage.begin_write(world.tick(), 0, filled(512, 1));
-    storage.take_effect(slow);  // its completion is still on the way
+    storage.take_effect(slow);  // in effect, but not complete
     write(storage, world, 0, 512, 2);
 
     flush(storage, world);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two toy engines that keep one sector with a write-ahead copy: one flushes between the copy and
-// the sector's own place, the other does not. The enumeration must tell them apart.
+// Two toy engines that keep one block with a write-ahead copy. One flushes between writing the copy
+// and writing the block itself, the other does not. The explorer must find the difference.
 #include <cstring>
 
 #include <gmock/gmock.h>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t kBlock = 1024;  // two sectors that must change together
 constexpr std::uint64_t kCopyAt = 0;
-constexpr std::uint64_t kSealAt = 4096;  // holds the hash of a copy that is whole
+constexpr std::uint64_t kSealAt = 4096;  // holds the hash of a complete copy
 constexpr std::uint64_t kHomeAt = 8192;
 
 std::vector<std::byte> seal_of(std::span<const std::byte> block) {
@@ -24,7 +24,7 @@ std::vector<std::byte> seal_of(std::span<const std::byte> block) {
     return seal;
 }
 
-/// Overwrites the block in its home after a sealed copy has been put aside.
+/// Writes a sealed copy, then overwrites the block in its home.
 Task<Result<void>> update(SimFile& file, std::vector<std::byte> block, bool flushes_first) {
     const auto seal = seal_of(block);
     QED_CO_CHECK(co_await file.write(FileOffset{kCopyAt}, block));
@@ -35,7 +35,7 @@ Task<Result<void>> update(SimFile& file, std::vector<std::byte> block, bool flus
     co_return Result<void>{};
 }
 
-/// What the toy reads after a power cut: the copy if its seal fits, else the block in its home.
+/// The block after a power cut: the copy if its seal matches, else the block in its home.
 std::vector<std::byte> recover(const FileContent& file) {
     std::vector<std::byte> copy(kBlock);
     std::vector<std::byte> seal(512);

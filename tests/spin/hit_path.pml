@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hit of the table cache, load by load: version, leaf, word, payload, version again, while the
- * owner of the lock evicts the slice and its leaf, uses their memory for others, and brings them
- * back. There are two places in the directory, two leaves and two payloads; the reader looks up
- * place 0. Whatever it returns must be the value of place 0 at a moment between its first and its
- * last load.
+ * A hit of the table cache, load by load: version, leaf, word, payload, version again. Meanwhile the
+ * owner of the lock evicts the slice and its leaf, reuses their memory, and loads them again. There
+ * are two places in the directory, two leaves and two payloads; the reader looks up place 0. The
+ * returned value must be the value of place 0 at a moment between the reader's first and last load.
  *
- * With -DNO_CHECK the reader believes what it read; with -DNO_ADVANCE memory is used again without a
- * new version; with -DADVANCES_FIRST the version changes before the word does: all must fail. Steps are sequentially consistent here; docs/cache.md says why the
- * program's acquires and releases are enough.
+ * With -DNO_CHECK the reader does not check the version; with -DNO_ADVANCE memory is reused without
+ * a new version; with -DADVANCES_FIRST the version changes before the word: all must fail. Steps are
+ * sequentially consistent here; docs/cache.md proves that the program's acquires and releases
+ * suffice.
  */
 #define NONE 255
 #ifndef CHANGES

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the models of the table cache in every order of steps, and that broken ones fail."""
+"""Checks the models of the table cache in every order of steps, and that planted errors fail."""
 
 import pathlib
 import re
@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 MODELS = pathlib.Path(__file__).resolve().parent
-# What each means: the head of table_cache.pml.
+# The head of table_cache.pml explains each one.
 MISTAKES = ["NO_PLACEHOLDER", "KEEPS_DUPLICATE", "NO_VERSION", "NO_OVERTAKING", "EVICTS_HELD",
             "NO_WRITE_THROUGH", "NO_DROP", "NEVER_ENDS", "ENDS_TWICE"]
 
@@ -24,11 +24,12 @@ def run(arguments, folder):
 
 
 def errors_in(model, *defines):
-    """How many errors an exhaustive search finds, at most one; proves that it was exhaustive."""
+    """The number of errors that an exhaustive search finds (at most one). Verifies that the search
+    was exhaustive."""
     with tempfile.TemporaryDirectory() as folder:
         flags = [f"-D{define}" for define in defines]
         run(["spin", *flags, "-a", MODELS / model], folder)
-        # A mistake is found at once: compiling would take longer than looking.
+        # A planted error is found at once, so optimizing would take longer than the search.
         level = "-O0" if defines and "=" not in defines[0] else "-O1"
         run(["cc", level, "-DSAFETY", "-DCOLLAPSE", "-DMEMLIM=2048", "-w", "-o", "pan", "pan.c"],
             folder)

@@ -3,24 +3,24 @@
  * The protocol of the table cache: two slices, a budget for one, readers that miss and share reads,
  * a reader of slice 0 that reads slice 1 ahead, a writer whose writes may fail and who moves tables.
  *
- * What holds the lock in the program is one atomic step here; reads and writes of the file are steps
- * of their own. Checked in every order of steps (tests/spin/models_test.py):
- *  - a lookup never returns less than what was acknowledged, or seen by anybody, before it began;
- *  - nobody looks at a slice that has been freed, whatever evicts or drops it meanwhile;
- *  - every request ends, and ends once, whether a read fails, is overtaken, or is shared;
- *  - at the end nothing is pinned, no more is kept than the budget allows, and what is kept is what
- *    the file says.
+ * A section under the lock in the program is one atomic step here; reads and writes of the file are
+ * separate steps. These properties are checked for every order of steps (tests/spin/models_test.py):
+ *  - a lookup never returns an older value than one that was acknowledged, or that another lookup
+ *    returned, before it began;
+ *  - no request uses a slice that has been freed, whatever evicts or drops it meanwhile;
+ *  - every request ends exactly once, whether its read fails, becomes stale, or is shared;
+ *  - at the end no slice is pinned, the cache is within its budget, and it agrees with the file.
  *
- * Each of these makes it the model of a cache that has a mistake, and must fail:
- *  NO_PLACEHOLDER    a miss leaves no trace until it commits
- *  KEEPS_DUPLICATE   and the second of two copies is freed under the request that brought it
- *  NO_VERSION        what was read ahead is stored whatever has happened meanwhile
- *  NO_OVERTAKING     a read goes on as if its table had not been replaced
- *  EVICTS_HELD       the budget is kept at the cost of slices in use
+ * Each of these options plants an error in the model, which must then fail:
+ *  NO_PLACEHOLDER    a miss leaves no record until it commits
+ *  KEEPS_DUPLICATE   and the second of two copies is freed while its request uses it
+ *  NO_VERSION        a slice that was read ahead is stored although it is stale
+ *  NO_OVERTAKING     a read continues although its table has been replaced
+ *  EVICTS_HELD       the budget is kept by evicting pinned slices
  *  NO_WRITE_THROUGH  readers see an update before its write has succeeded
- *  NO_DROP           after a failed write the slice stays as it was
- *  NEVER_ENDS        a read that fails leaves its slice loading
- *  ENDS_TWICE        a read that fails tells those who wait twice
+ *  NO_DROP           after a failed write the slice stays in the cache
+ *  NEVER_ENDS        a failed read leaves its slice in the state loading
+ *  ENDS_TWICE        a failed read ends its waiters twice
  */
 #ifndef READERS
 #define READERS 2
@@ -58,7 +58,7 @@ byte waits_for[REQUESTS] = NONE; /* the slice whose read a request shares */
 mtype outcome[REQUESTS];
 byte given[REQUESTS] = NONE;     /* the copy that it was given */
 
-/* All inlines that follow are used inside of atomic steps. */
+/* All following inlines are used inside atomic steps. */
 
 inline free_copy(c) {
     live[c] = false;
@@ -79,7 +79,7 @@ inline evict(s) {
 #define MAY_EVICT(s) (pins[copy_of[s]] == 0)
 #endif
 
-/* Evicts slices that nobody holds until the budget is kept, or all are held. */
+/* Evicts unpinned slices until the cache is within its budget, or all slices are pinned. */
 inline shrink() {
     if
     :: directory[0] == ready && directory[1] == ready && MAY_EVICT(0) -> evict(0)
@@ -124,7 +124,7 @@ inline drop(s) {
     fi
 }
 
-/* Tells all who share the read of s how it ended. */
+/* Gives the result of the read of s to all requests that share it. */
 inline end_read(s, how) {
     i = 0;
     do
@@ -204,7 +204,7 @@ inline fail(s) {
 #endif
 }
 
-/* Steps: leaves what was pinned in `copy`, or NONE where the read failed. */
+/* Steps: leaves the pinned slice in `copy`, or NONE if the read failed. */
 inline pin(s) {
     skip;
 try:
@@ -353,7 +353,7 @@ proctype writer(byte me) {
             known[slice] = last[slice]
            }
         :: can_fail ->
-           /* What a failed write leaves in the file is unknown. */
+           /* The file's content after a failed write is unknown. */
            atomic {
             can_fail = false;
             last[slice]++;

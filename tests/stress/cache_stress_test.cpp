@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table cache under threads: readers, loads, one writer for each image, evictions at every
-// moment. Each entry that is looked up must be one that its writer had made true at some time
-// between the beginning and the end of the lookup.
+// The table cache with many threads: readers, loads, one writer for each image, and evictions at
+// every moment. The result of a lookup must be the entry's value at some time between the start and
+// the end of the lookup.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -26,7 +26,7 @@ constexpr int kWrites = 4000;              // of all images together
 constexpr int kLookups = 4000;             // of each reader, at least
 constexpr unsigned kSequenceBits = 12;
 
-/// Reads take a while, so that they meet.
+/// Reads take a while, so that they overlap.
 class SlowFile final : public BlockFile {
 public:
     explicit SlowFile(BlockFile& file) : file_(file) {}
@@ -82,7 +82,7 @@ public:
         judge(cluster, found, least);
     }
 
-    /// The entries of neighbours at once, if they are in memory.
+    /// Looks up neighbouring entries with one call, if they are in memory.
     void look_up_many(std::uint64_t cluster) {
         std::array<std::uint64_t, 16> least{};
         const std::uint64_t count = std::min(least.size(), kPerSlice - cluster % kPerSlice);
@@ -97,7 +97,7 @@ public:
         }
     }
 
-    /// Whether an answer is the latest update, or one that was under way.
+    /// Checks that a result is the latest update or an update in flight.
     void judge(std::uint64_t cluster, const Mapping& found, std::uint64_t least) {
         const std::uint64_t most = begun_[cluster].load(std::memory_order_acquire);
         std::uint64_t count = 0;
@@ -140,8 +140,8 @@ public:
         }
     }
 
-    /// Moves a table to another place in the file and makes the old one worthless: whoever brings
-    /// back what he read there is found out.
+    /// Moves a table to another place in the file and fills the old place with wrong entries, so
+    /// that the test detects a cache that uses them.
     void move_table(std::mt19937_64& random) {
         const std::uint64_t table = random() % kTables;
         const std::uint64_t from = cache_->l1(table);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// 64 first writes at once into a fresh image, again and again: scripts/first-writes.sh does it
-// 10,000 times.
+// 64 concurrent first writes into a fresh image, repeatedly; scripts/first-writes.sh does it 10,000
+// times.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -35,14 +35,14 @@ unsigned runs() {
     return text != nullptr ? static_cast<unsigned>(std::atoi(text)) : 48;
 }
 
-/// What one run does; every combination comes up.
+/// The parameters of one run; all combinations are used.
 struct Plan {
     explicit Plan(unsigned run)
         : order(std::array{WriteOrder::ordered, WriteOrder::strict, WriteOrder::deferred}[run % 3]),
           has_base(run / 3 % 2 == 1),
           uses_threads(run / 6 % 2 == 1),
           cluster_bytes(run / 12 % 2 == 0 ? 65536 : 4096) {
-        // Blocks of the same cluster and of the same table, and far ones.
+        // Blocks in the same cluster, in the same table, and far apart.
         std::minstd_rand random(run + 1);
         const std::uint64_t blocks = run / 24 % 2 == 0 ? kImageBytes / kBlock : 4 * kWrites;
         while (offsets.size() < kWrites) {
@@ -101,7 +101,7 @@ std::unique_ptr<Image> open_image(const std::string& path, WriteOrder order) {
     return image ? std::move(*image) : nullptr;
 }
 
-/// Each block holds what was written to it; all others what was there before.
+/// Each written block holds its data; all others hold their earlier content.
 void expect_content(Image& image, const Plan& plan) {
     std::map<std::uint64_t, std::byte> written;
     for (std::size_t number = 0; number < kWrites; ++number)

@@ -19,7 +19,8 @@ constexpr std::uint64_t kClusters = 4000;  // several tables of 512 entries
 constexpr unsigned kThreads = 4;
 constexpr int kRequests = 1500;
 
-/// The one byte value that a cluster holds; each thread has the clusters of its remainder.
+/// The byte value that fills a cluster. Thread t has the clusters whose number modulo kThreads is
+/// t.
 struct Written {
     std::vector<std::byte> value = std::vector<std::byte>(kClusters);
 };
@@ -57,7 +58,7 @@ void write_own_clusters(Image& image, unsigned thread, Written& written) {
 
 class ImageStressTest : public ::testing::TestWithParam<WriteOrder> {};
 
-/// As a server does it: clients write while the maintenance thread settles the image.
+/// Like a server: clients write while the maintenance thread quiesces the image.
 TEST_P(ImageStressTest, FirstWritesGoOnWhileTheImageIsSettledAgainAndAgain) {
     const test::TempDir dir;
     const std::string path = dir.file("disk.qed");
@@ -74,7 +75,7 @@ TEST_P(ImageStressTest, FirstWritesGoOnWhileTheImageIsSettledAgainAndAgain) {
 
     Written written;
     std::atomic<bool> stop = false;
-    // Whoever asks gets a whole header, whatever is being changed in it.
+    // A reader of the header always gets a consistent one, whatever is being changed.
     std::jthread asker([&] {
         while (!stop) {
             const Header header = (*image)->header();

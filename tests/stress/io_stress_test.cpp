@@ -28,7 +28,8 @@ struct Shared {
     std::uint64_t total = 0;                                                  // under the mutex
 };
 
-/// One coroutine's slot of the file: it alone writes there, and must always read what it wrote.
+/// One coroutine's slot of the file. Only this coroutine writes to it, and must always read its own
+/// data.
 Task<Result<void>> work_on_slot(Shared& shared, std::size_t thread, std::size_t lane) {
     std::minstd_rand random(static_cast<unsigned>(1 + thread * kLanes + lane));
     const FileOffset at{(thread * kLanes + lane) * kSlotBytes};

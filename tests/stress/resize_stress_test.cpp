@@ -26,7 +26,8 @@ void fail_on(const Result<void>& done) {
     if (!done) ADD_FAILURE() << done.error().message();
 }
 
-/// Threads share clusters, but not sectors: each has those of its remainder, filled with one value.
+/// Threads share clusters, but not sectors: thread t fills the sectors whose number modulo the
+/// number of threads is t.
 void change_own_sectors(Image& image, unsigned thread, std::vector<std::byte>& value) {
     std::minstd_rand random(thread + 1);
     std::vector<std::byte> buffer(kSectorBytes);
@@ -53,7 +54,8 @@ void change_own_sectors(Image& image, unsigned thread, std::vector<std::byte>& v
     }
 }
 
-/// Makes zeroes of all behind the kept part, while its end moves: too far is no failure.
+/// Zeroes everything after the kept part while the end of the disk moves. A request past the end is
+/// no failure.
 void zero_the_rest(Image& image, const std::atomic<bool>& stop) {
     for (bool discards = false; !stop; discards = !discards) {
         const std::uint64_t bytes = image.size() - kKeptBytes;
@@ -84,7 +86,7 @@ void resize_again_and_again(Image& image) {
 
 class ResizeStressTest : public ::testing::TestWithParam<WriteOrder> {
 protected:
-    /// A raw base that is longer than the disk at first, all ones.
+    /// A raw base of ones that is longer than the disk at first.
     void make_overlay() {
         FileOptions options;
         options.writable = true;

@@ -10,8 +10,8 @@
 
 namespace qed::test {
 
-/// What a file may hold after a power cut: everything up to the last flush before `cut`, and of the
-/// changes since then any part, torn at sectors, as `random` chooses.
+/// A content that a file may have after a power cut: everything up to the last flush before `cut`,
+/// and any part of the later changes, torn at sectors, as `random` chooses.
 inline MemoryFile crash_state(const MemoryFile& before, std::span<const FileChange> history,
                               std::size_t cut, std::mt19937_64& random) {
     MemoryFile file(before);
@@ -20,7 +20,7 @@ inline MemoryFile crash_state(const MemoryFile& before, std::span<const FileChan
         --durable;
     for (const FileChange& change : history.first(durable))
         file.apply(change);
-    // All or nothing finds other faults than a coin for each sector.
+    // Whole changes find other faults than a random choice for each sector.
     const bool is_torn = random() % 2 == 0;
     for (const FileChange& change : history.subspan(durable, cut - durable)) {
         if (change.kind != IoKind::write || !is_torn) {

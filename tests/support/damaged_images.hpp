@@ -8,8 +8,8 @@
 
 namespace qed::test {
 
-/// Builds an image step by step, each chosen by one number: tables, data, zero clusters, leaks.
-/// Sound as long as no damage follows.
+/// Adds to an image a table, data, a zero cluster or a leak, as `choice` says. The image stays
+/// consistent.
 inline void build_step(QedBuilder& image, std::uint64_t choice) {
     const std::uint64_t l1_index = (choice >> 8) % 6;
     const std::uint64_t l2_index = (choice >> 16) % 24;
@@ -27,7 +27,7 @@ inline void build_step(QedBuilder& image, std::uint64_t choice) {
     }
 }
 
-/// An entry that a damaged table might hold: somebody else's cluster, or none.
+/// An entry that a damaged table might hold: another entry's cluster, or no cluster of the file.
 inline std::uint64_t strange_entry(const QedBuilder& image, std::uint64_t choice) {
     const std::uint64_t any_cluster = image.offset((choice >> 8) % (image.clusters() + 3));
     switch (choice % 8) {
@@ -42,7 +42,7 @@ inline std::uint64_t strange_entry(const QedBuilder& image, std::uint64_t choice
     }
 }
 
-/// One piece of damage, chosen by one number.
+/// Damages an image in one place, as `choice` says.
 inline void damage_step(QedBuilder& image, std::uint64_t choice) {
     const std::uint64_t l1_index = (choice >> 8) % 6;
     const std::uint64_t l2_index = (choice >> 16) % 24;

@@ -7,15 +7,16 @@
 
 namespace qed::test {
 
-/// Works in programs of which one source file includes support/replace_new.hpp.
+/// Works only in programs that include support/replace_new.hpp in one source file.
 inline thread_local long allocations_until_failure = -1;  // -1: never
 inline std::atomic<long> living_allocations = 0;
 
-/// While it lives, allocation number `count` of this thread (from 0) and all later ones fail.
+/// During its lifetime, allocation number `count` (counted from 0) and all later allocations of
+/// this thread fail.
 class FailingNew {
 public:
     explicit FailingNew(long count) noexcept {
-        FramePool::keep_at_most(0);  // a frame that was kept would not be allocated
+        FramePool::keep_at_most(0);  // a reused frame would not be allocated
         allocations_until_failure = count;
     }
     FailingNew(const FailingNew&) = delete;

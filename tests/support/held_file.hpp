@@ -9,13 +9,13 @@
 
 namespace qed::test {
 
-/// A file whose reads end when the test says so. What a held read returns is fixed when it starts,
-/// so that a write in between makes it stale.
+/// A file whose reads end when the test ends them. The data of a held read is fixed when it starts,
+/// so that a later write makes it stale.
 class HeldFile final : public BlockFile {
 public:
     explicit HeldFile(BlockFile& file) : file_(file) {}
 
-    bool holds = true;  ///< false: requests end at once
+    bool holds = true;  ///< false: reads end at once
 
     bool start(IoOp& op) noexcept override {
         IoOp now = op;
@@ -27,7 +27,7 @@ public:
         held_.push_back(&op);
         return true;
     }
-    /// Ends the held read that started first, with an error instead of its data if one is given.
+    /// Ends the oldest held read: with its data, or with `error` if that is not 0.
     void end_read(int error = 0) { end_read_at(0, error); }
     void end_read_at(std::size_t index, int error = 0) {
         IoOp& op = *held_.at(index);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that keep an account of what the disk must hold, whatever happens to the server."""
+"""Clients that record what the disk must hold, whatever happens to the server."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ZERO = 0  # the version of a block that reads as zeroes
 
 
 def content(block, version):
-    """A block says where it belongs and which write it is from, in each of its sectors."""
+    """A block whose sectors all contain its number and version."""
     if version == ZERO:
         return bytes(BLOCK)
     return struct.pack("<QQ", block, version) * (BLOCK // 16)
@@ -51,10 +51,10 @@ class Mismatch(AssertionError):
 
 
 class Client(threading.Thread):
-    """Random requests on clusters of its own; checks each read against its account.
+    """Sends random requests to its own clusters, and checks each read with its records.
 
-    `current` is what a read must give while the server lives. `maybe` holds, for blocks with
-    writes that no flush has covered, every version that a server started anew may show.
+    `current` is the version that a read must return while the server lives. For blocks with writes
+    that no flush has covered, `maybe` holds every version that a restarted server may return.
     """
 
     def __init__(self, number, clients, clusters, seed, tally):
@@ -66,7 +66,7 @@ class Client(threading.Thread):
         self.failure = None
 
     def start_on(self, uri, enough=None):
-        """A new life of the same account."""
+        """Restarts the client with the same records."""
         threading.Thread.__init__(self, daemon=True)
         self.uri, self.left = uri, enough
         self.start()
@@ -83,7 +83,7 @@ class Client(threading.Thread):
             self.flush()
             self.client.shutdown()
         except nbd.Error:
-            pass  # the server was killed, as the test wants it
+            pass  # the test killed the server
         except Mismatch as mismatch:
             self.failure = mismatch
         finally:
@@ -98,14 +98,15 @@ class Client(threading.Thread):
                                f"{data[at:at + 16].hex()}, want one of the versions {allowed}")
 
     def verify_all(self):
-        """After a start: flushed blocks as they were; of the others, what is there now counts."""
+        """After a restart: flushed blocks must be unchanged; of other blocks, the present version
+        is recorded."""
         for block in sorted(self.current.keys() | self.maybe.keys()):
             data = self.client.pread(BLOCK, block * BLOCK)
             allowed = self.maybe.get(block) or {self.current[block]}
             self.check(block, data, allowed)
             self.current[block] = struct.unpack("<QQ", data[:16])[1]
             if any(data[at:at + 16] != data[:16] for at in range(0, BLOCK, SECTOR)):
-                # Torn between sectors, which is allowed: write it again as one.
+                # The block is torn between sectors, which is allowed: write it again.
                 self.write(block, 1, 0)
         self.flush()
 
@@ -160,7 +161,7 @@ class Client(threading.Thread):
 
 
 class Tally:
-    """Requests done, for whoever waits for a number of them."""
+    """Counts finished requests, and lets a test wait for a number of them."""
 
     def __init__(self):
         self.count, self.changed = 0, threading.Condition()
@@ -171,7 +172,7 @@ class Tally:
             self.changed.notify_all()
 
     def wait_for(self, count, clients):
-        """Until so many are done, or no client is left."""
+        """Waits until `count` requests are done, or no client is left."""
         with self.changed:
             while self.count < count and any(client.is_alive() for client in clients):
                 if not self.changed.wait(timeout=qedtest.TIMEOUT):
@@ -179,7 +180,7 @@ class Tally:
 
 
 class Load:
-    """A number of clients that live through the deaths of their server."""
+    """Several clients that survive restarts of their server."""
 
     def __init__(self, clients, clusters, seed=1):
         self.tally = Tally()

@@ -16,7 +16,7 @@
 
 namespace qed::test {
 
-/// A block device over a sparse file. Needs root; `refusal()` says why there is none.
+/// A block device over a sparse file. Needs root; `refusal()` states the reason if there is none.
 class LoopDevice {
 public:
     LoopDevice(std::uint64_t bytes, std::uint32_t block) {
@@ -39,7 +39,7 @@ public:
 
     const std::string& refusal() const { return refusal_; }
     const std::string& path() const { return path_; }
-    /// From here on what is not in memory cannot be read: the file under the device is empty.
+    /// Truncates the file under the device to zero: data outside memory is no longer readable.
     void lose_storage() const {
         if (::truncate(dir_.file("device").c_str(), 0) != 0) throw std::runtime_error("truncate");
     }
@@ -48,7 +48,7 @@ private:
     void attach(int file, std::uint32_t block) {
         const int control = ::open("/dev/loop-control", O_RDWR | O_CLOEXEC);
         if (control < 0) return refuse("open /dev/loop-control");
-        // Another process may take the free one first: ask again.
+        // Another process may take the free device first: retry.
         for (int attempt = 0; attempt < 20 && device_ < 0; ++attempt) {
             const int number = ::ioctl(control, LOOP_CTL_GET_FREE);
             if (number < 0) break;

@@ -162,7 +162,7 @@ void MemoryFile::erase(std::uint64_t begin, std::uint64_t end) {
         const std::uint64_t in_page = begin % kPageBytes;
         const std::uint64_t part = std::min(end - begin, kPageBytes - in_page);
         if (part == kPageBytes) {
-            // Whole pages go in one step: a range may be terabytes long and mostly holes.
+            // Erases whole pages with one call: a range may be terabytes long and mostly holes.
             const auto first = pages_.lower_bound(begin / kPageBytes);
             const auto last = pages_.lower_bound(end / kPageBytes);
             pages_.erase(first, last);

@@ -16,7 +16,7 @@
 
 namespace qed::test {
 
-/// A change that was asked of a MemoryFile, in the order it was made.
+/// A change that was made to a MemoryFile.
 struct FileChange {
     IoKind kind = IoKind::flush;  ///< write, flush, truncate or punch
     std::uint64_t offset = 0;     ///< for truncate the new length
@@ -24,12 +24,12 @@ struct FileChange {
     std::vector<std::byte> data;  ///< for write
 };
 
-/// A sparse file in memory that can be told to fail. Requests complete at once, on the calling
+/// A sparse file in memory with injected failures. Requests complete at once, on the calling
 /// thread; any number of threads may use it.
 class MemoryFile final : public BlockFile {
 public:
     explicit MemoryFile(std::uint64_t bytes = 0) : bytes_(bytes) {}
-    /// A copy of the content and length; faults, history and counts start anew.
+    /// Copies the content and length. The copy has no faults, no history, and counts from 0.
     MemoryFile(const MemoryFile& other);
 
     bool start(IoOp& op) noexcept override;
@@ -39,7 +39,7 @@ public:
     std::string_view name() const noexcept override { return "memory.qed"; }
     Result<DataRange> next_data(std::uint64_t at) noexcept override;
 
-    // For the test, past the request path: never fails, not counted.
+    // Direct access for the test: never fails and is not counted.
     std::vector<std::byte> load(std::uint64_t at, std::uint64_t bytes) const;
     void store(std::uint64_t at, std::span<const std::byte> data);
     std::uint64_t load_u64(std::uint64_t at) const;
@@ -47,25 +47,25 @@ public:
     void fill(std::uint64_t at, std::uint64_t bytes, std::byte value);
     void resize(std::uint64_t bytes);
     std::uint64_t bytes() const { return bytes_; }
-    /// Memory behind the content, in bytes: what the sparse file would take on a disk.
+    /// Bytes of memory for the content: the space that the sparse file would take on a disk.
     std::uint64_t stored_bytes() const { return pages_.size() * kPageBytes; }
-    /// Makes the change again, as after a power cut that let it reach the disk.
+    /// Repeats a change, as if it reached the disk before a power cut.
     void apply(const FileChange& change);
     friend bool operator==(const MemoryFile& a, const MemoryFile& b);
 
-    /// Which request fails, counted from 1 over all requests since `requests` was set to 0.
+    /// The failing request, counted from 1 since `requests` was set to 0.
     struct Fault {
         std::uint64_t nth = 0;
         int error = EIO;
         bool sticky = false;              ///< all later ones fail too
         std::optional<IoKind> only = {};  ///< count and fail only this kind
-        bool tears = false;  ///< a failing write leaves its first half, in sectors, behind
+        bool tears = false;  ///< a failing write still writes the first half of its sectors
     };
     std::optional<Fault> fault;
     /// Reads that touch this range fail with EIO.
     std::optional<DataRange> unreadable;
     bool read_only = false;
-    std::uint64_t requests = 0;  ///< started so far; of the fault's kind, where it names one
+    std::uint64_t requests = 0;  ///< requests started; only of the fault's kind if it names one
     std::uint64_t bytes_read = 0;
     /// When set, every change that succeeds is also appended here.
     std::vector<FileChange>* history = nullptr;

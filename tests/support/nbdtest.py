@@ -10,7 +10,7 @@ DATA = 0
 
 
 def connect(uri, lenient=False):
-    """A connection; a lenient one sends requests that the server must refuse."""
+    """A connection. A lenient one may send requests that the server must reject."""
     client = nbd.NBD()
     client.add_meta_context("base:allocation")
     client.set_uri_allow_local_file(True)
@@ -21,7 +21,7 @@ def connect(uri, lenient=False):
 
 
 def block_status(client, offset, length, flags=0):
-    """[(length, state)], neighbours merged and cut to the range."""
+    """[(length, state)], with equal neighbours merged, clipped to the range."""
     found = []
 
     def collect(context, _, entries, __):

@@ -35,7 +35,7 @@ std::uint64_t QedBuilder::add_table(std::uint64_t l1_index) {
 
 std::uint64_t QedBuilder::add_data(std::uint64_t l1_index, std::uint64_t l2_index) {
     const std::uint64_t position = append(1);
-    // Enough to tell clusters apart, and little enough for large ones.
+    // Enough words to distinguish clusters, and few enough for large ones.
     for (std::uint64_t word = 0; word < 8; ++word)
         file.store_u64(offset(position) + word * 512, 0xda7a'0000'0000'0000 + position * 8 + word);
     set_l2(l1_index, l2_index, offset(position));
@@ -71,7 +71,7 @@ void QedBuilder::set_header(const Header& header) {
 
 namespace {
 
-/// The plain loops: one set of clusters for each kind of owner.
+/// A naive check with plain loops: one set of clusters for each kind of owner.
 class NaiveCheck {
 public:
     explicit NaiveCheck(const MemoryFile& file) : file_(file) {

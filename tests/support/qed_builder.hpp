@@ -12,11 +12,11 @@
 
 namespace qed::test {
 
-/// Lays out a QED image by hand in a MemoryFile: sound, or damaged in any way a test wants.
+/// Builds a QED image in a MemoryFile: consistent, or damaged in any way that a test needs.
 /// Positions are cluster numbers of the file.
 class QedBuilder {
 public:
-    /// An empty image of `image_bytes`: header, L1 table behind it, nothing else.
+    /// An empty image of `image_bytes`: a header followed by the L1 table.
     explicit QedBuilder(const Geometry& geometry, std::uint64_t image_bytes,
                         std::uint64_t features = 0);
     /// 4 KiB clusters and tables of one: 512 entries, 2 MiB of guest for each L2 table.
@@ -51,19 +51,19 @@ private:
     Header header_;
 };
 
-/// What is in an image, told by plain loops over the whole of it: the second opinion that check is
-/// held against. For small images only.
+/// The content of an image, found by plain loops over the whole image. Tests compare `check` with
+/// it. For small images only.
 struct NaiveReport {
     std::uint64_t bad_l1 = 0;
     std::uint64_t bad_l2 = 0;
-    std::uint64_t repeated = 0;         ///< L2 entries that name what something else names
-    std::vector<std::uint64_t> leaked;  ///< whole clusters that nothing names
+    std::uint64_t repeated = 0;         ///< L2 entries that name a cluster which is named already
+    std::vector<std::uint64_t> leaked;  ///< whole clusters that no entry names
     std::uint64_t data = 0;
     std::uint64_t zero = 0;
     std::uint64_t fragmented = 0;
-    /// By guest cluster: the bytes of those that have a place in the file (empty: a zero cluster).
+    /// By guest cluster: the bytes of the allocated clusters (empty: a zero cluster).
     std::map<std::uint64_t, std::vector<std::byte>> content;
-    /// Guest clusters whose cluster an L1 entry, good or bad, names as part of a table.
+    /// Guest clusters whose file cluster is part of a table that an L1 entry, valid or not, names.
     std::vector<std::uint64_t> over_tables;
 
     std::uint64_t corruptions() const { return bad_l1 + bad_l2 + repeated; }

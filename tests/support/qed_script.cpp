@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a script of requests on an image through the public interface, for tests in other
-// languages.
+// Runs a script of requests on an image through the public interface, for tests in other languages.
 //
 //   qed_script [--threads N] [--order ORDER] [--backing-format FMT] [--read-only] IMAGE < script
 //
@@ -11,9 +10,9 @@
 //   flush | settle
 //   resize BYTES
 //   dump FILE                        the whole disk, read through the image, as a sparse raw file
-//   barrier                          everything above has completed before anything below starts
-//   die                              end the process at once, with status 9: nothing is closed
-// With several threads the lines between barriers run in any order, many at once; settle, resize,
+//   barrier                          wait until all lines above have completed
+//   die                              end the process at once with status 9, without closing
+// With several threads the lines between barriers run concurrently, in any order; settle, resize,
 // dump and die are barriers themselves.
 #include <algorithm>
 #include <atomic>
@@ -44,7 +43,7 @@ using Bytes = std::vector<std::byte>;
 struct Line {
     unsigned number = 0;
     std::string verb;
-    std::vector<std::string> words;  // behind the verb
+    std::vector<std::string> words;  // after the verb
 
     std::uint64_t value(std::size_t index) const { return std::stoull(words.at(index)); }
     bool has_word(std::string_view word) const {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The QED format read a third way, from docs/format.md alone: an oracle beside libqed and QEMU."""
+"""A third reader of the QED format, written from docs/format.md alone: an independent oracle."""
 
 import array
 import os
@@ -78,7 +78,7 @@ class QedDisk:
         return self.backing.read(cluster * self.cluster, length)
 
     def read(self, offset, length):
-        """Guest bytes; past the end of the disk there are zeroes."""
+        """Guest bytes; zeroes past the end of the disk."""
         data = bytearray()
         while len(data) < length and offset + len(data) < self.size:
             at = offset + len(data)
@@ -87,7 +87,7 @@ class QedDisk:
         return bytes(data).ljust(length, b"\0")
 
     def extents(self):
-        """(offset, length) of all that may hold something: clusters with an entry, and the base."""
+        """(offset, length) of ranges that may hold data: clusters with an entry, and the base."""
         if self.backing is not None:
             for offset, length in self.backing.extents():
                 yield offset, max(0, min(length, self.size - offset))
@@ -114,15 +114,15 @@ class QedDisk:
         return (cluster for cluster, entry in self.known_entries() if entry == ZERO)
 
     def faults(self):
-        """What breaks docs/format.md section 3, as sentences, and clusters that nobody names but
-        that still take up space."""
+        """Sentences about broken rules of docs/format.md section 3, and about clusters that occupy
+        space although no entry names them."""
         owners = {}
         yield from self.misplaced_clusters(owners)
         for begin, length in self.raw.extents():
             first, last = begin // self.cluster, -(-(begin + length) // self.cluster)
             for number in range(first, last):
                 if number not in owners:
-                    yield f"file cluster {number}: has space, but nobody names it"
+                    yield f"file cluster {number}: occupies space, but no entry names it"
 
     def misplaced_clusters(self, owners):
         end = self.raw.size
@@ -144,7 +144,7 @@ class QedDisk:
         for cluster, entry in self.known_entries():
             if entry == ZERO:
                 continue
-            # The last data cluster may be cut where the file ends.
+            # The end of the file may cut off a part of the last data cluster.
             if entry % self.cluster or entry >= end:
                 yield f"guest cluster {cluster}: {entry:#x} is not a cluster inside the file"
             elif entry // self.cluster in owners:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the Python tests share: the programs under test, byte models, NBD servers."""
+"""Shared by the Python tests: the programs under test, byte models, NBD servers."""
 
 import json
 import os
@@ -19,15 +19,15 @@ QED = os.environ["QED_BIN"]
 PLUGIN = os.environ["QED_NBDKIT_PLUGIN"]
 SCRIPT = os.environ["QED_SCRIPT"]
 
-# Seconds; longer than any step takes, so that a hang fails and says where.
+# Seconds; longer than any step takes, so that a hang fails and names the step.
 TIMEOUT = 300 if sandbox_probe.is_sanitized() else 60
 
-# A sanitizer cannot look for leaks in a program that is traced.
+# A sanitizer cannot search for leaks in a traced program.
 TRACED = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
 
 
 class Done:
-    """How a program ended."""
+    """The exit status and output of a program."""
 
     def __init__(self, command, status, out, err):
         self.command, self.status, self.out, self.err = command, status, out, err
@@ -37,7 +37,7 @@ class Done:
 
 
 def run(*command, text=None, status=0, cwd=None, env=None):
-    """Runs a program to its end; `status` is what it must end with (None: whatever)."""
+    """Runs a program to its end; `status` is its required exit status (None: any)."""
     words = [str(word) for word in command]
     done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=TIMEOUT,
                           cwd=cwd, env=env, check=False)
@@ -52,7 +52,7 @@ def run_json(*command, **options):
 
 
 class Model:
-    """What a disk must hold, as a sparse raw file."""
+    """The expected content of a disk, as a sparse raw file."""
 
     def __init__(self, path, size):
         self.path = pathlib.Path(path)
@@ -82,7 +82,7 @@ class Model:
 
 
 def data_ranges(descriptor, size):
-    """(begin, end) of the parts of a sparse file that may hold something."""
+    """(begin, end) of the parts of a sparse file that may hold data."""
     at = 0
     while at < size:
         try:
@@ -94,7 +94,7 @@ def data_ranges(descriptor, size):
 
 
 def first_difference(path, other_path):
-    """A sentence about the first byte in which two sparse raw files differ, or None."""
+    """A sentence about the first different byte of two sparse raw files, or None."""
     step = 1 << 20
     with open(path, "rb", buffering=0) as one, open(other_path, "rb", buffering=0) as other:
         sizes = [os.fstat(f.fileno()).st_size for f in (one, other)]
@@ -120,7 +120,7 @@ def patterned(pattern, length):
 
 
 def wait_until(condition, complaint):
-    """For what another program does in its own time; `complaint` when it never does."""
+    """Waits for an action of another program; fails with `complaint` if it does not happen."""
     deadline = time.monotonic() + TIMEOUT
     while not condition():
         if time.monotonic() > deadline:
@@ -129,7 +129,7 @@ def wait_until(condition, complaint):
 
 
 class Server:
-    """`qed serve` in the foreground, with the URI that it printed."""
+    """A running `qed serve`, with the URI that it printed."""
 
     def __init__(self, *arguments, env=None, cwd=None):
         self._start([QED, "serve", *arguments], env=env, cwd=cwd)
@@ -162,7 +162,7 @@ class Server:
         return self.uri.split("socket=", 1)[1]
 
     def stop(self, number=signal.SIGTERM):
-        """Tells the server to stop; returns its exit status."""
+        """Stops the server; returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait()
@@ -182,7 +182,7 @@ class Server:
 
 
 class TestCase(unittest.TestCase):
-    """A test with a folder of its own and a seeded generator of chance."""
+    """A test with its own folder and a seeded random number generator."""
 
     seed = int(os.environ.get("QED_TEST_SEED", "1"))
 
@@ -196,7 +196,7 @@ class TestCase(unittest.TestCase):
         return self.folder / name
 
     def create(self, name, size, *options):
-        """A new image made by `qed create`."""
+        """A new image, created by `qed create`."""
         run(QED, "create", "-q", "-f", "qed", *options, self.path(name), size)
         return self.path(name)
 
@@ -206,7 +206,7 @@ class TestCase(unittest.TestCase):
         return model
 
     def skip_without_sandbox(self):
-        """An old kernel, a container that forbids filters, a sanitizer build."""
+        """Skips the test on an old kernel, in a container without filters, or with a sanitizer."""
         reason = sandbox_probe.why_not()
         if reason:
             self.skipTest(reason)
@@ -217,8 +217,8 @@ class TestCase(unittest.TestCase):
             self.fail(difference)
 
     def assert_sound(self, image, leaks_allowed=False):
-        """libqed's own check finds nothing at all; or at most leaks, which a crash may leave, and
-        which clusters that were given back to the file system look like."""
+        """libqed's check finds nothing; or, if allowed, only leaks, which a crash may leave, and
+        which punched clusters look like."""
         done = run(QED, "check", image, status=None)
         self.assertIn(done.status, (0, 3) if leaks_allowed else (0,), str(done))
 

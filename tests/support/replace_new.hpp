@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Replaces operator new of the program that includes this, in one source file of it, so that its
-// tests can make allocations fail.
+// Replaces operator new of a program, so that its tests can make allocations fail. Include this in
+// one source file of the program.
 
 #include <cstddef>
 #include <cstdlib>
@@ -30,7 +30,7 @@ inline constexpr std::size_t kPlain = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
 }  // namespace qed::test
 
-// Not inlined: the compiler would take std::free() for the wrong partner of operator new.
+// Not inlined: the compiler would warn that std::free() does not match operator new.
 void* operator new(std::size_t bytes) {
     if (void* memory = qed::test::allocate(bytes, qed::test::kPlain)) return memory;
     throw std::bad_alloc();

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints why there can be no whole sandbox here, or nothing: asked of the kernel and of the build,
-not of the code under test, whose failure to make one must not look like a reason to skip."""
+"""Prints why a complete sandbox is impossible here, or nothing. It asks the kernel and the build,
+not the code under test, because a failure of that code must not look like a reason to skip."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ class Program(ctypes.Structure):
 
 
 def takes_filters(libc):
-    """In a child: a filter that allows everything."""
+    """Tries a filter that allows everything, in a child process."""
     child = os.fork()
     if child == 0:
         allow_all = b"\x06\0\0\0\0\0\xff\x7f"

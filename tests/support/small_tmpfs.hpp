@@ -14,8 +14,8 @@
 
 namespace qed::test {
 
-/// A tmpfs of a given size that only this process sees. Needs the right to mount, its own or that
-/// of a user namespace; `refusal()` says why there is none.
+/// A tmpfs of a given size that only this process sees. Needs the right to mount, possibly from a
+/// user namespace; `refusal()` states the reason if there is none.
 class SmallTmpfs {
 public:
     explicit SmallTmpfs(std::size_t bytes) { mount(bytes); }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file system that is soon full, and gets room again."""
+"""A small file system that becomes full, and gets free space again."""
 
 import os
 import pathlib
@@ -12,10 +12,10 @@ BALLAST = 12 << 20
 
 
 class SmallFilesystem:
-    """The best stand-in for a full disk that may be had here; `kind` says which.
+    """The best substitute for a full disk that this machine permits; `kind` names it.
 
-    A loop-mounted ext4, or a tmpfs, in a mount namespace of its own (nothing to clean up), and
-    where nothing can be mounted a limit on the size of files.
+    A loop-mounted ext4, or a tmpfs, in a new mount namespace, which needs no cleanup. If nothing
+    can be mounted: a limit on the size of files.
     """
 
     def __init__(self, folder, may_mount=True):
@@ -24,7 +24,7 @@ class SmallFilesystem:
         user = [] if os.geteuid() == 0 else ["--map-root-user"]
         mounts = (("loop-mounted ext4", self._ext4()), ("tmpfs", self._tmpfs()))
         for kind, mount in mounts if may_mount else ():
-            # The namespace lives as long as somebody is in it.
+            # The namespace exists as long as a process is in it.
             script = f'{mount} && head -c {BALLAST} /dev/zero >"$1/ballast" && echo up && exec cat'
             holder = subprocess.Popen(
                 ["unshare", "--mount", *user, "sh", "-c", script, "sh", str(self.folder)],

@@ -9,11 +9,11 @@
 
 namespace qed::test {
 
-/// Resumes coroutines only when the test says so, in the order they were posted. One thread.
+/// Resumes coroutines only when the test calls it, in the order they were posted. One thread.
 class StepExecutor final : public Executor {
 public:
     void post(Waiter& waiter) noexcept override { ready_.push(waiter); }
-    /// Resumes until nobody is ready any more.
+    /// Resumes waiters until none is ready.
     void run() {
         while (Waiter* waiter = ready_.pop())
             waiter->handle.resume();
@@ -23,7 +23,8 @@ private:
     WaiterQueue ready_;
 };
 
-/// A task that runs on a StepExecutor while the test goes on. It ends before this is destroyed.
+/// A task that runs on a StepExecutor while the test continues. It must end before this is
+/// destroyed.
 template <class T>
 class Running {
 public:

@@ -8,8 +8,8 @@
 
 namespace qed::test {
 
-/// A new, empty directory on the file system of the build, gone again at the end of its life.
-/// (Of the build, because /tmp may be a tmpfs, which has no direct I/O rules and no real storage.)
+/// A new, empty directory that the destructor removes. It is on the file system of the build,
+/// because /tmp may be a tmpfs, which has no rules for direct I/O and no real storage.
 class TempDir {
 public:
     TempDir() : TempDir(default_parent()) {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random requests on a disk: made once, run by libqed or by qemu-io, and on the byte model."""
+"""Random requests to a disk, to be run by libqed, by qemu-io, and on the byte model."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ class Request:
 
 
 class Workload:
-    """Requests around the spots where mistakes live: cluster, table and disk boundaries."""
+    """Requests around the spots of typical faults: boundaries of clusters, tables and the disk."""
 
     def __init__(self, test, size, cluster, table_span):
         self.random, self.folder = test.random, test.folder
@@ -63,7 +63,7 @@ class Workload:
         return Request("discard", offset, max(0, end - offset))
 
     def batch(self, makers, count):
-        """Requests that do not touch each other's bytes, so that they may run at once."""
+        """Requests to disjoint ranges, so that they may run concurrently."""
         taken, batch = [], []
         for _ in range(count):
             request = self.random.choice(makers)()
@@ -81,7 +81,7 @@ class Workload:
             elif request.verb == "zero":
                 model.zero(offset, length)
             elif request.verb == "discard":
-                # Whole clusters only: edges keep their content.
+                # Whole clusters only: partial ones keep their content.
                 begin = -(-offset // self.cluster) * self.cluster
                 end = (offset + length) // self.cluster * self.cluster
                 model.zero(begin, max(0, end - begin))
@@ -92,13 +92,13 @@ def qed_lines(batches):
         for request in batch:
             yield " ".join(str(word) for word in (request.verb, request.offset, request.length,
                                                   request.pattern))
-        yield "barrier"  # the flush is for all of them, on whatever thread they are
+        yield "barrier"  # the flush covers the requests of all threads
         yield "flush"
         yield "barrier"
 
 
 def run_with_libqed(image, batches, *options, more=()):
-    """Runs batches on several threads; `more` are lines for qed_script that follow them."""
+    """Runs batches on several threads, followed by the qed_script lines `more`."""
     text = "\n".join([*qed_lines(batches), *more, ""])
     return run(SCRIPT, "--threads", 4, *options, image, text=text)
 

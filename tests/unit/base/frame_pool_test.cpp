@@ -16,7 +16,7 @@ namespace {
 
 constexpr bool kIsSanitized = QED_TEST_SANITIZED != 0;
 
-/// Takes `count` frames and gives them all back.
+/// Takes `count` frames and returns them all.
 void use_frames(std::size_t count, std::size_t bytes) {
     std::vector<void*> frames(count);
     for (void*& frame : frames)

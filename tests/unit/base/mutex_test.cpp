@@ -10,7 +10,7 @@
 namespace qed {
 namespace {
 
-/// What several threads add to.
+/// A counter that several threads increment.
 class Counter {
 public:
     void add(int amount) QED_EXCLUDES(mutex_) {
@@ -51,7 +51,7 @@ TEST(Mutex, IsHeldByOneThreadAtATime) {
 
 bool is_free(Mutex& mutex) {
     bool was_free = false;
-    // A thread of its own: to try a mutex that one holds oneself is undefined.
+    // A new thread, because trying a mutex that the same thread holds is undefined.
     std::thread([&mutex, &was_free] {
         if (!mutex.try_lock()) return;
         was_free = true;

@@ -17,11 +17,11 @@ using Ids = std::vector<EntryId>;
 
 TEST(BeladyTest, EvictsWhatIsNeededLastOrNeverAgain) {
     const Workload workload = equal_entries({0, 1, 2, 3, 0, 1, 2, 0}, 4);
-    // 3 evicts 2, needed last of three; 2 evicts 3, never needed again.
+    // 3 evicts 2, whose next use is the last of the three; 2 evicts 3, which is not used again.
     EXPECT_THAT(replay("belady", workload, 3), ::testing::ElementsAre(2, 3));
 }
 
-// The fewest misses of any choice of victims, by trying all of them.
+// The fewest misses of all choices of victims, by trying every choice.
 std::uint64_t fewest_misses(const Ids& lookups, std::size_t step, std::set<EntryId> resident,
                             std::size_t capacity) {
     while (step < lookups.size() && resident.contains(lookups[step]))

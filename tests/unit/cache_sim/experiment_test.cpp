@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From options to reports, as the program does it.
+// From options to reports, like the program.
 #include "experiment.hpp"
 
 #include <fstream>
@@ -32,7 +32,7 @@ protected:
     }
 
 private:
-    const test::TempDir folder_;  // of its own: tests run at the same time
+    const test::TempDir folder_;  // one per test, because tests run concurrently
     const std::string path_ = folder_.file("trace.csv");
 };
 

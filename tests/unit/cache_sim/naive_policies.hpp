@@ -13,8 +13,8 @@
 
 namespace qed::cache_sim::naive {
 
-// The policies once more, from their descriptions and as plainly as possible: front is old, every
-// operation searches. No code is shared with what they check.
+// Naive versions of the policies, written from their descriptions: the front is old, and every
+// operation searches. They share no code with the policies that they check.
 
 struct Item {
     EntryId entry;
@@ -86,7 +86,7 @@ public:
         }
         const EntryId entry = items_[hand_].entry;
         items_.erase(items_.begin() + static_cast<std::ptrdiff_t>(hand_));
-        // A hand past the youngest begins again at the oldest, even if younger entries follow.
+        // A hand past the youngest restarts at the oldest, even if younger entries follow.
         if (hand_ == items_.size()) hand_ = 0;
         return entry;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The online policies: by hand on short traces, and against their naive twins on random ones.
+// The online policies: short traces with known results, and random traces compared with naive
+// versions of the policies.
 #include "policy.hpp"
 
 #include <gmock/gmock.h>
@@ -25,7 +26,8 @@ TEST(LruTest, EvictsWhatWasUsedLongestAgo) {
 }
 
 TEST(ClockTest, GivesAUsedEntryOneMoreRound) {
-    // 0 was used: it goes round once, 1 leaves; then 2 leaves, 3 was used, 0 has lost its mark.
+    // 0 was used and gets another round, so 1 is evicted; then 2 is evicted; 3 was used, and 0 has
+    // lost its mark.
     EXPECT_THAT(replay("clock", equal_entries({0, 1, 2, 0, 0, 3, 3, 4, 5}, 6), 3),
                 ElementsAre(1, 2, 0));
 }
@@ -45,7 +47,7 @@ TEST(SieveTest, HandGoesRoundWhenEveryEntryIsMarked) {
 }
 
 TEST(S3FifoTest, KeepsEntriesUsedTwiceWhileAScanPasses) {
-    // 0 and 1 are used twice in the small queue (1 of 10 entries) and stay for good.
+    // 0 and 1 are used twice in the small queue (1 of 10 entries) and are never evicted.
     Ids lookups{0, 0, 0, 1, 1, 1};
     for (EntryId scanned = 2; scanned < 100; ++scanned)
         lookups.push_back(scanned);
@@ -55,7 +57,7 @@ TEST(S3FifoTest, KeepsEntriesUsedTwiceWhileAScanPasses) {
 }
 
 TEST(S3FifoTest, TakesBackAnEntryIntoTheMainQueueWhileItsKeyIsRemembered) {
-    // 0 leaves unused, comes back, and then outlives the scan that follows.
+    // 0 is evicted unused, returns, and then survives the following scan.
     Ids lookups{0};
     for (EntryId scanned = 1; scanned < 11; ++scanned)
         lookups.push_back(scanned);

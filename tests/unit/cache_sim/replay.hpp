@@ -13,14 +13,14 @@
 
 namespace qed::cache_sim {
 
-/// A workload of entries that all have one size.
+/// A workload of entries of one size.
 inline Workload equal_entries(std::vector<EntryId> lookups, std::size_t entries,
                               std::uint32_t bytes = 1) {
     return {std::move(lookups), std::vector<std::uint32_t>(entries, bytes)};
 }
 
-/// Plays `workload` and returns the entries in the order of their eviction. Not simulate(), so that
-/// a fault there cannot hide one in a policy.
+/// Replays `workload` and returns the entries in the order of their eviction. Does not use
+/// simulate(), so that a fault there cannot hide a fault in a policy.
 inline std::vector<EntryId> replay(EvictionPolicy& policy, const Workload& workload,
                                    std::uint64_t budget_bytes) {
     std::vector<EntryId> evicted;
@@ -35,7 +35,8 @@ inline std::vector<EntryId> replay(EvictionPolicy& policy, const Workload& workl
         bytes += workload.entry_bytes[entry];
         while (bytes > budget_bytes) {
             const EntryId victim = policy.evict();
-            if (resident.erase(victim) == 0) return {kNone};  // evicted what was not there
+            if (resident.erase(victim) == 0)
+                return {kNone};  // evicted an entry that is not resident
             bytes -= workload.entry_bytes[victim];
             evicted.push_back(victim);
         }
@@ -45,7 +46,7 @@ inline std::vector<EntryId> replay(EvictionPolicy& policy, const Workload& workl
     return evicted;
 }
 
-/// The same for a policy by its name on the command line.
+/// The same for the policy with a name on the command line.
 inline std::vector<EntryId> replay(std::string_view policy, const Workload& workload,
                                    std::uint64_t budget_bytes) {
     const auto made = find_policy(policy)->make({.lookups = workload.lookups,

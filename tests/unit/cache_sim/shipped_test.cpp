@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the shipped policy must keep doing well. Limits are far from today's figures in ADR 0002.
+// Cases in which the shipped policy must stay good. The limits are far from the figures in ADR
+// 0002.
 #include "shipped.hpp"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chains of overlays: which layer a byte comes from.
+// Chains of overlays: the layer that supplies each byte.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -23,7 +23,7 @@ using test::open_layer;
 
 constexpr std::uint64_t kDiskBytes = 8U << 20;
 
-/// Layers over a zero disk; `writes` are made to each before the next is put on top.
+/// Layers over a zero disk; each gets `writes` writes before the next layer is added.
 class ChainTest : public testing::Test {
 protected:
     void add_layer(std::uint64_t bytes, int writes) {
@@ -57,7 +57,7 @@ protected:
         std::vector<std::byte> read(bytes_);
         ASSERT_TRUE(top_->read_blocking(GuestOffset{0}, read).has_value());
         EXPECT_TRUE(read == model_);
-        for (int i = 0; i < 300; ++i) {  // small reads in random order, skips known or not
+        for (int i = 0; i < 300; ++i) {  // small reads in random order, with and without the index
             const std::uint64_t at = random_() % (bytes_ - 700);
             std::vector<std::byte> part(1 + random_() % 700);
             ASSERT_TRUE(top_->read_blocking(GuestOffset{at}, part).has_value());
@@ -67,7 +67,7 @@ protected:
         }
     }
 
-    /// Lists of `room` extents at most, through all of the disk.
+    /// Lists of at most `room` extents, over the whole disk.
     void expect_lists_of_extents(std::size_t room) {
         std::vector<MappedExtent> extents(room);
         std::uint64_t at = 700;  // inside a cluster
@@ -145,7 +145,7 @@ TEST_F(ChainTest, LayersThatLeaveASliceAloneAreNotAskedAboutIt) {
     constexpr std::uint64_t kSliceBytes = 2U << 20;  // 512 entries
     ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 60));
     for (int layer = 0; layer < 16; ++layer) {
-        least_write_at_ = kDiskBytes - kSliceBytes;  // a table, with nothing in its other slices
+        least_write_at_ = kDiskBytes - kSliceBytes;  // a table whose other slices are empty
         ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 1));
     }
     ASSERT_NO_FATAL_FAILURE(expect_equal());

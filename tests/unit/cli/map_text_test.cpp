@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lines of `qed map`, which are those of qemu-img.
+// The lines of `qed map`, which are the same as those of qemu-img.
 #include "cli/reports/map_text.hpp"
 
 #include <array>
@@ -49,7 +49,7 @@ TEST(MapLinesTest, EachLineSaysWhatItsExtentSaysWhateverTheOneBeforeSaid) {
     lines.add(data_line(65536, 65536, 4096));
     lines.add(data_line(131072, 4096, 0));
     MapLine hole = data_line(135168, 4096, 0);
-    hole.has_offset = false;  // as raw files have
+    hole.has_offset = false;  // like a hole of a raw file
     lines.add(hole);
     MapLine zero;
     zero.extent.start = 139264;

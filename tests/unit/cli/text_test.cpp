@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What commands print, where programs read it: the same words and keys as qemu-img.
+// Output of commands that programs parse: the same words and keys as qemu-img.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

@@ -66,7 +66,7 @@ TEST(AsyncMutexTest, ServesInTheOrderOfArrival) {
 
 struct Shared {
     AsyncMutex mutex;
-    std::uint64_t counter = 0;  // plain on purpose: the mutex is what keeps it whole
+    std::uint64_t counter = 0;  // deliberately not atomic: the mutex protects it
     std::atomic<int> wrong_thread{0};
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// g++ 12 destroys some temporaries of an expression with co_await twice, and copies others. The
-// forms below are the ones that the style guide calls safe; each must destroy what it has made
-// exactly once, with every compiler.
+// g++ 12 destroys some temporaries of an expression with co_await twice, and copies others.
+// CONTRIBUTING.md calls the forms below safe; each must destroy every object exactly once, with
+// every compiler.
 #include <memory>
 #include <optional>
 #include <span>
@@ -21,7 +21,7 @@ namespace {
 
 int living = 0;
 
-/// Owns something, as far as the count can tell.
+/// An owner, represented by a count of living objects.
 class Owner {
 public:
     explicit Owner(int value) : value_(std::make_unique<int>(value)) { ++living; }
@@ -152,7 +152,7 @@ TEST_F(Gcc12Test, LocalsAreDestroyedWhenALoopGoesOnEarly) {
     EXPECT_EQ(sync_wait(body()), 1);
 }
 
-// What the public interface is awaited with directly.
+// Types of the public interface that callers await directly.
 static_assert(std::is_trivially_destructible_v<IoOp>);
 static_assert(std::is_trivially_destructible_v<IoBatch>);
 static_assert(std::is_trivially_destructible_v<FileOptions>);

@@ -124,7 +124,7 @@ TEST(TaskTest, ATaskLikeOneThatRanBeforeAllocatesNothing) {
 }
 #endif
 
-/// Suspends, and is woken by a thread of its own.
+/// Suspends, and is woken by a new thread.
 struct WokenElsewhere {
     Waiter waiter;
     std::thread& thread;

@@ -72,7 +72,7 @@ TEST(WhenAllTest, ReportsTheFirstErrorAfterEveryStartedTaskHasEnded) {
     work.fails_at = 10;
     const Result<void> result = sync_wait(run_jobs(work, 4, 50));
     ASSERT_FALSE(result);
-    // Jobs wait id % 3 + 1 rounds: 12 and 13 start beside 10 and 11 at the latest.
+    // Jobs wait id % 3 + 1 rounds: 12 and 13 start at the latest while 10 and 11 run.
     EXPECT_EQ(result.error().message().substr(0, 5), "job 1");
     EXPECT_EQ(work.running, 0);
     EXPECT_EQ(work.ended, work.started);

@@ -10,7 +10,7 @@
 namespace qed {
 namespace {
 
-/// Two advances after which nothing of the epoch before them is under way.
+/// Whether two advances succeed, after which no request of the older epoch is in flight.
 bool advances_twice(RequestEpochs& epochs) {
     return epochs.try_advance() && epochs.try_advance();
 }
@@ -19,7 +19,7 @@ TEST(RequestEpochsTest, ARequestUnderWayHoldsTheSecondAdvanceBack) {
     RequestEpochs epochs;
     {
         const RequestEpochs::Guard guard = epochs.enter();
-        EXPECT_TRUE(epochs.try_advance());  // nobody is left of the epoch before this one
+        EXPECT_TRUE(epochs.try_advance());  // no request of the previous epoch is left
         EXPECT_FALSE(epochs.try_advance());
     }
     EXPECT_TRUE(epochs.try_advance());
@@ -54,7 +54,7 @@ TEST(RequestEpochsTest, ARequestOutlivesTheThreadThatBeganIt) {
         RequestEpochs::Guard guard;
         std::thread([&] { guard = epochs.enter(); }).join();
         EXPECT_FALSE(advances_twice(epochs));
-        // A new thread may count where the one that has ended did.
+        // A new thread may use the counter of a thread that has ended.
         std::thread([&] { const RequestEpochs::Guard other = epochs.enter(); }).join();
         EXPECT_FALSE(epochs.try_advance());
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random requests to an image, compared byte for byte with a plain array.
+// Random requests to an image, compared byte by byte with a plain array.
 #include <algorithm>
 #include <memory>
 #include <random>

@@ -11,7 +11,7 @@
 namespace qed {
 namespace {
 
-/// Ends the process with status 0, unless something on the way fails.
+/// Ends the process with status 0, unless a step fails.
 [[noreturn]] void end_with_a_static_image(const std::string& path) {
     // Made before the budget of the process, so destroyed after it could be.
     static std::unique_ptr<Image> image;
@@ -25,7 +25,7 @@ namespace {
 }
 
 TEST(StaticImageDeathTest, AnImageMayOutliveEverythingElseAtTheEndOfTheProcess) {
-    // A new process, in which nobody has asked for the budget yet.
+    // A new process, in which the budget does not exist yet.
     ::testing::FLAGS_gtest_death_test_style = "threadsafe";
     const test::TempDir dir;
     const std::string path = dir.file("disk.qed");

@@ -36,7 +36,7 @@ protected:
         file = test::open_or_throw(dir.file("disk"), options);
     }
 
-    /// Asked of the system, not of the code under test.
+    /// Asks the system, not the code under test.
     bool file_system_takes(int fallocate_mode) const {
         const int probe = ::open(dir.file("probe").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         const bool taken =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The file that other tests stand on must itself keep the promises of BlockFile.
+// The file that other tests use must itself behave like a BlockFile.
 #include "support/memory_file.hpp"
 
 #include <gtest/gtest.h>

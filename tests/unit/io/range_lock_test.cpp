@@ -30,8 +30,8 @@ Task<Result<void>> hold(RangeLock& lock, Step step, std::string& log, char name)
     co_return Result<void>{};
 }
 
-/// Starts the steps in order on one thread; the log has a letter for each start and, in capitals,
-/// each end.
+/// Starts the steps in order on one thread. The log has a small letter for each start and a capital
+/// letter for each end.
 std::string run(const std::vector<Step>& steps) {
     RangeLock lock;
     std::string log;

@@ -18,11 +18,11 @@
 namespace qed {
 namespace {
 
-/// A file in memory whose calls move as little, and get interrupted as often, as the script says.
+/// A file in memory whose calls transfer few bytes or are interrupted, as the script says.
 class ScriptedFile {
 public:
     std::vector<std::byte> bytes;
-    std::deque<std::int64_t> script;  ///< at most so many bytes, or a negative errno; then all
+    std::deque<std::int64_t> script;  ///< per call: byte limit, or negative errno; then no limits
     std::size_t calls = 0;
 
     auto reader() {

@@ -88,7 +88,7 @@ TEST(CompareTest, ReportsWhatCannotBeRead) {
     EXPECT_FALSE(compare(*left, *right, {}));
 }
 
-/// The read of the first byte ends only after one that fails.
+/// The read of the first byte ends only after another read has failed.
 class FrontEndsLast final : public test::BorrowedFile {
 public:
     using BorrowedFile::BorrowedFile;

@@ -17,7 +17,7 @@ namespace qed::test {
 
 using Bytes = std::vector<std::byte>;
 
-/// A BlockFile that is another one: the test keeps the file, the image has this.
+/// A BlockFile that forwards to another: the test owns the file, the image owns this.
 class BorrowedFile : public BlockFile {
 public:
     explicit BorrowedFile(BlockFile& file) : file_(file) {}
@@ -51,7 +51,7 @@ inline std::unique_ptr<Image> open_image(MemoryFile& file, std::shared_ptr<Image
     return image ? std::move(*image) : nullptr;
 }
 
-/// All that a guest sees.
+/// The whole content that a guest sees.
 inline Bytes content(Image& image) {
     Bytes bytes(image.size());
     const auto read = image.read_blocking(GuestOffset{0}, bytes);
@@ -59,7 +59,7 @@ inline Bytes content(Image& image) {
     return bytes;
 }
 
-/// A disk of pieces: data, zeroes that are stored, and holes; unaligned on purpose.
+/// A disk of data, stored zeroes and holes, deliberately unaligned.
 inline void scribble(MemoryFile& file) {
     const std::uint64_t bytes = file.bytes();
     const auto pieces = *rc::gen::inRange(0, 12);

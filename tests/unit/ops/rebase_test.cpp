@@ -62,7 +62,7 @@ RC_GTEST_PROP(RebaseTest, KeepsWhatTheGuestSeesOverAnyNewBackingFile, ()) {
     RC_ASSERT(test::content(*test::open_image(file, below)) == want);
 }
 
-// Without a backing file nothing shows through an unallocated cluster; with one, it does.
+// Without a backing file an unallocated cluster reads as zeroes; with one, it reads from that file.
 TEST(RebaseTest, KeepsZeroesOfAnImageThatHadNoBackingFile) {
     MemoryFile file;
     CreateOptions create;

@@ -32,7 +32,7 @@
 namespace qed::sandbox {
 namespace {
 
-/// What a child process answers: the errno of what it tried, or one of these.
+/// The answer of a child process: the errno of its attempt, or one of these.
 constexpr int kWorked = 0;
 constexpr int kNoSandbox = 200;
 
@@ -40,7 +40,7 @@ int tried(bool worked) {
     return worked ? kWorked : errno;
 }
 
-/// Whether the kernel takes a filter at all, asked without the code under test.
+/// Whether the kernel accepts a filter, tried without the code under test.
 bool kernel_takes_filters() {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -58,7 +58,7 @@ bool kernel_has_landlock() {
     return ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
 }
 
-/// Each test tries one thing in a child process: there is no way out of a sandbox.
+/// Each test tries one action in a child process, because a process cannot leave its sandbox.
 class SandboxTest : public ::testing::Test {
 protected:
     void SetUp() override {
@@ -68,7 +68,7 @@ protected:
         ASSERT_EQ(missing_, kernel_has_landlock() ? "" : "this kernel has no Landlock");
     }
 
-    /// What `attempt` gives in the sandbox.
+    /// The result of `attempt` inside the sandbox.
     int inside(const Needs& needs, const std::function<int()>& attempt) {
         int ends[2];
         if (::pipe(ends) != 0) return kNoSandbox;
@@ -91,7 +91,7 @@ protected:
     }
 
     std::string file(const std::string& name) { return folder_.file(name); }
-    /// A file with "text" in it; its descriptor, open for both.
+    /// Makes a file with the content "text"; returns its descriptor, open for reading and writing.
     int make(const std::string& name) {
         const int made = ::open(file(name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         [[maybe_unused]] const ssize_t written = ::write(made, "text", 4);
@@ -127,7 +127,7 @@ TEST_F(SandboxTest, RemovesAndRenamesNothing) {
 TEST_F(SandboxTest, MakesNoConnection) {
     EXPECT_EQ(inside({}, [] { return tried(::socket(AF_INET, SOCK_STREAM, 0) >= 0); }), EPERM);
     EXPECT_EQ(inside({}, [] { return tried(::socket(AF_UNIX, SOCK_STREAM, 0) >= 0); }), EPERM);
-    // Nor with a socket that was made before.
+    // A socket that was made before does not help either.
     const int listening = ::socket(AF_INET, SOCK_STREAM, 0);
     const int client = ::socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};

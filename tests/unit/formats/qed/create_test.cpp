@@ -28,7 +28,7 @@ int byte_at(Image& image, std::uint64_t at) {
     return static_cast<int>(byte[0]);
 }
 
-/// Keeps its length whatever it is told, as a block device does.
+/// Ignores requests to change its length, like a block device.
 class Device final : public BlockFile {
 public:
     bool start(IoOp& op) noexcept override {

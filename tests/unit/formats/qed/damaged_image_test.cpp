@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to images whose tables break the rules in ways that opening does not see.
+// Requests to images whose tables break the rules in ways that opening does not detect.
 #include <array>
 #include <memory>
 #include <vector>

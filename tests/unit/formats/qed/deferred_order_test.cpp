@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deferred order: what has to be in the file before what.
+// The order of writes to the file with deferred order.
 #include <algorithm>
 #include <memory>
 #include <vector>

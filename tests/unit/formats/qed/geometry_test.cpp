@@ -91,7 +91,7 @@ RC_GTEST_PROP(GeometryTest, CountsRoundUpByWholeClusters, (std::uint64_t random)
 }
 
 TEST(GeometryTest, CountOfClustersDoesNotDriftOnLargeImages) {
-    // Dividing by cluster_size - 1 gives one cluster too many from here on.
+    // Dividing by cluster_size - 1 gives one cluster too many for this size and above.
     const Geometry geometry = test::geometry(65536, 4);
     const std::uint64_t bytes = 65535ULL * 65536;
     EXPECT_EQ(geometry.clusters_for(bytes), 65535U);

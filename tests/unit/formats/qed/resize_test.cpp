@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An open image at its end, and behind it where it has become larger or smaller.
+// Requests at the end of an open image, and in the space that a resize adds or removes.
 #include <algorithm>
 #include <memory>
 #include <vector>
@@ -53,7 +53,7 @@ TEST(ResizeTest, NewSpaceReadsAsZeroesThoughTheBackingFileWasNotOpened) {
 
     ASSERT_TRUE(overlay->resize_blocking(kNewBytes).has_value());
 
-    // The base may be longer than the overlay was: nothing of it may come to light.
+    // The base may be longer than the overlay was: the guest must not see that part of it.
     const auto extent = overlay->extent_at_blocking({kOldBytes}, kNewBytes - kOldBytes);
     ASSERT_TRUE(extent.has_value());
     EXPECT_EQ(extent->kind, Mapping::Kind::zero);

@@ -194,7 +194,7 @@ TEST(L1EntriesTest, OfTwoOverlappingTablesTheLaterEntryIsBadAndNamesTheOther) {
 }
 
 TEST(L1EntriesTest, BadTableDoesNotMakeItsNeighboursBad) {
-    // Entry 1 overlaps entry 0; entry 2 overlaps only entry 1, which nobody will use.
+    // Entry 1 overlaps entry 0; entry 2 overlaps only entry 1, which is not used.
     const std::vector<std::uint64_t> entries{0x50000, 0x70000, 0xa0000};
     EXPECT_THAT(find_bad_l1_entries(entries, limits()),
                 ElementsAre(BadL1Entry{1, 0x70000, EntryFault::in_l2_table, 0, 0x50000}));

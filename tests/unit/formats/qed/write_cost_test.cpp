@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an allocating write costs in requests to the file, and where freed clusters go.
+// The requests to the file of an allocating write, and the reuse of freed clusters.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -33,7 +33,7 @@ struct Request {
     std::uint64_t length;
 };
 
-/// Notes every request, each as one however many buffers it has.
+/// Records every request, as one entry however many buffers it has.
 class RecordingFile final : public BlockFile {
 public:
     explicit RecordingFile(std::vector<Request>& requests) : requests_(requests) {}
@@ -88,11 +88,11 @@ protected:
 
     /// Lengths of writes.
     struct Lengths {
-        std::vector<std::uint64_t> tables;  ///< to what open() has used
-        std::vector<std::uint64_t> data;    ///< behind it
+        std::vector<std::uint64_t> tables;  ///< writes below kUsed
+        std::vector<std::uint64_t> data;    ///< writes at kUsed and above
         unsigned flushes = 0;
     };
-    /// What was done since the last call.
+    /// The requests since the last call.
     Lengths costs() {
         Lengths lengths;
         for (const Request& request : std::exchange(requests_, {})) {
@@ -102,7 +102,7 @@ protected:
         }
         return lengths;
     }
-    /// The end of what open() has used: header, L1 table, data, L2 table.
+    /// The end of the file after open(): header, L1 table, data, L2 table.
     static constexpr std::uint64_t kUsed = (1 + 4 + 1 + 4) * kCluster;
 
     std::vector<Request> requests_;

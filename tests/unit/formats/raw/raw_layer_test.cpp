@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A raw file as a disk.
+// A raw file as a disk image.
 #include <memory>
 #include <vector>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images with the largest and the smallest tables that the format allows, as large as they can be:
-// what they keep in memory is what the budget allows, not what their tables would take.
+// Images of the largest size with the largest and the smallest legal tables: their memory is
+// limited by the budget, not by the size of their tables.
 #include <array>
 #include <fstream>
 #include <string>
@@ -58,7 +58,7 @@ TEST(GeometryBudgetTest, TablesOfUpToOneGibibyteStayInsideTheBudget) {
             ASSERT_LE(budget->stats().bytes, kLimit);
         }
         EXPECT_LE(budget->stats().peak_bytes, kLimit);
-        // A sanitizer's own memory would be counted, too.
+        // The memory of a sanitizer would be counted too.
         const std::uint64_t used = memory_in_use();
         EXPECT_TRUE(QED_TEST_SANITIZED || used < before + (std::uint64_t{32} << 20))
             << used << " bytes in use, " << before << " at first";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images whose files are read out of mappings: the same bytes as without, at no allocation, and
-// nothing worse than an error when a file goes away. This program makes allocations fail.
+// Images whose files are read from mappings: the same bytes as without, no allocation, and at worst
+// an error when a file is truncated. This program makes allocations fail.
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
@@ -36,7 +36,7 @@ using Bytes = std::vector<std::byte>;
 
 class MappedReadsTest : public ::testing::Test {
 protected:
-    /// Creates an image, over the one that was created before.
+    /// Creates an image over the previously created one.
     void create(const std::string& name, const Geometry& shape, std::uint64_t bytes) {
         CreateOptions create;
         create.image_bytes = bytes;
@@ -48,7 +48,7 @@ protected:
         ASSERT_TRUE(made) << made.error().message();
         top_ = name;
     }
-    /// Writes here and there, mostly close to the borders of clusters.
+    /// Writes at random places, mostly close to the boundaries of clusters.
     void write_somewhere(std::uint64_t cluster_bytes, int writes = 6) {
         const auto image = open({.writable = true, .ignore_flush = true});
         Bytes data(5000);
@@ -146,7 +146,7 @@ TEST_F(MappedReadsTest, WhoDidNotAskForThemSharesNoBaseWithThoseWhoDid) {
     EXPECT_EQ(plain->stats().mapped_bytes, 0U);
 }
 
-/// From now on this process ends where it maps a file for reading. False: the kernel has no
+/// Makes this process end when it maps a file for reading. Returns false if the kernel has no
 /// filters.
 bool forbid_mapping() {
     constexpr auto kArguments = offsetof(seccomp_data, args);
@@ -169,7 +169,7 @@ bool forbid_mapping() {
 
 constexpr int kNoFilters = 77;
 
-/// How a process ends that opens the image with mapped reads and must not map anything.
+/// The exit status of a process that opens the image with mapped reads and may not map a file.
 int end_of_opening_without_mapping(const std::string& path) {
     const pid_t child = ::fork();
     if (child == 0) {

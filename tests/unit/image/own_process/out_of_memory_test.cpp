@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that run out of memory at any moment fail alone: nothing waits for ever, and the file
-// says what the image said. This program makes allocations fail, so it is not part of the others.
+// A request that runs out of memory at any moment fails alone: no other request waits forever, and
+// the file agrees with the image. Allocations fail in this program, so it is separate from the
+// others.
 #include <memory>
 #include <utility>
 #include <vector>
@@ -20,7 +21,7 @@ constexpr std::uint64_t kClusterBytes = 4096;
 constexpr std::uint64_t kTableSpan = 512 * kClusterBytes;
 constexpr std::uint64_t kDiskBytes = 4 * kTableSpan;
 
-/// A file whose own memory never runs out.
+/// A file whose own allocations never fail.
 class SparedFile final : public BlockFile {
 public:
     explicit SparedFile(MemoryFile& memory) : memory_(memory) {}
@@ -48,7 +49,7 @@ std::unique_ptr<Image> open(MemoryFile& file, WriteOrder order) {
     return std::move(*image);
 }
 
-/// What the requests below may change, and what lies around it.
+/// The ranges that the requests below may change, and their surroundings.
 std::vector<std::byte> content(Image& image) {
     constexpr std::uint64_t kPart = 32 * kClusterBytes;
     std::vector<std::byte> bytes(3 * kPart);
@@ -84,7 +85,7 @@ Result<void> write_and_flush(Image& image) {
 
 class OutOfMemoryTest : public testing::TestWithParam<std::tuple<WriteOrder, Request>> {
 protected:
-    /// True: the request ended before memory did.
+    /// Returns true if the request ended before an allocation failed.
     bool run_with(long allocations) {
         const auto [order, request] = GetParam();
         MemoryFile file;
@@ -102,14 +103,14 @@ protected:
             const test::FailingNew failing(allocations);
             succeeded = request(*image).has_value();
         }
-        // Written in place where the image says that something is, and next to it.
+        // Writes in place, at allocated clusters and next to them.
         for (const std::uint64_t at : {kClusterBytes, 2 * kTableSpan, kTableSpan + 512}) {
             const auto later = image->write_blocking({at}, std::span(kData).first(512));
             EXPECT_TRUE(later.has_value()) << later.error().message();
         }
         EXPECT_TRUE(image->flush_blocking().has_value());
         const auto said = content(*image);
-        image.reset();  // as if killed
+        image.reset();  // like a killed process
         image = open(file, order);
         EXPECT_TRUE(content(*image) == said) << "after " << allocations << " allocations";
         EXPECT_TRUE(image->close().has_value());

@@ -36,7 +36,7 @@ std::unique_ptr<BlockFile> make_direct(const std::string& path, std::uint32_t un
     return std::make_unique<DirectFile>(std::make_unique<PosixFile>(descriptor, path, traits));
 }
 
-/// What the file must hold.
+/// The expected content of the file.
 class Model {
 public:
     void write(std::uint64_t at, std::span<const std::byte> bytes) {
@@ -64,7 +64,7 @@ private:
 };
 
 std::uint64_t arbitrary_place(std::uint64_t limit) {
-    // Often on or beside the boundary of a block, where mistakes live.
+    // Often at or next to the boundary of a block, where faults are likely.
     const auto block = *rc::gen::inRange<std::uint64_t>(0, limit / 512);
     const auto aside =
         *rc::gen::weightedOneOf<std::uint64_t>({{3, rc::gen::just<std::uint64_t>(0)},
@@ -120,7 +120,7 @@ RC_GTEST_PROP(DirectFileTest, AnyRequestDoesWhatItDoesToABufferedFileThroughTheR
     check_against_model(Way::in_uring);
 }
 
-// Long requests go through the copy buffer in several turns.
+// Long requests go through the copy buffer in several steps.
 TEST(DirectFileTest, CopiesRequestsLongerThanTheCopyBuffer) {
     const test::TempDir dir;
     const auto file = make_direct(dir.file("f"), 512);
@@ -147,8 +147,8 @@ Task<Result<void>> write_pieces(BlockFile& file, std::span<const std::byte> byte
 
 class DirectFileRaces : public ::testing::TestWithParam<std::size_t> {};
 
-// Neighbours in one block, and the end of the file, are written at once by several threads and
-// many coroutines each. Nobody's bytes may be lost to somebody else's read-modify-write.
+// Several threads with many coroutines each write concurrently to parts of one block, and at the
+// end of the file. A read-modify-write of one request must not lose the bytes of another.
 TEST_P(DirectFileRaces, WritesToPartsOfOneBlockLoseNothing) {
     constexpr std::size_t kThreads = 3;
     const test::TempDir dir;
@@ -167,8 +167,8 @@ TEST_P(DirectFileRaces, WritesToPartsOfOneBlockLoseNothing) {
 }
 INSTANTIATE_TEST_SUITE_P(Pieces, DirectFileRaces, ::testing::Values(700, 1024, 4096, 5000));
 
-// One writer fills the blocks with whole-block writes while another merges into the same blocks'
-// neighbours: an aligned write that lands between the other's read and write must survive.
+// One writer writes whole blocks while another merges parts into the same blocks. An aligned write
+// between the read and the write of a merge must survive.
 TEST(DirectFileTest, AMergeDoesNotUndoAnAlignedWriteToTheSameBlock) {
     const test::TempDir dir;
     const auto file = make_direct(dir.file("f"), 4096);
@@ -189,7 +189,7 @@ TEST(DirectFileTest, AMergeDoesNotUndoAnAlignedWriteToTheSameBlock) {
     }
 }
 
-// Whichever allocation fails, the request says so, and the file goes on working.
+// Whichever allocation fails, the request reports it, and the file stays usable.
 TEST(DirectFileTest, RunningOutOfMemoryFailsTheRequestOnly) {
     const test::TempDir dir;
     const auto file = make_direct(dir.file("f"), 512);

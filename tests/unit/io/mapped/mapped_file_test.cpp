@@ -33,7 +33,7 @@ Bytes part(const Bytes& of, std::size_t at, std::size_t bytes) {
     return {begin, begin + static_cast<std::ptrdiff_t>(bytes)};
 }
 
-/// A file in which only what is in front of `at` is left, behind it zeroes as far as it went.
+/// `content` with all bytes after `at` replaced by zeroes.
 Bytes cut_at(const Bytes& content, std::size_t at) {
     Bytes cut = part(content, 0, at);
     cut.resize(content.size());

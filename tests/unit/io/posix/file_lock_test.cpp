@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-/// An open file description of its own, as another program would have.
+/// A separate open file description, like that of another program.
 class Opened {
 public:
     explicit Opened(const std::string& path)
@@ -39,7 +39,7 @@ private:
 };
 
 struct FileLockTest : ::testing::Test {
-    /// The bytes that others hold, as seen by somebody new.
+    /// The bytes that others have locked, as a new program sees them.
     std::set<int> held() {
         const Opened observer(dir.file("disk.qed"));
         std::set<int> bytes;

@@ -108,7 +108,7 @@ Task<Result<void>> flush_then_stop(BlockFile& file, bool& stop) {
     co_return done;
 }
 
-// Reads that never wait could keep the thread for ever; the flush must get its turn.
+// Reads that never wait could keep the thread busy forever; the flush must still run.
 TEST_F(UringLoopTest, RequestsThatNeverWaitDoNotStarveTheOthers) {
     const auto file = make_file(false, 4096);
     const auto loop = test::make_loop();
@@ -161,8 +161,7 @@ TEST_F(UringLoopTest, YieldingDoesNotStarveRequests) {
     EXPECT_TRUE(loop->run(both()));
 }
 
-// The lock is held by another thread while the loop has nothing to do but sleep: the post must
-// wake it.
+// Another thread holds the lock while the loop sleeps; the post must wake the loop.
 TEST_F(UringLoopTest, APostFromAnotherThreadWakesASleepingLoop) {
     for (int round = 0; round < 200; ++round) {
         AsyncMutex mutex;

@@ -259,7 +259,7 @@ TEST(ConvertTest, RefusesSparseSizesThatAreNoSectors) {
     }
 }
 
-// However the storage fails, convert ends with that error, and never with a header in the file.
+// Whichever request fails, convert returns its error, and the file never has a header.
 TEST(ConvertTest, EndsWithTheErrorOfAnyRequestThatFails) {
     MemoryFile raw(3U << 20U);
     raw.fill(0, 700000, std::byte{1});
@@ -322,7 +322,8 @@ TEST(ConvertTest, KeepsAllPiecesInTheirPlacesWithManyThreads) {
     }
 }
 
-// What is missing reads as zeroes, as behind the end of any file: that must not pass for the disk.
+// The missing part reads as zeroes, like any bytes past the end of a file. These zeroes must not
+// count as the content of the disk.
 TEST(ConvertTest, FailsWhenASourceBecomesShorterMeanwhile) {
     const auto shorten = [](void* context, std::uint64_t, std::uint64_t) {
         static_cast<MemoryFile*>(context)->resize(1U << 20U);
@@ -382,7 +383,7 @@ TEST(ConvertTest, SalvagesWhatCanBeRead) {
     EXPECT_EQ(saved.load(0, 1U << 20U), want);
 }
 
-/// A disk that cannot be read; its first block is only tried after its last one.
+/// An unreadable disk whose first block is read only after its last one.
 class LostFile final : public BlockFile {
 public:
     static constexpr std::uint64_t kBlock = 4096;

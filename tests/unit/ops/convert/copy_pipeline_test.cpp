@@ -83,7 +83,7 @@ TEST(CopyPipelineTest, GivesNoMoreJobsOnceStopped) {
     expect_job(ring, Task::none, 0);
 }
 
-/// Takes jobs until there are none, and counts what must never be.
+/// Takes jobs until there are none, and counts violations.
 struct Workers {
     Workers(std::size_t slots, std::size_t writers, std::uint64_t pieces)
         : ring(slots, writers), writers_allowed(writers), count(pieces), held(slots) {}

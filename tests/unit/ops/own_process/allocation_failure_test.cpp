@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every allocation of every operation fails once: the caller gets an error, never an exception or a
-// crash, and what was flushed before is still there. This program replaces operator new.
+// crash, and flushed data is intact. This program replaces operator new.
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -33,7 +33,7 @@ constexpr std::array<std::byte, 4096> kOld = [] {
     return data;
 }();
 
-// Flushes cost time and show nothing here.
+// Flushes would only cost time in this test.
 OpenOptions quick_open(bool writable) {
     OpenOptions options;
     options.writable = writable;
@@ -71,8 +71,8 @@ protected:
         ASSERT_TRUE((*image)->close());
     }
 
-    /// `operation` on a fresh copy of the images, its first, second, ... allocation failing, until
-    /// it needs no more of them.
+    /// Runs `operation` on fresh copies of the images and fails its first allocation, then the
+    /// second, and so on, until it succeeds.
     template <class Operation>
     void fail_each_allocation(Operation operation) {
         constexpr long kMax = 5000;
@@ -268,7 +268,7 @@ TEST_F(AllocationFailureTest, CheckAndRepair) {
     fail_each_allocation([&]() -> Result<void> {
         Result<void> done = check_and_mend();
         if (done) return done;
-        // What was begun is ended by the next repair that has memory.
+        // The next repair with enough memory finishes the work.
         const FailingNew never(-1);
         EXPECT_TRUE(check_and_mend());
         return done;

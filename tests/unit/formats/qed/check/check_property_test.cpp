@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random images with random damage: check is held against plain loops over the whole image, and
-// repair against what an owner of the image would say about it.
+// Random images with random damage: compares check with plain loops over the whole image, and
+// checks that a repair keeps all readable content.
 #include <algorithm>
 
 #include <gtest/gtest.h>
@@ -41,7 +41,7 @@ void expect_same_content(const NaiveReport& before, const NaiveReport& after) {
         if (std::ranges::count(before.over_tables, guest) != 0) continue;
         const auto now = after.content.find(guest);
         RC_ASSERT(now != after.content.end());
-        const bool is_same = now->second == content;  // no need to print kilobytes
+        const bool is_same = now->second == content;  // so that a failure does not print kilobytes
         RC_ASSERT(is_same);
     }
 }

@@ -15,7 +15,7 @@ inline Result<CheckReport> try_check(BlockFile& file, Repair repair = Repair::no
     return sync_wait(check_file(file, options));
 }
 
-/// For checks that have no reason to fail.
+/// A check that must not fail.
 inline CheckReport check(BlockFile& file, Repair repair = Repair::none) {
     Result<CheckReport> report = try_check(file, repair);
     if (!report) {
@@ -25,7 +25,7 @@ inline CheckReport check(BlockFile& file, Repair repair = Repair::none) {
     return std::move(*report);
 }
 
-/// The message of the only finding of `kind`; empty when there is not exactly one.
+/// The message of the only finding of `kind`; empty if there is not exactly one.
 inline std::string only_message(const CheckReport& report, Finding::Kind kind) {
     std::string message;
     int count = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What check says about images, without changing them.
+// Findings of a check without repair.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -87,10 +87,10 @@ TEST(CheckTest, FragmentationIsCountedInsideTablesAndAcrossGaps) {
     image.add_table(0);
     image.add_table(1);
     image.add_data(0, 0);
-    image.add_data(0, 9);    // behind its neighbour in the file, though not in the guest
-    image.add_data(1, 0);    // the first of a table is never fragmented
+    image.add_data(0, 9);    // consecutive in the file, but not in the guest
+    image.add_data(1, 0);    // the first cluster of a table is never fragmented
     image.add_data(0, 100);  // another cluster lies between
-    image.add_data(0, 50);   // the wrong way round: 100 is no longer behind the one before it
+    image.add_data(0, 50);   // reversed: 100 no longer follows the cluster before it
     EXPECT_EQ(check(image.file).fragmented_clusters, 2U);
 }
 
@@ -222,7 +222,7 @@ TEST(CheckTest, UnreadableTableIsNamedAndTheOthersAreStillChecked) {
     EXPECT_EQ(report.check_errors, 1U);
     EXPECT_EQ(report.corruptions, 1U);
     EXPECT_EQ(report.allocated_clusters, 3U);
-    EXPECT_EQ(report.leaks, 0U);  // what the table names is not known
+    EXPECT_EQ(report.leaks, 0U);  // the clusters that the table names are unknown
     EXPECT_THAT(only_message(report, Kind::unreadable_table),
                 HasSubstr("from 0x600000 on, cannot be read"));
 }

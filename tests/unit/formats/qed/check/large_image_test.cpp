@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images and claims of sizes where arithmetic, memory or time could go wrong.
+// Images and claimed sizes with which arithmetic, memory or time could go wrong.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t kTebibyte = std::uint64_t{1} << 40;
 
-/// An image with every cluster of `tables` tables mapped, in the order that `place` gives; data
+/// An image with every cluster of `tables` tables mapped, in the order of `place`. The data
 /// clusters are holes.
 template <class Place>
 QedBuilder full_image(const Geometry& geometry, std::uint64_t tables, Place place) {
@@ -58,7 +58,7 @@ TEST(LargeImageTest, SoundImagesPastFourGibibytesHaveNoLeaks) {
 }
 
 TEST(LargeImageTest, SmallClustersPastTheirSquareHaveNoLeaks) {
-    // Counts that divide by cluster_size - 1 go wrong from 4095 clusters on.
+    // Code that divides by cluster_size - 1 is wrong for 4095 or more clusters.
     QedBuilder image = full_image(test::geometry(4096, 1), 20, in_order);
     EXPECT_EQ(check(image.file).leaks, 0U);
     image.add_leak(3);
@@ -245,7 +245,7 @@ TEST(LargeImageTest, ManyTablesBehindASmallLeakMoveTogether) {
     const Geometry geometry = *Geometry::make(4096, 2);
     constexpr std::uint64_t kTables = 1000;
     QedBuilder image(geometry, kTables * geometry.table_span_bytes());
-    image.add_leak();  // half a table: none behind it fits
+    image.add_leak();  // half a table: no table after it fits
     for (std::uint64_t i = 0; i < kTables; ++i) {
         image.add_table(i);
         image.set_l2(i, i, 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Repairs that are interrupted: by each I/O failing, and by a power cut at each moment. What the
-// guest could read before, it reads afterwards; and the next repair finishes the work.
+// Repairs that are interrupted by a failure of each I/O, and by a power cut at each moment. The
+// guest reads the same data as before, and the next repair finishes the work.
 #include <algorithm>
 
 #include <gtest/gtest.h>
@@ -41,7 +41,7 @@ bool is_marked(const MemoryFile& file) {
     return decode_header(file.load(0, kHeaderBytes))->needs_check();
 }
 
-/// Everything that could be read in `before` reads the same now.
+/// Whether all data that was readable in `before` reads the same now.
 bool keeps_content(const NaiveReport& before, const NaiveReport& now) {
     return std::ranges::all_of(before.content, [&](const auto& cluster) {
         if (std::ranges::count(before.over_tables, cluster.first) != 0) return true;
@@ -50,7 +50,7 @@ bool keeps_content(const NaiveReport& before, const NaiveReport& now) {
     });
 }
 
-/// What must hold for `file` however the repair of `before` was interrupted.
+/// Checks the promises for `file` after an interrupted repair of `before`.
 void expect_no_worse(MemoryFile& file, const NaiveReport& before, const std::string& where) {
     const NaiveReport now = test::naive_check(file);
     ASSERT_TRUE(keeps_content(before, now)) << where;
@@ -64,8 +64,8 @@ void expect_no_worse(MemoryFile& file, const NaiveReport& before, const std::str
     ASSERT_TRUE(keeps_content(before, after)) << where;
 }
 
-/// Repairs copies of `image` with request 1, 2, 3 ... failing, until none of them fails. Returns
-/// how many there were.
+/// Repairs copies of `image`, and fails request 1, then 2, then 3 ..., until a repair ends without
+/// a failure. Returns the number of requests.
 std::uint64_t fail_each_request(const MemoryFile& image, Repair repair, MemoryFile::Fault fault) {
     const NaiveReport before = test::naive_check(image);
     for (fault.nth = 1;; ++fault.nth) {
@@ -77,7 +77,7 @@ std::uint64_t fail_each_request(const MemoryFile& image, Repair repair, MemoryFi
         const std::string where = "request " + std::to_string(fault.nth);
         const bool is_reported = !report || report->check_errors + report->corruptions > 0;
         if (!is_reported) {
-            // A read that failed was tried again with success: then the work is complete.
+            // The repair retried a failed read with success, so the work is complete.
             const NaiveReport now = test::naive_check(file);
             EXPECT_EQ(now.corruptions(), 0U) << where;
             EXPECT_TRUE(repair == Repair::entries || now.leaks() == 0) << where;

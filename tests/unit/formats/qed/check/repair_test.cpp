@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What repair does to hand-made damage, entry by entry.
+// Repairs of single damaged entries.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -61,7 +61,7 @@ TEST(RepairTest, SecondReferenceGetsACopyAndTheFirstKeepsItsCluster) {
 }
 
 TEST(RepairTest, DataInAClusterThatBecameATableIsSavedBeforeTheTableIsCleared) {
-    // A table was put over guest data, and then the guest wrote over the table.
+    // A table was placed over guest data, and then the guest wrote over the table.
     QedBuilder image = QedBuilder::small();
     image.add_table(0);
     image.add_table(1);
@@ -138,7 +138,7 @@ TEST(RepairTest, TableAtACutFileEndKeepsTheMappingsThatAreLeft) {
 }
 
 TEST(RepairTest, EntryPastTheEndDoesNotComeToNameACopy) {
-    // Copies are put behind the end of the file, where this entry points.
+    // Copies are appended to the file, where this entry points.
     QedBuilder image = QedBuilder::small();
     image.add_table(0);
     image.add_data(0, 0);
@@ -217,7 +217,7 @@ TEST(RepairTest, DirtyButSoundImageIsCleanAfterAnyRepair) {
         EXPECT_TRUE(report.was_dirty);
         EXPECT_FALSE(report.is_dirty);
         EXPECT_FALSE(decode_header(image.file.load(0, 64))->needs_check());
-        // Flush, header, flush: the bit goes when everything before it is durable.
+        // Flush, header, flush: the bit is cleared when everything before it is durable.
         ASSERT_EQ(history.size(), 3U);
         EXPECT_EQ(history[0].kind, IoKind::flush);
         EXPECT_EQ(history[1].kind, IoKind::write);
@@ -312,7 +312,7 @@ TEST(ReclaimTest, L1TableAtTheEndMovesToo) {
     const std::uint64_t l1 = image.add_leak();
     image.file.store(image.offset(l1), image.file.load(4096, 4096));
     header.l1_table_offset = {image.offset(l1)};
-    image.set_header(header);  // its old place is leaked now
+    image.set_header(header);  // leaks the old place
     const auto content = cluster_at(image, image.l2(0, 0));
     EXPECT_EQ(check(image.file, Repair::leaks).leaks_fixed, 3U);
     EXPECT_EQ(image.clusters(), 4U);

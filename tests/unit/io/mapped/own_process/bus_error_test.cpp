@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SIGBUS in a program that has mapped files and a handler of its own. Each test is about a process
-// that has mapped nothing yet, so each runs in a new one.
+// SIGBUS in a program that has mapped files and its own handler. Each test needs a process that has
+// not mapped a file, so each runs in a new process.
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,7 +40,7 @@ bool reads(BlockFile& file) {
     return file.read(FileOffset{kBytes / 2}, buffer).run_blocking().has_value();
 }
 
-/// Memory that this program has mapped itself, and that is no longer there.
+/// Memory that this program mapped itself, and whose file has been truncated.
 volatile char* lost_memory() {
     const int descriptor = make_file();
     void* memory = ::mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, descriptor, 0);
@@ -48,7 +48,7 @@ volatile char* lost_memory() {
     return static_cast<volatile char*>(memory);
 }
 
-/// Sets up the program's own handling, in the way that libqed will find.
+/// Installs the program's own handler, which libqed will find.
 void handle(void (*handler)(int), int flags = 0) {
     struct sigaction action{};
     action.sa_handler = handler;
@@ -62,7 +62,7 @@ void handle(void (*handler)(int, siginfo_t*, void*)) {
     if (::sigaction(SIGBUS, &action, nullptr) != 0) std::_Exit(5);
 }
 
-/// Uses a mapped file, also one that is cut, and then makes a fault of its own.
+/// Uses a mapped file, also after it was truncated, and then causes a fault of the program itself.
 void fault_beside_a_mapped_file() {
     const int descriptor = make_file();
     const auto file = open_mapped(descriptor);
