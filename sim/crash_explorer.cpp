@@ -17,13 +17,13 @@ namespace {
 
 constexpr std::uint64_t kEventLimit = 1'000'000;
 
-/// A workload that has run, with all moments at which the power may have gone.
+/// A finished workload, with all moments at which a power cut may have happened.
 struct Run {
     std::vector<CrashPoint> points;
     std::uint64_t last_begun = 0;  ///< cuts before this moment belong to shorter workloads
 };
 
-/// What is left of `operation` on a disk of `bytes`; an empty range is no operation.
+/// Clips `operation` to a disk of `bytes`. Returns false if nothing of it is left.
 bool clip(Operation& operation, std::uint64_t bytes) {
     if (!has_range(operation.step)) return true;
     if (operation.offset >= bytes) return false;
@@ -31,7 +31,7 @@ bool clip(Operation& operation, std::uint64_t bytes) {
     return true;
 }
 
-/// One workload on its way.
+/// A workload while it runs.
 struct Stage {
     Stage(const NamedSetup& named, const PreparedImage& image, std::uint64_t seed, bool is_inline,
           bool narrates)
@@ -82,7 +82,7 @@ public:
           tally_(tally),
           image_(named) {}
 
-    /// \param at_once_seed  0: one operation after the other
+    /// \param at_once_seed  0: sequential operations
     void explore(const std::string& word, std::uint64_t at_once_seed);
 
 private:
@@ -140,7 +140,7 @@ void Worker::explore(const std::string& word, std::uint64_t at_once_seed) {
                                         at_once_seed == 0, options_.narrates);
         run(*stage, word, at_once_seed != 0);
     } catch (const Failure& failure) {
-        // Requests may be stuck in the middle: taking the image from under them proves nothing.
+        // Requests may be stuck, so the image that they use is not destroyed.
         [[maybe_unused]] auto* const kept = stage.release();
         const std::string order =
             at_once_seed == 0 ? "" : fmt::format(" --at-once-seed {}", at_once_seed);
@@ -169,7 +169,7 @@ bool can_run_at_once(const ImageSetup& setup, const std::string& word) {
     const auto operations = spell(crash_alphabet(setup), word);
     return operations.size() > 1 &&
            std::ranges::none_of(operations, [](const Operation& operation) {
-               // What a part of a sector is written into must be known when it is.
+               // The model must know the old content of a sector that is written in part.
                const bool is_whole = (operation.offset | operation.length) % kSectorBytes == 0;
                return needs_quiet(operation.step) || operation.step == Step::resize || !is_whole;
            });
@@ -211,15 +211,15 @@ public:
     }
 
 private:
-    /// Short words come first, those of one length in any order: a run that ends early has been
-    /// everywhere.
+    /// Short words come first, words of one length in random order, so that a run that ends early
+    /// has covered all kinds.
     std::vector<Job> all_jobs() const {
         std::vector<Job> jobs;
         Random random(options_.seed);
         for (unsigned length = 1; length <= options_.longest; ++length) {
             const std::size_t first = jobs.size();
             for (std::size_t setup = 0; setup < setups_.size(); ++setup) {
-                // Three operations on a fresh image are two on a used one, but for the details.
+                // Three operations on a fresh image are nearly the same as two on a used image.
                 if (!options_.word.empty() || (length > 2 && !setups_[setup].is_used)) continue;
                 for (std::string& word : words_of(setups_[setup].setup, length))
                     jobs.push_back({setup, std::move(word)});

@@ -16,18 +16,18 @@ struct CrashOptions {
     CrashLimits second_limits{.exhaustive_bits = 3, .samples = 6};
     std::uint64_t seed = 1;
     unsigned at_once = 1;            ///< random orders in which each workload also runs all at once
-    bool narrates = false;           ///< prints all that happens
-    double seconds = 0;              ///< stop after that time; 0: when all is done
-    std::size_t most_failures = 10;  ///< stop after so many in each process
-    std::uint64_t states = 0;        ///< stop after so many states in each job; 0: when all is done
-    // One workload alone, to replay a failure:
-    std::string setup;  ///< how the names of the setups to run on start
+    bool narrates = false;           ///< print every event
+    double seconds = 0;              ///< stop after this time; 0: when all is done
+    std::size_t most_failures = 10;  ///< stop after this many failures in each process
+    std::uint64_t states = 0;        ///< stop after this many states in each job; 0: no limit
+    // One workload only, to replay a failure:
+    std::string setup;  ///< prefix of the names of the setups to use
     std::string word;
-    std::uint64_t at_once_seed = 0;  ///< 0: one operation after the other
+    std::uint64_t at_once_seed = 0;  ///< 0: sequential operations
 };
 
 /// Runs every workload of up to `longest` operations on every setup, cuts the power at every
-/// moment, and recovers what the cuts may leave.
+/// moment, and recovers every state that a cut may leave.
 Tally explore_crashes(const CrashOptions& options);
 
 }  // namespace qed::sim

@@ -21,7 +21,7 @@ std::span<const std::byte> content_of(const Change& change, std::uint64_t sector
     return data.empty() ? std::span<const std::byte>(kZeroes) : data;
 }
 
-/// Moves `picks` on to the next combination. False: there is none.
+/// Advances `picks` to the next combination. Returns false if there is none.
 template <class Slots>
 bool advance(std::vector<std::uint32_t>& picks, const Slots& slots) {
     for (std::size_t index = 0; index < picks.size(); ++index) {
@@ -142,7 +142,7 @@ std::uint64_t CrashStates::combinations(const Slots& slots, std::uint64_t limit)
 }
 
 CrashStates::Picks CrashStates::pick_random(const Slots& slots, Random& random) const {
-    // Mostly lost, half and half, or mostly there: uniform choice alone never shows the extremes.
+    // Mostly lost, half, or mostly kept: uniform choices alone would never give the extremes.
     const std::uint64_t of_8 = std::array<std::uint64_t, 4>{1, 4, 4, 7}[random.below(4)];
     Picks picks(slots.size());
     for (std::size_t index = 0; index < slots.size(); ++index) {
@@ -156,7 +156,7 @@ CrashStates::Picks CrashStates::pick_random(const Slots& slots, Random& random) 
 CrashState CrashStates::sample(Random& random) const {
     const Slots& slots = random.chance(1, 2) ? sectors_ : changes_;
     const Picks picks = pick_random(slots, random);
-    // The last length keeps the most: half of all samples have it.
+    // The last length keeps the most changes, so half of all samples use it.
     const std::uint64_t length =
         random.chance(1, 2) ? lengths_.size() - 1 : random.below(lengths_.size());
     return build(slots, picks, lengths_[length]);

@@ -10,27 +10,27 @@
 
 namespace qed::sim {
 
-/// What a disk may hold when the power comes back.
+/// One content that the disk may have when the power returns.
 struct CrashState {
     FileContent content;
-    std::uint64_t first = 0;  ///< the earliest moment of a power cut that leaves this
-    std::uint64_t last = 0;   ///< the latest
+    std::uint64_t first = 0;  ///< the earliest moment of a power cut that leaves this state
+    std::uint64_t last = 0;   ///< the latest such moment
 };
 
 struct CrashLimits {
-    unsigned exhaustive_bits = 14;  ///< up to 2^n states of a crash point are all tried
-    unsigned samples = 200;         ///< random states of one with more
+    unsigned exhaustive_bits = 14;  ///< try all states of a crash point with at most 2^n states
+    unsigned samples = 200;         ///< random states of a crash point with more
 };
 
-/// How a crash point was explored.
+/// How far a crash point was explored.
 struct CrashCoverage {
-    std::uint64_t states = 0;  ///< different ones
+    std::uint64_t states = 0;  ///< distinct states
     bool is_exhaustive = false;
 };
 
-/// The states in which a power cut may leave a file: each sector that was changed since it was
-/// last durable holds its durable content or any of the later ones, independently of all others,
-/// and the file has any length that it had or passed through.
+/// The states in which a power cut may leave a file. Each sector that changed since it was last
+/// durable holds its durable content or any later content, independently of all other sectors. The
+/// file has any length that it had since then.
 class CrashStates {
 public:
     CrashStates(const CrashPoint& point, std::uint64_t seed);
@@ -43,7 +43,7 @@ public:
 private:
     static constexpr std::uint32_t kDurable = ~std::uint32_t{0};
 
-    /// Sectors that change together, and what they may hold: the index of a pending change.
+    /// Sectors that change together, and their possible contents as indices of pending changes.
     struct Slot {
         std::vector<std::uint64_t> sectors;
         std::vector<std::uint32_t> choices;  ///< first kDurable
@@ -62,12 +62,12 @@ private:
     std::uint64_t combinations(const Slots& slots, std::uint64_t limit) const;
     CrashState build(const Slots& slots, const Picks& picks, const Length& length) const;
     Picks pick_random(const Slots& slots, Random& random) const;
-    /// Where in the file the sectors of `change` are cut off again by a resize that took effect.
+    /// Whether a resize that took effect cuts off the sector of `change` at offset `at`.
     bool is_cut(std::uint32_t change, std::uint64_t at, const Length& length) const;
 
     const CrashPoint& point_;
     Slots sectors_;  ///< each sector on its own
-    Slots changes_;  ///< sectors that the same changes concern, together
+    Slots changes_;  ///< sectors with the same changes, together
     std::vector<Length> lengths_;
     std::uint64_t seed_;
 };

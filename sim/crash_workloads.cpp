@@ -52,7 +52,7 @@ void add_base(ImageSetup& setup, bool is_longer) {
     std::array<std::byte, kSectorBytes> sector{};
     const auto fill = [&](std::uint64_t from, std::uint64_t to) {
         for (std::uint64_t at = from; at < std::min(to, end); at += kSectorBytes) {
-            // Every fifth sector stays a hole: zeroes in the base are data like any other.
+            // Every fifth sector stays a hole, because zeroes in the base are data too.
             if (at / kSectorBytes % 5 == 3) continue;
             stamp_sector(sector, std::uint64_t{1} << 32, at / kSectorBytes);
             setup.base.write(at, sector);
@@ -69,8 +69,8 @@ void run_all(Session& session, const std::vector<Operation>& operations) {
         session.run(operation);
 }
 
-/// Every state a cluster can be in: whole, in part, zero, full of zeroes, given back, at the end of
-/// a table.
+/// Creates every state of a cluster: written, partly written, zero, full of zeroes, discarded, at
+/// the end of a table.
 void use(Session& session, const ImageSetup& setup) {
     const std::uint64_t unit = setup.cluster_bytes;
     run_all(session, {
@@ -82,7 +82,7 @@ void use(Session& session, const ImageSetup& setup) {
                          {Step::flush, 0, 0},
                          {Step::write_zeroes, 4 * unit, unit},
                          {Step::discard, 6 * unit, unit},
-                         {Step::settle, 0, 0},
+                         {Step::quiesce, 0, 0},
                      });
 }
 
@@ -94,7 +94,7 @@ std::vector<NamedSetup> crash_setups() {
         for (const WriteOrder order :
              {WriteOrder::strict, WriteOrder::ordered, WriteOrder::deferred}) {
             for (const char* base : {"none", "short", "long"}) {
-                // Over a backing file the ordered order is not offered.
+                // With a backing file, ordered means strict.
                 const bool has_base = std::string_view(base) != "none";
                 if (has_base && order == WriteOrder::ordered) continue;
                 ImageSetup setup = make_setup(shape, order);
@@ -133,7 +133,7 @@ std::vector<Symbol> crash_alphabet(const ImageSetup& setup) {
         {'o', {Step::flush, 0, 0}, "flush"},
         {'p', {Step::resize, 0, 5 * unit + 512}, "shrink into the first table"},
         {'q', {Step::resize, 0, setup.image_bytes + 4 * unit}, "grow"},
-        {'r', {Step::settle, 0, 0}, "settle"},
+        {'r', {Step::quiesce, 0, 0}, "quiesce"},
         {'s', {Step::reopen, 0, 0}, "reopen"},
         {'t', {Step::repair, 0, 0}, "repair all"},
         {'u', {Step::repair_leaks, 0, 0}, "repair leaks"},

@@ -16,11 +16,11 @@ namespace qed::sim {
 struct NamedSetup {
     std::string name;
     ImageSetup setup;
-    bool is_used = false;  ///< the image holds something before the workload starts
+    bool is_used = false;  ///< the image holds data before the workload starts
 };
 
-/// The setups on which workloads run: orders, geometries, with and without a backing file that is
-/// shorter or longer than the disk, fresh and used.
+/// The setups for workloads: orders, geometries, without a backing file or with one that is shorter
+/// or longer than the disk, fresh and used images.
 std::vector<NamedSetup> crash_setups();
 
 /// One symbol of the alphabet of workloads.
@@ -30,10 +30,10 @@ struct Symbol {
     const char* meaning;
 };
 std::vector<Symbol> crash_alphabet(const ImageSetup& setup);
-/// The operations that `word` spells.
+/// The operations of the symbols in `word`.
 std::vector<Operation> spell(const std::vector<Symbol>& alphabet, std::string_view word);
 
-/// An image before a workload, with the model of what it holds. All of it is durable.
+/// An image before a workload, with the model of its content. Everything is durable.
 struct PreparedImage {
     explicit PreparedImage(const NamedSetup& named);
 

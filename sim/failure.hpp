@@ -7,7 +7,7 @@
 
 namespace qed::sim {
 
-/// A promise that was found broken. `check` names the promise, as docs/testing.md lists them.
+/// A broken promise. `check` names the promise as docs/testing.md lists it.
 class Failure : public std::runtime_error {
 public:
     Failure(std::string check, const std::string& message)

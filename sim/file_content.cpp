@@ -10,7 +10,8 @@
 namespace qed::sim {
 
 std::uint64_t hash_bytes(std::span<const std::byte> bytes) noexcept {
-    // Four independent lanes: the loop is bound by multiplication, not by its latency.
+    // Four independent lanes, so that the throughput of multiplications limits the loop, not their
+    // latency.
     constexpr std::uint64_t kMultiplier = 0x9FB21C651E98DF25U;
     std::array<std::uint64_t, 4> lanes{1, 2, 3, bytes.size()};
     std::size_t at = 0;

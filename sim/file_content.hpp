@@ -10,7 +10,7 @@
 
 namespace qed::sim {
 
-/// 64 bits that stand for `bytes`.
+/// A 64-bit hash of `bytes`.
 std::uint64_t hash_bytes(std::span<const std::byte> bytes) noexcept;
 
 /// The bytes of a file. Copies share their pages until one of them is written, so that keeping
@@ -20,7 +20,7 @@ public:
     static constexpr std::uint64_t kPageBytes = 4096;
 
     std::uint64_t size() const noexcept { return size_; }
-    /// Cuts, or extends with zeroes.
+    /// Truncates the file, or extends it with zeroes.
     void resize(std::uint64_t bytes);
     /// Bytes past the end are zero.
     void read(std::uint64_t offset, std::span<std::byte> buffer) const noexcept;
@@ -42,7 +42,7 @@ private:
         std::uint64_t hash = 0;
         std::array<std::byte, kPageBytes> bytes{};
     };
-    /// Shares a page; null stands for zeroes.
+    /// Shares a page; null means zeroes.
     class PageRef {
     public:
         PageRef() = default;
@@ -58,7 +58,7 @@ private:
             if (page_ != nullptr && --page_->references == 0) delete page_;
         }
         Page* get() const noexcept { return page_; }
-        /// The page, owned by this reference alone.
+        /// The page, no longer shared with other references.
         Page& own();
 
     private:

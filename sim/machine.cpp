@@ -9,7 +9,7 @@ namespace qed::sim {
 
 namespace {
 
-constexpr std::uint64_t kBudgetBytes = 64 * 1024;  // the least there is
+constexpr std::uint64_t kBudgetBytes = 64 * 1024;  // the minimum
 
 }  // namespace
 

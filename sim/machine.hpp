@@ -12,11 +12,11 @@
 
 namespace qed::sim {
 
-/// What the image may call its base: the same file by either name.
+/// The names that the image may store for its base. Both lead to the same file.
 inline constexpr const char* kBaseName = "base.raw";
 inline constexpr const char* kOtherBaseName = "elsewhere/a-longer-name-of-the-base.raw";
 
-/// Everything that makes one image under test, and how the engine is told to run it.
+/// The properties of an image under test, and the options for opening it.
 struct ImageSetup {
     std::uint32_t cluster_bytes = 4096;
     std::uint32_t table_clusters = 1;
@@ -35,30 +35,30 @@ struct ImageSetup {
     std::uint64_t table_span() const { return table_entries() * cluster_bytes; }
 };
 
-/// A computer with one image on its disk, and perhaps the image open in a process.
+/// A computer with one image on its disk. A process on it may have the image open.
 class Machine {
 public:
-    /// The disk holds what `disk` holds. `is_inline`: I/O takes no time.
+    /// The disk has the content of `disk`. With `is_inline`, I/O takes no time.
     Machine(World& world, const ImageSetup& setup, FileContent disk, bool is_inline);
     ~Machine();
 
     /// Makes an empty image.
     Result<void> format();
     Result<void> open(bool is_writable = true);
-    /// Settles on the world, then closes.
+    /// Quiesces the image on the world's executor, then closes it.
     Result<void> close();
-    /// The process dies. No request may be in flight.
+    /// Kills the process. No request may be in flight.
     void kill() noexcept { image_.reset(); }
     Result<CheckReport> check(Repair repair);
     /// Evicts every table that no request holds.
     void trim_cache() { budget_->trim(); }
 
-    /// The power goes when the `io`th I/O from now on starts.
+    /// Cuts the power when the `io`-th I/O after this call starts.
     void cut_power_at(std::uint64_t io) noexcept { power_.cut_at = power_.started + io; }
     void keep_power() noexcept { power_.cut_at = 0; }
-    /// The power goes now, if it has not gone yet.
+    /// Cuts the power now, unless it is cut already.
     void cut_power();
-    /// The power comes back, and the disk is in one of the states that the cut may have left. No
+    /// Restores the power; the disk is then in one of the states that the cut may have left. No
     /// request may be in flight. Returns the moment of the cut.
     std::uint64_t restore_power(Random& random);
 

@@ -21,7 +21,7 @@ using detail::Mutant;
 enum class Explorer : std::uint8_t { crash, nth, seeds, tables };
 constexpr std::array kExplorerNames{"crash", "nth", "seeds", "seeds"};
 
-/// Where to look: on the setups whose names start like `setup`, at one workload or at all.
+/// The setups whose names start with `setup`, and one workload or all.
 struct Place {
     Explorer explorer = Explorer::crash;
     const char* setup = "";
@@ -37,7 +37,7 @@ constexpr const char* kOrdered = "4096x1-ordered-base-none-used";
 constexpr const char* kStrict = "4096x1-strict-base-none-used";
 constexpr const char* kOverlay = "4096x1-strict-base-long-used";
 
-/// In the order of Mutant. The first stands for the sound engine.
+/// In the order of Mutant. The first entry is the engine without a mutant.
 constexpr auto kTraps = std::to_array<Trap>({
     {"none", {}},
     {"publish_before_write", {Explorer::nth, kStrict, "acdehiob"}},
@@ -64,7 +64,7 @@ constexpr auto kTraps = std::to_array<Trap>({
 });
 static_assert(kTraps.size() == static_cast<std::size_t>(Mutant::count_));
 
-/// The setups without a base come first: they alone have the ordered order.
+/// The setups without a base come first, because only they have the ordered order.
 constexpr std::array kEverywhere{
     Place{Explorer::crash, "4096x1-ordered"},
     Place{Explorer::crash, "4096x1-strict"},
@@ -108,7 +108,7 @@ Tally look_at_seeds(const Place& place, const MutantOptions& options) {
     return explore_seeds(seeds);
 }
 
-/// Who found what, or nothing. Failures start with the check that failed.
+/// The explorer and its finding, or nothing. Failures start with the name of the check.
 struct Finding {
     std::string who;
     std::string what;
@@ -144,7 +144,7 @@ Finding hunt(const Trap& trap, const MutantOptions& options) {
     return finding;
 }
 
-/// Whether the traps are empty while no bug is planted.
+/// The finding without a planted bug; it must be empty.
 Finding look_without_mutants(const MutantOptions& options) {
     MutantOptions brief = options;
     brief.seconds = std::min(options.seconds, 5.0);

@@ -9,13 +9,13 @@ namespace qed::sim {
 
 struct MutantOptions {
     unsigned jobs = 2;
-    double seconds = 20;  ///< for each mutant and place where it is looked for
-    std::string only;     ///< the mutant of this name
+    double seconds = 20;  ///< for each mutant and explorer
+    std::string only;     ///< only the mutant with this name
 };
 
-/// Brings each mutant of base/mutants.hpp to life and runs the explorer that should find it, then
-/// all of them until one does. A mutant that nobody finds is a failure, and so is anything that is
-/// found without a mutant. Prints who found what.
+/// Enables each mutant of base/mutants.hpp and runs the explorer that should find it, then all
+/// explorers until one does. A mutant that no explorer finds is a failure, and so is a finding
+/// without a mutant. Prints each mutant with the explorer and check that found it.
 Tally hunt_mutants(const MutantOptions& options);
 
 }  // namespace qed::sim

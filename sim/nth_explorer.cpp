@@ -59,7 +59,7 @@ public:
         if (options.narrates) world_.narrate();
     }
 
-    /// False: the script ended before the Nth I/O.
+    /// Returns false if the script ended before the N-th I/O.
     bool run(std::string_view word);
 
 private:
@@ -78,9 +78,9 @@ private:
     ReferenceDisk disk_;
     Machine machine_;
     Session session_;
-    FaultPlan done_;               ///< what has been injected
-    bool has_lost_flush_ = false;  ///< by the image that is open
-    bool is_reported_ = false;     ///< by a failed open
+    FaultPlan done_;               ///< the injected faults
+    bool has_lost_flush_ = false;  ///< a flush of the open image failed
+    bool is_reported_ = false;     ///< a failed open reported the fault
 };
 
 void Trial::run_script(std::string_view word) {
@@ -94,16 +94,16 @@ void Trial::run_script(std::string_view word) {
     }
     for (Operation operation : spell(crash_alphabet(named_.setup), word)) {
         if (machine_.image() == nullptr) return;
-        // Only what follows the fault is of interest, and no process that has died.
+        // Only the time after the fault is of interest, and only while the process lives.
         if (machine_.faults().injected == 0 || needs_quiet(operation.step)) {
             static_cast<void>(machine_.storage().take_crash_points());
         }
-        // What a failed flush should have covered may vanish: only a power cut may follow it.
+        // The data of a failed flush may vanish, so only a power cut may follow it.
         if (needs_quiet(operation.step)) {
             if (is_at_once_) continue;
             if (machine_.faults().failed_flushes != 0) return;
         }
-        // What a part of a sector is written into must be known when it is.
+        // The model must know the old content of a sector that is written in part.
         const bool is_whole = (operation.offset | operation.length) % kSectorBytes == 0;
         if (!is_whole && (is_at_once_ || machine_.faults().injected != 0)) continue;
         if (has_range(operation.step)) {
@@ -123,11 +123,11 @@ void Trial::run_script(std::string_view word) {
 }
 
 void Trial::check_reported() const {
-    // Space that is not given back harms nobody: it leaks at worst.
+    // A failed punch does no harm: at worst the space leaks.
     if (done_.last_kind == IoKind::punch) return;
     if (!is_reported_ && session_.failed_requests() == 0) {
         throw Failure("a failed I/O is reported",
-                      fmt::format("I/O of kind {} failed and nobody was told",
+                      fmt::format("I/O of kind {} failed and was not reported",
                                   static_cast<int>(done_.last_kind)));
     }
 }
@@ -139,10 +139,10 @@ void Trial::check_memory() {
     session_.verify_tables();
 }
 
-/// A failed flush is never forgotten: no more writes, and the mark stays.
+/// A failed flush is never forgotten: the image accepts no more writes, and NEED_CHECK stays set.
 void Trial::check_stopped() {
     if (done_.failed_flushes == 0 || machine_.image() == nullptr) return;
-    if (!has_lost_flush_) return;  // it was not this image's
+    if (!has_lost_flush_) return;  // no flush of this image failed
     const std::vector<std::byte> data = disk_.unique_data(0, kSectorBytes);
     const auto written = world_.run(machine_.image()->write(GuestOffset{0}, data));
     if (written) throw Failure("a failed flush is sticky", "a write succeeds after it");
@@ -166,7 +166,7 @@ void Trial::check_cuts() {
 void Trial::check_reopened() {
     const std::uint64_t moment = world_.tick();
     if (done_.failed_flushes != 0) {
-        // What the flush should have covered may be lost at any time: go through a power cut.
+        // The data of the failed flush may vanish at any time: cut the power.
         machine_.cut_power();
         machine_.restore_power(random_);
     } else {
@@ -214,7 +214,7 @@ public:
                 if (!options_.word.empty() && options_.word != script) continue;
                 for (const Fault& fault : all_faults()) {
                     if (!options_.fault.empty() && options_.fault != fault.name) continue;
-                    // What is tried again after such a fault matters at the flushes after it.
+                    // A retry after such a fault only matters at the flushes after it.
                     if (fault.plan.arrives && options_.cuts == 0) continue;
                     run_orders(named, image, script, fault);
                 }
@@ -253,7 +253,7 @@ private:
                 }
                 ++tally_.counts["I/Os failed"];
             } catch (const Failure& failure) {
-                // Requests may be stuck in the middle: nothing is taken from under them.
+                // Requests may be stuck, so the objects that they use are not destroyed.
                 [[maybe_unused]] auto* const kept = trial.release();
                 tally_.failures.push_back(fmt::format("{}\n  {}", failure.what(), command));
             }

@@ -11,11 +11,11 @@ namespace qed::sim {
 struct NthOptions {
     unsigned jobs = 2;
     std::uint64_t at_once_seeds = 2;  ///< random orders in which each script also runs at once
-    std::size_t cuts = 0;             ///< power cuts at so many flushes that follow the fault
-    bool narrates = false;            ///< prints all that happens
+    std::size_t cuts = 0;             ///< power cuts at this many flushes after the fault
+    bool narrates = false;            ///< print every event
     double seconds = 0;
-    std::size_t most_failures = 10;  ///< stop after so many in each process
-    // One run alone, to replay a failure:
+    std::size_t most_failures = 10;  ///< stop after this many failures in each process
+    // One run only, to replay a failure:
     std::string setup;
     std::string word;
     std::string fault;
@@ -23,8 +23,8 @@ struct NthOptions {
     std::uint64_t at_once_seed = 0;
 };
 
-/// Runs scripted workloads again and again, each time failing the next I/O: the first, the second,
-/// until none is left to fail; once, and from then on.
+/// Runs each scripted workload repeatedly and fails the first I/O, then the second, and so on until
+/// the last; once with a single failure, once with all later I/Os failing too.
 Tally explore_nth(const NthOptions& options);
 
 }  // namespace qed::sim

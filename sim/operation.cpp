@@ -17,7 +17,7 @@ std::string to_string(const Operation& operation) {
                                        "discard",
                                        "flush",
                                        "resize",
-                                       "settle",
+                                       "quiesce",
                                        "prefetch",
                                        "reopen",
                                        "kill",

@@ -6,25 +6,25 @@
 
 namespace qed::sim {
 
-/// What a guest, or the program around the image, can do.
+/// The operations of a guest and of the program that uses the image.
 enum class Step : std::uint8_t {
     read,
     write,
     write_fua,
-    store_zeroes,  ///< a write whose data happens to be zeroes
+    store_zeroes,  ///< a write of zero bytes
     write_zeroes,
     write_zeroes_unmap,
     discard,
     flush,
     resize,  ///< to `length` bytes
-    settle,
+    quiesce,
     prefetch,
     reopen,  ///< close and open
-    kill,    ///< the process dies, the power stays: open again
+    kill,    ///< kill the process, keep the power, and open again
     repair,  ///< close, check and repair everything, open
     repair_leaks,
-    compact,         ///< give up clusters of zeroes, close, repair leaks, open
-    rename_backing,  ///< the base is called something else from now on; it stays what it is
+    compact,         ///< free clusters of zeroes, close, repair leaks, open
+    rename_backing,  ///< store another name for the same base
 };
 
 struct Operation {
@@ -33,7 +33,7 @@ struct Operation {
     std::uint64_t length = 0;
 };
 
-/// Whether no request may be in flight meanwhile.
+/// Whether `step` requires that no other request is in flight.
 constexpr bool needs_quiet(Step step) {
     return step >= Step::reopen;
 }

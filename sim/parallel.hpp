@@ -9,7 +9,7 @@
 
 namespace qed::sim {
 
-/// What a run has counted, and which promises it found broken.
+/// The counts of a run, and the promises it found broken.
 struct Tally {
     std::map<std::string, std::uint64_t> counts;
     std::vector<std::string> failures;
@@ -17,7 +17,7 @@ struct Tally {
     void add(const Tally& other);
 };
 
-/// Where a worker is, kept where its parent finds it should the worker die.
+/// The progress of a worker, in memory that its parent can read if the worker dies.
 class Position {
 public:
     explicit Position(char* text) noexcept : text_(text) {}
@@ -29,7 +29,7 @@ private:
 };
 
 /// Runs `work` in `jobs` processes, numbered from 0, and adds up their tallies. A process that dies
-/// is a failure that tells what it was doing.
+/// counts as a failure; its message says what the process was doing.
 Tally run_parallel(unsigned jobs,
                    const std::function<void(unsigned worker, Tally&, Position&)>& work);
 

@@ -56,7 +56,8 @@ private:
         return true;
     }
 
-    /// Notes that `clusters` clusters from `offset` belong to `owner`. False: they cannot.
+    /// Records `owner` for the `clusters` clusters starting at `offset`. Returns false if they are
+    /// not aligned, not inside the file, or have an owner already.
     bool claim(std::uint64_t offset, std::uint64_t clusters, const char* owner) {
         const std::uint64_t bytes = clusters * image_.cluster_bytes;
         if (offset % image_.cluster_bytes != 0) {

@@ -10,10 +10,10 @@
 
 namespace qed::sim {
 
-/// What a QED file says, read without any of libqed: the second opinion about every file that the
-/// engine leaves behind (docs/format.md sections 1 to 3).
+/// The content of a QED file, parsed without code of libqed: the second opinion on every file that
+/// the engine writes (docs/format.md sections 1 to 3).
 struct ParsedImage {
-    bool is_usable = false;  ///< the header makes sense
+    bool is_usable = false;  ///< the header is valid
     bool needs_check = false;
     bool has_backing = false;
     std::uint64_t cluster_bytes = 0;

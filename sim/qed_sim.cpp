@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// qed-sim: looks for ways to lose data. See docs/testing.md.
+// qed-sim: simulates storage and scheduling to find lost data. See docs/testing.md.
 #include <malloc.h>
 
 #include <chrono>
@@ -59,8 +59,7 @@ void list_workloads() {
     fmt::print("operations:\n");
     const auto setups = crash_setups();
     for (const Symbol& symbol : crash_alphabet(setups.front().setup)) {
-        fmt::print("  {}  {:28} ({})\n", symbol.name, symbol.meaning,
-                   to_string(symbol.operation));
+        fmt::print("  {}  {:28} ({})\n", symbol.name, symbol.meaning, to_string(symbol.operation));
     }
     fmt::print("setups:\n");
     for (const NamedSetup& named : setups)
@@ -139,7 +138,7 @@ private:
         sub->add_option("--jobs", seeds_.jobs, "processes")->check(CLI::Range(1, 256));
         sub->add_option("--time", seeds_.seconds, "stop after so many seconds");
         sub->add_option("--repeat-every", seeds_.repeat_every,
-                        "run each so manieth seed twice and compare the traces; 0: none");
+                        "run every N-th seed twice and compare the traces; 0: none");
         sub->add_flag("--tables", seeds_.chases_tables,
                       "only guests that load and change tables all the time");
         sub->add_flag("--narrate", seeds_.narrates, "print everything that happens");
@@ -201,7 +200,8 @@ private:
 }  // namespace
 
 int main(int count, char** arguments) {
-    // Images come and go a thousand times a second: their buffers are kept, not given back.
+    // Images are opened and closed a thousand times per second, so malloc should keep their
+    // buffers.
     mallopt(M_MMAP_THRESHOLD, 1 << 26);
     mallopt(M_TRIM_THRESHOLD, 1 << 28);
     return Program().run(count, arguments);

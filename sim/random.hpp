@@ -13,7 +13,7 @@ constexpr std::uint64_t mix(std::uint64_t value) noexcept {
     return value ^ (value >> 31);
 }
 
-/// The only source of choice in a simulation: the same seed makes the same choices everywhere.
+/// The only source of random choices in a simulation: the same seed gives the same choices.
 class Random {
 public:
     explicit Random(std::uint64_t seed) noexcept : state_(mix(seed)) {}

@@ -116,7 +116,7 @@ Step RandomGuest::pick_step() {
                                          {Step::discard, unmap_weight_},
                                          {Step::flush, flush_weight_},
                                          {Step::write_fua, flush_weight_ / 3},
-                                         {Step::settle, flush_weight_ / 6},
+                                         {Step::quiesce, flush_weight_ / 6},
                                          {Step::prefetch, chases_tables_ ? 60U : 4U}}};
     std::uint64_t total = 0;
     for (const Weighted& weighted : steps)

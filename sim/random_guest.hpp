@@ -10,14 +10,15 @@
 
 namespace qed::sim {
 
-/// An image of a random kind: small tables, a cache that holds next to nothing. `chases_tables`:
-/// with several tables, which are read ahead.
+/// A random image with small tables and a tiny cache. With `chases_tables` it has several tables,
+/// which are read ahead.
 ImageSetup random_setup(Random& random, bool chases_tables);
 
-/// Requests that meet each other: most go to a few clusters, at table ends, at the disk's end.
+/// Requests that conflict with each other: most go to a few clusters, to the ends of tables, and to
+/// the end of the disk.
 class RandomGuest {
 public:
-    /// \param chases_tables  most requests load tables or change them all over the disk
+    /// \param chases_tables  most requests load or change tables everywhere on the disk
     RandomGuest(const ImageSetup& setup, Random& random, bool chases_tables);
 
     /// The next request to a disk of `bytes`.

@@ -34,7 +34,7 @@ std::vector<std::byte> read_image(Machine& machine, std::uint64_t offset, std::u
 
 }  // namespace
 
-/// What the guest saw after the recovery: nothing that follows may change it.
+/// The content that the guest saw after the recovery; no later step may change it.
 struct Recovery::Contents {
     std::uint64_t image_bytes = 0;
     std::vector<std::pair<std::uint64_t, std::vector<std::byte>>> parts;
@@ -84,8 +84,8 @@ void Recovery::check_read_only(const CrashState& state) {
          runs_of(disk_.touched_sectors(bytes), setup_.cluster_bytes)) {
         std::vector<std::byte> data(length);
         const auto done = machine.image()->read_blocking(GuestOffset{offset}, data);
-        // An entry that got ahead of what it names cannot be read before it is repaired. That may
-        // only happen where the disk may as well hold zeroes.
+        // An entry may reach the disk before the cluster that it names. It is then unreadable until
+        // a repair. This is allowed only where the disk may also hold zeroes.
         if (!done && done.error().code() == Errc::corrupt_metadata) {
             data.assign(length, std::byte{0});
         } else {
@@ -135,7 +135,7 @@ void Recovery::expect_same(Machine& machine, const Contents& contents, const cha
 }
 
 std::vector<std::uint64_t> Recovery::probe(Machine& machine) {
-    // One sector in each of two clusters that nobody uses: the first free one and the last one.
+    // One sector in each of two unused clusters: the first and the last one.
     const ParsedImage parsed = parse_qed(machine.storage().current());
     const std::uint64_t unit = setup_.cluster_bytes;
     const std::uint64_t clusters = parsed.image_bytes / unit;
@@ -217,7 +217,7 @@ void Recovery::recover(const CrashState& state, bool is_second) {
     expect_same(machine, contents, "after allocating writes");
     expect_sound(parse_qed(machine.storage().current()), "after allocating writes");
     expect_ok(machine.close(), "the image closes");
-    // What follows the recovery is the same for most states: an eighth of them will do.
+    // The steps after the recovery are the same for most states, so an eighth of them suffices.
     if (cuts_again && hash % 8 == 0) cut_again(machine, state);
     check_after(machine, contents, probes);
 }

@@ -11,14 +11,14 @@
 
 namespace qed::sim {
 
-/// Recovers the states that power cuts leave and holds each to what the engine promises
-/// (docs/testing.md, "After a power cut").
+/// Recovers the states that power cuts leave, and checks the promises of the engine for each
+/// (docs/testing.md, "Writes: what is promised").
 class Recovery {
 public:
     struct Counts {
-        std::uint64_t states = 0;       ///< recovered, second power cuts included
+        std::uint64_t states = 0;       ///< recovered states, including second power cuts
         std::uint64_t second_cuts = 0;  ///< of these, after a power cut during recovery
-        std::uint64_t dirty = 0;        ///< said NEED_CHECK
+        std::uint64_t dirty = 0;        ///< with NEED_CHECK set
         std::uint64_t with_leaks = 0;
         std::uint64_t points = 0;  ///< crash points
         std::uint64_t exhaustive_points = 0;
@@ -36,7 +36,7 @@ private:
     struct Contents;
 
     void recover(const CrashState& state, bool is_second);
-    /// The power goes a second time, at any moment that was recorded on `machine`.
+    /// Cuts the power a second time, at each moment that was recorded on `machine`.
     void cut_again(Machine& machine, const CrashState& state);
     void check_before(const CrashState& state);
     void check_read_only(const CrashState& state);

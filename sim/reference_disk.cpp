@@ -26,7 +26,7 @@ std::array<std::uint64_t, kWords> words_of(std::span<const std::byte> sector) {
     return words;
 }
 
-/// The stamp of a sector that is exactly as stamp_sector() makes it for `number`, or 0.
+/// The stamp of a sector that equals the output of stamp_sector() for `number`, else 0.
 std::uint64_t stamp_of(std::span<const std::byte> sector, std::uint64_t number) {
     const auto words = words_of(sector);
     if (words[0] != kStampMagic || words[2] != number) return 0;
@@ -56,7 +56,7 @@ std::string describe_sector(std::span<const std::byte> sector) {
 
 ReferenceDisk::ReferenceDisk(World& world, std::uint64_t bytes, const FileContent& base)
     : world_(world), size_(bytes) {
-    writes_.push_back({.start = 0, .end = 0, .durable = 0, .is_done = true});  // what was there
+    writes_.push_back({.start = 0, .end = 0, .durable = 0, .is_done = true});  // initial content
     sizes_.push_back({.value = bytes});
     SectorBytes sector;
     for (std::uint64_t at = 0; (at = base.next_data(at)) < base.size(); at += kSectorBytes) {
@@ -65,7 +65,7 @@ ReferenceDisk::ReferenceDisk(World& world, std::uint64_t bytes, const FileConten
         const std::uint64_t number = at / kSectorBytes;
         History& history = sectors_[number];
         if (at >= bytes) {
-            history.push_back({.value = zero_value()});  // hidden for ever
+            history.push_back({.value = zero_value()});  // hidden forever
         } else {
             add(number, sector, 0);
         }
@@ -330,7 +330,7 @@ void ReferenceDisk::end_read(std::uint64_t begun) {
 
 void ReferenceDisk::forget(History& history) const {
     const std::uint64_t oldest_read = reads_.empty() ? world_.moment() : *reads_.begin();
-    // The latest write that everybody sees and no power cut undoes hides all that ended before.
+    // The latest write that all readers see and no power cut can undo hides all writes before it.
     std::uint64_t hidden = 0;
     for (const Entry& entry : history) {
         const Write& write = writes_[entry.write];

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kEventLimit = 3'000'000;
 
-/// One seed's machine, from its first life to its last.
+/// The machine of one seed, through all its power cuts and kills.
 class Scenario {
 public:
     Scenario(std::uint64_t seed, bool narrates, bool chases_tables)
@@ -54,11 +54,11 @@ private:
     std::vector<Operation> doing_;
     std::uint64_t left_ = 0;
     bool is_resizing_ = false;
-    std::uint64_t trims_of_64_ = 0;  // how often the cache is emptied under the requests
+    std::uint64_t trims_of_64_ = 0;  // probability, in 1/64, that a request empties the cache
     SeedOutcome outcome_;
 };
 
-/// Decides what will go wrong in this life.
+/// Chooses the faults until the next power cut or kill.
 void Scenario::inject() {
     FaultPlan& faults = machine_.faults();
     faults = {};
@@ -120,8 +120,8 @@ void Scenario::run() {
     throw_if_stuck();
 }
 
-/// The guests are done and there is power: all they wrote must be there, and be there again after
-/// the image was closed or the process has died.
+/// The guests are done and the power is on: all their data must be readable, and must be readable
+/// again after the image was closed or the process was killed.
 void Scenario::end_quietly() {
     machine_.keep_power();
     FaultPlan& faults = machine_.faults();
@@ -160,7 +160,7 @@ void Scenario::recover() {
     machine_.faults() = {};
     const std::uint64_t moment = machine_.restore_power(random_);
     session_.verify_file("right after the power cut");
-    // The power may go again while the image is being repaired.
+    // The power may be cut again during the repair.
     for (unsigned again = 0; again < 3 && random_.chance(1, 4); ++again) {
         machine_.cut_power_at(random_.between(1, 12));
         session_.open();
@@ -228,7 +228,7 @@ SeedOutcome run_seed(std::uint64_t seed, bool narrates, bool chases_tables) {
     try {
         return scenario->outcome();
     } catch (const Failure&) {
-        // Requests may be stuck in the middle: taking the image from under them proves nothing.
+        // Requests may be stuck, so the image that they use is not destroyed.
         [[maybe_unused]] auto* const kept = scenario.release();
         throw;
     }

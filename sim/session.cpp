@@ -96,9 +96,9 @@ Task<Result<void>> Session::write(std::uint64_t offset, std::vector<std::byte> d
     co_return done;
 }
 
-Task<Result<void>> Session::flush(bool settles) {
+Task<Result<void>> Session::flush(bool quiesces) {
     const std::uint64_t begun = machine_.world().tick();
-    if (settles) {
+    if (quiesces) {
         QED_CO_CHECK(co_await machine_.image()->quiesce());
     } else {
         QED_CO_CHECK(co_await machine_.image()->flush());
@@ -108,7 +108,7 @@ Task<Result<void>> Session::flush(bool settles) {
 }
 
 Task<Result<void>> Session::discard(std::uint64_t offset, std::uint64_t length) {
-    // Whole clusters become zeroes. The last one of the disk may count as whole or not.
+    // Whole clusters become zeroes. The last cluster of the disk may count as whole or not.
     const std::uint64_t unit = machine_.setup().cluster_bytes;
     const std::uint64_t end = offset + length;
     const std::uint64_t first = (offset + unit - 1) / unit * unit;
@@ -139,8 +139,8 @@ Task<Result<void>> Session::perform(Operation operation) {
             co_return co_await write(operation.offset, std::vector<std::byte>(length),
                                      WriteFlags::none);
         case Step::flush:
-        case Step::settle:
-            co_return co_await flush(operation.step == Step::settle);
+        case Step::quiesce:
+            co_return co_await flush(operation.step == Step::quiesce);
         case Step::prefetch:
             co_return co_await image.prefetch(offset, length);
         case Step::write_zeroes:
@@ -203,7 +203,7 @@ void Session::open() {
         return;
     }
     excuse_retry(injected);
-    // A resize that failed may have reached the header all the same.
+    // A failed resize may have reached the header nevertheless.
     const std::uint64_t now = machine_.world().tick();
     const std::uint64_t bytes = machine_.image()->size();
     if (!disk_.is_size_allowed(bytes, now, now)) {
@@ -218,7 +218,7 @@ void Session::run_quiet(Step step) {
         machine_.kill();
         verify_file("after the process died");
         open();
-        // Deferred entries die with the process; what was flushed does not.
+        // Deferred entries are lost with the process; flushed data is not.
         if (machine_.setup().order == WriteOrder::deferred && machine_.image() != nullptr) {
             accept_after_cut(begun, begun, false);
         }
@@ -238,7 +238,7 @@ void Session::run_quiet(Step step) {
     }
     verify_file("after closing");
     if (step == Step::repair || step == Step::repair_leaks || step == Step::compact) check(step);
-    // What a failed flush should have covered may vanish: only a power cut may follow it.
+    // The data of a failed flush may vanish, so only a power cut may follow it.
     if (machine_.faults().failed_flushes == 0) open();
 }
 
@@ -316,7 +316,7 @@ void Session::verify_tables() {
 
 void Session::accept_after_cut(std::uint64_t first, std::uint64_t last, bool is_durable) {
     Image& image = *machine_.image();
-    const FaultPlan faults = std::exchange(machine_.faults(), {});  // this look is not the guest's
+    const FaultPlan faults = std::exchange(machine_.faults(), {});  // no faults for this check
     if (!disk_.is_size_allowed(image.size(), first, last)) {
         throw Failure("the size is an allowed one", fmt::format("{:#x} bytes", image.size()));
     }

@@ -14,35 +14,35 @@
 
 namespace qed::sim {
 
-/// A guest that uses a machine's image and holds every answer against the reference disk.
+/// A guest that uses a machine's image and compares every answer with the reference disk.
 class Session {
 public:
     Session(Machine& machine, ReferenceDisk& disk) : machine_(machine), disk_(disk) {}
 
-    /// Opens the machine's image. Without an injected fault that must succeed.
+    /// Opens the machine's image. This must succeed unless a fault is injected.
     void open();
-    /// Runs one operation to its end and judges it. Throws Failure. An error that an injected fault
-    /// explains is counted; the image may be closed afterwards.
+    /// Runs one operation to its end and checks its result. Throws Failure. An error that an
+    /// injected fault explains is counted; the image may be closed afterwards.
     void run(Operation operation);
-    /// One request beside others. What is wrong is noted, and the world stopped.
+    /// One of several concurrent requests. A failure is recorded, and stops the world.
     Task<Result<void>> request(Operation operation);
-    /// Throws what was noted.
+    /// Throws the recorded failure.
     void judge() const;
     void note(const std::string& check, const std::string& message);
 
-    /// Reads every sector that was ever written and throws unless all may be read.
+    /// Reads every sector that was ever written, and throws if one has a value that is not allowed.
     void verify_reads();
-    /// Throws unless the image reports what the tables in its file say, or accepts no more writes
-    /// because it cannot know. Flushes what is deferred.
+    /// Throws unless the image agrees with the tables in its file, or accepts no more writes
+    /// because it cannot know. Flushes deferred tables.
     void verify_tables();
     /// Whether a flush has failed since the image was opened.
     bool has_lost_flush() const {
         return machine_.faults().failed_flushes != flushes_failed_before_;
     }
-    /// The same for the file alone: no cluster named twice, all inside.
+    /// Checks the file alone: no cluster is named twice, and all are inside the file.
     void verify_file(const char* when);
-    /// Reads every sector and throws unless each may have survived a power cut in [first, last];
-    /// takes what was read for what the disk holds from now on.
+    /// Reads every sector and throws unless each may have survived a power cut in [first, last].
+    /// Accepts the values that were read as the content of the disk.
     void accept_after_cut(std::uint64_t first, std::uint64_t last, bool is_durable);
 
     std::uint64_t requests() const noexcept { return requests_; }
@@ -53,13 +53,13 @@ private:
     Task<Result<void>> read(std::uint64_t offset, std::uint64_t length);
     Task<Result<void>> write(std::uint64_t offset, std::vector<std::byte> data, WriteFlags flags);
     Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length);
-    Task<Result<void>> flush(bool settles);
+    Task<Result<void>> flush(bool quiesces);
     void run_quiet(Step step);
     void rename_backing();
     void check(Step step);
     /// Throws `failure` unless an injected fault explains it.
     void excuse(const Failure& failure);
-    /// A check tries a read that has failed once more: when that helps, nobody need know.
+    /// A check retries a failed read; if the retry succeeds, the check need not report it.
     void excuse_retry(std::uint64_t injected_before);
     bool is_expected(const Operation& operation, const Error& error) const;
 
@@ -68,12 +68,13 @@ private:
     std::optional<Failure> failure_;
     std::uint64_t requests_ = 0;
     std::uint64_t failed_ = 0;
-    std::uint64_t flushes_failed_before_ = 0;  // it was opened
-    std::uint64_t resizes_ = 0;                // ended so far
+    std::uint64_t flushes_failed_before_ = 0;  // before the image was opened
+    std::uint64_t resizes_ = 0;                // that have ended
     unsigned resizes_in_flight_ = 0;
 };
 
-/// Runs of neighbouring sectors among `sectors`, as offset and length in bytes, of at most `limit`.
+/// Runs of consecutive sectors in `sectors`, as offset and length in bytes, each at most `limit`
+/// long.
 std::vector<std::pair<std::uint64_t, std::uint64_t>> runs_of(std::span<const std::uint64_t> sectors,
                                                              std::uint64_t limit);
 

@@ -26,7 +26,7 @@ void FaultPlan::lift() {
     space_limit = ~std::uint64_t{0};
 }
 
-/// One I/O on its way.
+/// An I/O in flight.
 struct SimFile::Flight final : Happening {
     Flight(SimFile& in_file, IoOp& of_op) : file(in_file), op(of_op) {}
     void happen() override {
@@ -39,7 +39,7 @@ struct SimFile::Flight final : Happening {
                 return;
             }
         }
-        file.complete(*this);  // *this is gone
+        file.complete(*this);  // destroys *this
     }
 
     SimFile& file;
@@ -131,7 +131,8 @@ void SimFile::take_effect(Flight& flight) {
     }
     if (op.kind == IoKind::flush) storage_->fail_flush(flight.begun);
     if (!flight.change) return;
-    // A failed write may have got anywhere; one that was refused for space or kind got nowhere.
+    // A failed write may have written any sectors; one that was rejected for lack of space or for
+    // its kind has written none.
     const bool is_torn = flight.error == EIO && op.kind == IoKind::write;
     const bool arrives = options_.faults != nullptr && options_.faults->arrives;
     const std::uint64_t luck = arrives ? 0 : world_.random().below(3);
@@ -174,7 +175,7 @@ bool SimFile::start(IoOp& op) noexcept {
     auto flight = std::make_unique<Flight>(*this, op);
     flight->error = error;
     begin(*flight);
-    // A request whose home is another executor, as inside sync_wait(), blocks its thread.
+    // A request whose home is another executor, such as that of sync_wait(), blocks its thread.
     if (!options_.is_inline && op.waiter.home == &world_) {
         world_.schedule(*flight.release(), delay());
         return true;

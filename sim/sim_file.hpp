@@ -20,34 +20,35 @@ constexpr unsigned io_bit(IoKind kind) {
     return 1U << static_cast<unsigned>(kind);
 }
 
-/// Which I/Os fail. Shared by all files of a run, so that counting goes on after a reopen.
+/// Which I/Os fail. Shared by all files of a run, so that the count continues after a reopen.
 struct FaultPlan {
-    std::uint64_t fail_at = 0;  ///< the Nth I/O among `kinds`, from 1; 0: none
-    bool is_sticky = false;     ///< and all of `kinds` after it
+    std::uint64_t fail_at = 0;  ///< the N-th I/O among `kinds`, counted from 1; 0: none
+    bool is_sticky = false;     ///< all later I/Os of `kinds` fail too
     unsigned kinds = kAllIo;    ///< of io_bit()
     int error = EIO;
-    bool arrives = false;  ///< a write that fails with EIO is done all the same; else by chance
+    bool arrives = false;  ///< a write that fails with EIO is done nevertheless; else at random
     std::array<std::uint32_t, 6> chance{};          ///< of 65536, by IoKind
     std::uint64_t space_limit = ~std::uint64_t{0};  ///< the file cannot grow past it: ENOSPC
 
     std::uint64_t seen = 0;      ///< I/Os among `kinds` so far
     std::uint64_t injected = 0;  ///< failures so far
     std::uint64_t failed_flushes = 0;
-    IoKind last_kind{};  ///< of the last failure
+    IoKind last_kind{};  ///< kind of the last failed I/O
 
     /// The errno with which the next I/O must fail, or 0.
     int decide(Random& random, IoKind kind);
-    /// Nothing fails from now on.
+    /// Ends all faults.
     void lift();
 };
 
-/// What the files of one machine share: when the power is gone, every I/O fails and nothing
-/// changes any more.
+/// The power supply that the files of one machine share. After a power cut every I/O fails, and no
+/// file changes.
 struct Power {
     bool is_on = true;
     std::uint64_t started = 0;  ///< I/Os so far
-    std::uint64_t cut_at = 0;   ///< the power goes when this one, from 1, starts; 0: never
-    Storage* disk = nullptr;    ///< whose state is noted when it does
+    std::uint64_t cut_at =
+        0;                    ///< the I/O, counted from 1, at whose start the power is cut; 0: none
+    Storage* disk = nullptr;  ///< the disk whose state is recorded at the power cut
     std::optional<CrashPoint> cut;
 
     void go_off(std::uint64_t moment) {
@@ -59,15 +60,14 @@ struct Power {
 struct SimFileOptions {
     std::string name = "disk.qed";
     bool is_read_only = false;
-    bool is_inline = false;  ///< every I/O is complete when it is started
+    bool is_inline = false;  ///< every I/O completes when it starts
     bool can_punch = true;
     FaultPlan* faults = nullptr;
     Power* power = nullptr;
 };
 
-/// A BlockFile over a Storage. An I/O takes effect some time after it was started, and completes
-/// some time after that; the delays are random, mostly short, now and then longer than anything
-/// else that is going on.
+/// A BlockFile over a Storage. An I/O takes effect some time after its start, and completes some
+/// time after that. The delays are random, mostly short, and sometimes longer than all other I/O.
 class SimFile final : public BlockFile {
 public:
     SimFile(World& world, std::shared_ptr<Storage> storage, SimFileOptions options)

@@ -134,7 +134,7 @@ void Storage::finish_flush(std::uint64_t begun, std::uint64_t moment) {
     std::vector<ChangeRef> left;
     for (std::size_t index = 0; index < count; ++index) {
         Change& change = *log_[index];
-        // The file system keeps the order of what it does to the length.
+        // A file system keeps the order of changes to the length.
         if (!covered(log_[index]) && change.kind != Change::Kind::resize) {
             left.push_back(log_[index]);
             continue;

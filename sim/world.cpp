@@ -10,11 +10,12 @@ namespace qed::sim {
 
 namespace {
 
-constexpr std::uint64_t kResumeSpread = 6;  // how far a posted coroutine may fall behind others
+constexpr std::uint64_t kResumeSpread = 6;  // the longest random delay of a posted coroutine
 
 }  // namespace
 
-World::~World() = default;  // tasks that never end are left alone: what they wait for holds them
+World::~World() =
+    default;  // does not destroy unfinished tasks, which other objects still reference
 
 void World::trace(const std::string& line) const {
     fmt::print("{:>8}  {}\n", moment_, line);
@@ -58,7 +59,7 @@ bool World::run(std::uint64_t event_limit) {
     is_stopped_ = false;
     std::uint64_t events = 0;
     while (!is_stopped_ && events < event_limit && step()) {
-        // Finished tasks are few and far between: looking for them at each event would cost more.
+        // Few tasks finish, so looking for them at each event would cost too much.
         if (++events % 64 == 0) reap();
     }
     reap();

@@ -17,58 +17,58 @@
 
 namespace qed::sim {
 
-/// Something that a World makes happen later, such as the end of an I/O.
+/// An event that a World runs later, such as the end of an I/O.
 class Happening {
 public:
     virtual ~Happening() = default;
     virtual void happen() = 0;
 };
 
-/// A virtual machine on one thread: resumes coroutines and ends I/Os in an order that its seed
-/// decides. Its clock only orders what happens; nothing ever waits for real time.
+/// A virtual machine on one thread. It resumes coroutines and ends I/Os in an order that its seed
+/// decides. Its clock only orders events; nothing waits for real time.
 class World final : public Executor {
 public:
     static constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
 
-    /// \param first_moment  moments go on from here: for a world that takes over from another
+    /// \param first_moment  the clock continues here, for a world that replaces another one
     explicit World(std::uint64_t seed, std::uint64_t first_moment = 0) noexcept
         : random_(seed), moment_(first_moment) {}
     ~World() override;
 
     Random& random() noexcept { return random_; }
-    /// A moment later than all before it: what is noted at a moment has an order.
+    /// A moment later than all before it, so that events at different moments have an order.
     std::uint64_t tick() noexcept { return ++moment_; }
     std::uint64_t moment() const noexcept { return moment_; }
     std::uint64_t events() const noexcept { return events_; }
-    /// Stands for everything that was traced: equal for equal runs.
+    /// A hash of everything that was traced; equal for equal runs.
     std::uint64_t trace_hash() const noexcept { return trace_; }
     void trace(std::uint64_t a, std::uint64_t b = 0, std::uint64_t c = 0) noexcept {
         trace_ = mix(mix(mix(trace_ ^ a) ^ b) ^ c);
     }
 
-    /// From now on everything that happens is printed, for the replay of a failure.
+    /// Prints every event from now on, for the replay of a failure.
     void narrate() noexcept { is_narrating_ = true; }
     bool is_narrating() const noexcept { return is_narrating_; }
-    /// Prints one line, after the moment.
+    /// Prints the moment and one line.
     void trace(const std::string& line) const;
 
     void post(Waiter& waiter) noexcept override;
-    /// Makes `happening` happen `delay` units of virtual time from now.
+    /// Runs `happening` after `delay` units of virtual time.
     void schedule(Happening& happening, std::uint64_t delay);
 
-    /// Starts a task that runs until it ends. `describe` says what it is doing, for reports.
+    /// Starts a task, which runs until it ends. `describe` describes it in reports.
     void spawn(Task<Result<void>> task, std::function<std::string()> describe);
-    /// Makes things happen until nothing is left to happen, `stop()` was called, or `event_limit`
-    /// events have been seen. False: the limit was reached.
+    /// Runs events until none is left, `stop()` was called, or `event_limit` events have run.
+    /// Returns false if it reached the limit.
     bool run(std::uint64_t event_limit = kNoLimit);
     /// Ends run() after the current event.
     void stop() noexcept { is_stopped_ = true; }
-    /// What the tasks are doing that have not ended; after run(), the ones that never will.
+    /// Descriptions of the tasks that have not ended; after run(), these can never end.
     std::vector<std::string> unfinished() const;
     bool is_idle() const noexcept { return spawned_.empty(); }
 
-    /// Runs `task` to its end beside everything else.
-    /// Throws Failure("progress") when it can never end.
+    /// Runs `task` to its end, together with all other tasks.
+    /// Throws Failure("progress") if it can never end.
     template <class T>
     T run(Task<T> task);
 
@@ -107,7 +107,7 @@ T World::run(Task<T> task) {
     task.start_on(*this);
     while (!task.is_done()) {
         if (step()) continue;
-        // Its frames hold what others may still point to: they stay.
+        // Other objects may still point into its frames, so they are not destroyed.
         [[maybe_unused]] auto* const kept = new Task<T>(std::move(task));
         throw Failure("progress", "a task waits for something that never happens");
     }
