@@ -16,12 +16,12 @@
 namespace qed::sandbox {
 namespace {
 
-/// The kernel's struct with what the headers of Debian 12 do not have yet. Fields that a kernel
-/// does not know may follow as long as they are zero.
+/// The kernel's struct with fields that the headers of Debian 12 lack. Fields that a kernel does
+/// not know must be zero.
 struct RulesetAttributes {
     std::uint64_t files = 0;
-    std::uint64_t network = 0;  ///< from version 4 on
-    std::uint64_t scoped = 0;   ///< from version 6 on
+    std::uint64_t network = 0;  ///< since version 4
+    std::uint64_t scoped = 0;   ///< since version 6
 };
 
 constexpr std::uint64_t kFirstVersionFiles = (1U << 13) - 1;

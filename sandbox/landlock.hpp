@@ -5,8 +5,8 @@
 
 namespace qed::sandbox {
 
-/// Forbids the calling thread all files but those of `needs`, and, where the kernel is new enough,
-/// TCP, abstract unix sockets and signals to others. \returns what could not be done, in words
+/// Forbids the calling thread all files except those of `needs`. Newer kernels also forbid TCP,
+/// abstract Unix sockets and signals to other processes. \returns the missing parts, in words
 Result<Missing> restrict_files(const Needs& needs);
 
 }  // namespace qed::sandbox

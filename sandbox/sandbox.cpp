@@ -9,7 +9,7 @@
 namespace qed::sandbox {
 namespace {
 
-// The sanitizers look at /proc, start processes and map what they like while the program runs.
+// The sanitizers read /proc, start processes and map memory while the program runs.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kIsSanitized = true;
 #elif defined(__has_feature)
@@ -35,7 +35,7 @@ Result<Missing> judge(Mode mode, Missing missing) {
 Result<Missing> enter(Mode mode, const Needs& needs) {
     if (mode == Mode::off) return Missing();
     if (kIsSanitized) return judge(mode, "this is a sanitizer build, which needs what it forbids");
-    // Files first: the system calls for it are not on the list.
+    // Files first, because the filter forbids the system calls that this needs.
     auto files = restrict_files(needs);
     if (!files) return files;
     auto calls = restrict_calls(needs);

@@ -10,28 +10,28 @@
 
 namespace qed::sandbox {
 
-/// How much a user insists on the sandbox.
+/// Whether the sandbox is required.
 enum class Mode : std::uint8_t {
-    automatic,  ///< as much of it as this kernel has
-    on,         ///< all of it, or fail
+    automatic,  ///< use the parts that this kernel has
+    on,         ///< use all parts, or fail
     off,
 };
 
-/// What a program still does after its files and sockets are open, beyond reading and writing
-/// them and starting threads.
+/// The rights that a program needs after its files and sockets are open, besides reading and
+/// writing them and starting threads.
 struct Needs {
     bool accepts_clients = false;             ///< on the sockets that listen already
     std::vector<std::string> naming_folders;  ///< where open files without a name get one
-    std::vector<std::string> reread;          ///< files that are opened for reading again and again
+    std::vector<std::string> reread;          ///< files that are opened for reading repeatedly
 };
 
-/// What enter() could not do, in words; empty when the sandbox is complete.
+/// The parts that enter() could not provide, in words; empty if the sandbox is complete.
 using Missing = std::string;
 
-/// Gives up, for good, what the process does not need: no further file is opened, no program
-/// started, no connection made, no other process touched, no io_uring set up, no memory made
-/// executable. To be called once, while the process has one thread: Landlock binds the calling
-/// thread and those it starts.
+/// Permanently gives up the rights that the process does not need. It can then open no file, start
+/// no program, make no connection, signal no other process, set up no io_uring and make no memory
+/// executable. Call this once, while the process has one thread: Landlock restricts the calling
+/// thread and the threads that it starts.
 /// \errors unsupported (Mode::on, and the kernel lacks a part), not_found (a path of `needs`)
 /// \source docs/adr/0010-sandbox.md
 Result<Missing> enter(Mode mode, const Needs& needs);

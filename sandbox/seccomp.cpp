@@ -20,7 +20,7 @@
 namespace qed::sandbox {
 namespace {
 
-// Nothing here opens a file, makes a socket or a process, or reaches another one.
+// None of these opens a file, makes a socket or a process, or affects another process.
 constexpr int kOnOpenFiles[] = {
     SCMP_SYS(read),      SCMP_SYS(readv),     SCMP_SYS(pread64),         SCMP_SYS(preadv),
     SCMP_SYS(preadv2),   SCMP_SYS(write),     SCMP_SYS(writev),          SCMP_SYS(pwrite64),
@@ -71,7 +71,7 @@ constexpr int kOnItself[] = {
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
 };
-// What a file without a name needs to get one.
+// The calls that give a name to a file without one.
 constexpr int kNaming[] = {
     SCMP_SYS(linkat),    SCMP_SYS(rename), SCMP_SYS(renameat),
     SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
@@ -98,7 +98,7 @@ public:
     /// \returns 0 or an errno
     int load() {
         if (failure_ != 0) return failure_;
-        // All threads at once; a tree instead of a chain of comparisons.
+        // For all threads; with a tree instead of a chain of comparisons.
         note(::seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_TSYNC, 1));
         note(::seccomp_attr_set(context_.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2));
         if (failure_ == 0) note(::seccomp_load(context_.get()));
@@ -128,8 +128,8 @@ scmp_arg_cmp has_bits(unsigned argument, std::uint64_t mask, std::uint64_t value
 }
 
 void allow_with_conditions(Filter& filter) {
-    // Threads, but no processes. The flags of clone3 are in memory, where no filter sees them; the
-    // C library takes clone when there is no clone3.
+    // Threads, but no processes. A filter cannot see the flags of clone3, which are in memory; the
+    // C library uses clone if clone3 fails.
     filter.allow(SCMP_SYS(clone), has_bits(0, CLONE_THREAD, CLONE_THREAD));
     filter.refuse(SCMP_SYS(clone3), ENOSYS);
     filter.allow(SCMP_SYS(tgkill), equals(0, static_cast<std::uint64_t>(::getpid())));
@@ -162,7 +162,7 @@ Result<Missing> restrict_calls(const Needs& needs) {
     const int failure = filter.load();
     if (failure == 0) return Missing();
     if (failure == ENOMEM) return std::unexpected(Error::out_of_memory());
-    // Old kernels, containers and emulators each have an errno of their own for this.
+    // Old kernels, containers and emulators each report this with a different errno.
     return Missing(fmt::format("no seccomp filter is accepted ({})", std::strerror(failure)));
 }
 

@@ -5,8 +5,8 @@
 
 namespace qed::sandbox {
 
-/// Allows all threads of the process the system calls of the list in the source, and no others:
-/// they fail with EPERM. \returns what could not be done, in words
+/// Allows all threads of the process the system calls of the list in the source; all others fail
+/// with EPERM. \returns the missing parts, in words
 Result<Missing> restrict_calls(const Needs& needs);
 
 }  // namespace qed::sandbox

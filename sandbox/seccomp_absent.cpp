@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What programs that were built without libseccomp (QED_WITH_SECCOMP) have instead.
+// Replaces seccomp.cpp in programs that are built without libseccomp (QED_WITH_SECCOMP).
 #include "sandbox/seccomp.hpp"
 
 namespace qed::sandbox {

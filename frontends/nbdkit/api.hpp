@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// nbdkit wants the version stated before its header, the same one everywhere.
+// nbdkit requires the version before its header, the same version in all files.
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>

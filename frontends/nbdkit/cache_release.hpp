@@ -9,12 +9,13 @@
 
 namespace qed::nbdkit {
 
-/// Gives the memory of tables that nobody has used for a while back to the system: the engine has
-/// no clock, the server has. Owns one thread, which wakes up four times in that while.
+/// Evicts tables that no request has used for some time, and returns their memory to the system.
+/// The server does this because the engine reads no clock. Owns one thread, which wakes up four
+/// times in that time.
 class CacheRelease {
 public:
     /// \param idle  how long a slice of a table may be unused; not 0
-    /// \throws std::system_error when there can be no thread
+    /// \throws std::system_error if no thread can be started
     CacheRelease(CacheBudget& budget, std::chrono::milliseconds idle);
     ~CacheRelease();
     CacheRelease(const CacheRelease&) = delete;
@@ -22,7 +23,7 @@ public:
 
 private:
     void run();
-    /// For a period. \returns true: the thread is to end
+    /// Waits for a period. \returns true if the thread must end
     bool waits_for_stop();
 
     CacheBudget& budget_;
@@ -30,7 +31,7 @@ private:
     Mutex mutex_;
     bool stopping_ QED_GUARDED_BY(mutex_) = false;
     ConditionVariable wake_;
-    std::thread thread_;  // last: everything else exists when it starts
+    std::thread thread_;  // last, so that all other members exist when it starts
 };
 
 }  // namespace qed::nbdkit

@@ -10,25 +10,25 @@
 
 namespace qed::nbdkit {
 
-/// What the key=value parameters of the plugin say.
+/// The key=value parameters of the plugin.
 struct Config {
-    std::string file;               ///< absolute: nbdkit changes directory before it serves
-    std::string export_name;        ///< empty: any name that a client asks for is served
+    std::string file;               ///< absolute, because nbdkit changes its directory
+    std::string export_name;        ///< empty: every export name leads to the image
     std::string backing_directory;  ///< for BackingRule::below_directory
     std::uint64_t cache_bytes = 0;  ///< 0: the library's default
     std::chrono::milliseconds settle_after{2000};     ///< 0: only at the end
     std::chrono::milliseconds release_after{60'000};  ///< 0: never
-    int control_descriptor = -1;  ///< the line to a supervisor (Control); -1: there is none
+    int control_descriptor = -1;  ///< the socket to a supervisor (Control); -1: none
     bool read_only = false;
     bool stats = false;
     sandbox::Mode sandbox = sandbox::Mode::off;
     sandbox::Needs sandbox_needs;
     OpenOptions options;
 
-    /// Takes one parameter. On failure nbdkit has been told, and -1 is returned, as nbdkit wants
-    /// it.
+    /// Takes one parameter. On failure, reports the error to nbdkit and returns -1, as nbdkit
+    /// requires.
     int set(const char* key, const char* value);
-    /// After the last parameter: what is missing or does not go together.
+    /// Checks for missing and conflicting parameters; call this after the last one.
     int complete();
 };
 

@@ -12,7 +12,7 @@
 namespace qed::nbdkit {
 namespace {
 
-/// How often to look for clients that connected while the others were sent away.
+/// The interval of the search for clients that connected while others were disconnected.
 constexpr std::chrono::milliseconds kAgain{50};
 
 bool is_listening(int descriptor) {
@@ -23,14 +23,14 @@ bool is_listening(int descriptor) {
 }
 
 std::uint16_t port_of(const sockaddr_storage& address) {
-    // sin_port and sin6_port stand at the same place.
+    // sin_port and sin6_port have the same offset.
     sockaddr_in internet{};
     std::memcpy(&internet, &address, sizeof internet);
     return internet.sin_port;
 }
 
-/// Whether a socket with this local address was accepted where `listener` listens. The host of a
-/// TCP listener may be a wildcard, so only the port counts.
+/// Whether a socket with this local address was accepted from `listener`. The host of a TCP
+/// listener may be a wildcard, so only the port is compared.
 bool belongs_to(const sockaddr_storage& local, socklen_t length, const sockaddr_storage& listener,
                 socklen_t listener_length) {
     if (local.ss_family != listener.ss_family) return false;
@@ -63,7 +63,7 @@ Control::~Control() {
 }
 
 void Control::report(std::string_view line) noexcept {
-    // A supervisor that is gone needs no report.
+    // A supervisor that has ended needs no report.
     [[maybe_unused]] const ssize_t sent =
         ::send(descriptor_, line.data(), line.size(), MSG_NOSIGNAL);
 }
@@ -105,7 +105,7 @@ void Control::run() {
     }
 }
 
-/// Ends the receiving side only: requests under way are still answered.
+/// Shuts down only the receiving side, so that requests in flight are still answered.
 void Control::disconnect_clients() const {
     for_each_descriptor([this](int descriptor) {
         Address local;

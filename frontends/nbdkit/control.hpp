@@ -13,24 +13,24 @@
 
 namespace qed::nbdkit {
 
-/// The line to a supervisor, a stream socket: it hears `ready` and `closed`, and when it closes
-/// its end, or dies, the clients are disconnected. Without that nbdkit would wait, after TERM, for
-/// each idle client to leave by itself.
+/// The stream socket to a supervisor, which receives `ready` and `closed`. When the supervisor
+/// closes its end, or dies, the clients are disconnected. Otherwise nbdkit would wait after TERM
+/// until each idle client disconnects.
 class Control {
 public:
-    /// Opens what it needs later: in the sandbox nothing can be opened.
-    /// \param descriptor  owned from here on
+    /// Opens everything that it needs later, because the sandbox forbids opening files.
+    /// \param descriptor  owned by this object
     explicit Control(int descriptor);
     ~Control();
     Control(const Control&) = delete;
     Control& operator=(const Control&) = delete;
 
-    /// \throws std::system_error when there can be no thread
+    /// \throws std::system_error if no thread can be started
     void start();
     void report(std::string_view line) noexcept;
 
 private:
-    /// The local end of a socket that listens; accepted sockets share it.
+    /// The local address of a listening socket; accepted sockets share it.
     struct Address {
         sockaddr_storage storage{};
         socklen_t length = 0;
@@ -43,7 +43,7 @@ private:
     void disconnect_clients() const;
 
     const int descriptor_;
-    /// /proc/self/fd; of one thread at a time.
+    /// /proc/self/fd; used by one thread at a time.
     const std::unique_ptr<DIR, int (*)(DIR*)> descriptors_;
     const std::vector<Address> listening_;
     Mutex mutex_;

@@ -40,8 +40,8 @@ void Maintenance::run() {
     }
 }
 
-/// Returns after a whole idle period without a change. The flag is cleared at the start of each
-/// period, so that a busy image costs one wake-up per period and not one per write.
+/// Returns after an idle period without a change. Clears the flag at the start of each period, so
+/// that a busy image costs one wake-up per period and not one per write.
 void Maintenance::wait_until_idle() {
     while (!stopping_ && changed_.load(std::memory_order_acquire)) {
         changed_.store(false, std::memory_order_release);

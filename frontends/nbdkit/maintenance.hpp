@@ -10,19 +10,19 @@
 
 namespace qed::nbdkit {
 
-/// Settles an image once nobody has changed it for a while: the engine has no clock, the server
-/// has. Owns one thread, which sleeps without a timer while the image is settled.
+/// Quiesces an image after some time without a write. The server does this because the engine reads
+/// no clock. Owns one thread, which sleeps without a timer while the image is clean.
 class Maintenance {
 public:
-    /// \throws std::system_error when there can be no thread
+    /// \throws std::system_error if no thread can be started
     Maintenance(Image& image, std::chrono::milliseconds idle);
-    /// Waits for a settle that is under way; does not start one.
+    /// Waits for a running quiesce(); does not start one.
     ~Maintenance();
     Maintenance(const Maintenance&) = delete;
     Maintenance& operator=(const Maintenance&) = delete;
 
-    /// To be called after each completed change. Any thread; one atomic load unless the image was
-    /// settled before.
+    /// Call this after each completed change. Any thread; one atomic load unless the image was
+    /// clean before.
     void note_change() noexcept {
         if (!changed_.load(std::memory_order_acquire)) wake_up();
     }
@@ -38,7 +38,7 @@ private:
     Mutex mutex_;
     bool stopping_ QED_GUARDED_BY(mutex_) = false;
     ConditionVariable wake_;
-    std::thread thread_;  // last: everything else exists when it starts
+    std::thread thread_;  // last, so that all other members exist when it starts
 };
 
 }  // namespace qed::nbdkit

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // nbdkit-qed-plugin: serves one QED image over NBD. All connections share one Image, and each
-// callback runs its request to the end on nbdkit's own thread.
+// callback runs its request completely on nbdkit's thread.
 
 #include <algorithm>
 #include <cerrno>
@@ -30,14 +30,14 @@
 namespace qed::nbdkit {
 namespace {
 
-/// nbdkit refuses larger payloads (MAX_REQUEST_SIZE) and larger preferred sizes.
+/// nbdkit rejects larger payloads (MAX_REQUEST_SIZE) and larger preferred sizes.
 constexpr std::uint32_t kMaxPayloadBytes = 64U << 20;
 constexpr std::uint64_t kMaxPreferredBytes = 32U << 20;
-/// One reply describes at most so many extents: the client asks again where it ends, and nobody
-/// waits long for a reply about 4 GiB of scattered clusters.
+/// The most extents in one reply. The client sends another request at its end, so that no other
+/// request waits long for a reply about 4 GiB of scattered clusters.
 constexpr unsigned kMaxExtentsInReply = 16384;
 
-/// Written by nbdkit's main thread before and after, read by the connections' threads in between.
+/// nbdkit's main thread writes it before and after serving; the connections' threads only read it.
 struct Server {
     Config config;
     std::unique_ptr<Image> image;
@@ -46,11 +46,11 @@ struct Server {
     std::optional<Control> control;
     std::string description;
 };
-/// Never destroyed: nbdkit also ends by exit(), in the process that went to the background and in
-/// the one that did not, when what an Image needs may be gone already.
+/// Never destroyed: nbdkit calls exit() in the foreground and in the background process, when
+/// static objects that an Image needs may be destroyed already.
 Server& server = *new Server;
 
-/// What .open hands out: the two kinds of connections there are.
+/// The handle that .open returns: there are two kinds of connections.
 struct Connection {
     bool read_only;
 };
@@ -61,8 +61,8 @@ bool is_writing(void* handle) {
     return !static_cast<Connection*>(handle)->read_only && server.image->is_writable();
 }
 
-/// The errno that nbdkit turns into the right NBD error. NBD knows few, and nbdkit sends EINVAL,
-/// which blames the client, for all that it does not know.
+/// The errno that nbdkit converts into the right NBD error. NBD has few, and for all others nbdkit
+/// sends EINVAL, which blames the client.
 int nbd_errno(const Error& error) {
     switch (error.code()) {
         case Errc::no_space:
@@ -87,7 +87,7 @@ int answer(const Result<void>& result) {
     if (result) return 0;
     const int code = nbd_errno(result.error());
     nbdkit_set_error(code);
-    // Not supported is an answer that clients ask for, not a fault to log.
+    // "Not supported" is a regular answer to a client, and no fault to log.
     if (code == ENOTSUP) {
         nbdkit_debug("%s", result.error().message().c_str());
     } else {
@@ -116,7 +116,7 @@ int on_config_complete() {
 }
 
 int on_get_ready() {
-    // A write past the limit on file sizes is an error for one client, not the end of all.
+    // A write past the limit on file sizes must fail for one client instead of ending the server.
     std::signal(SIGXFSZ, SIG_IGN);
     Config& config = server.config;
     if (config.cache_bytes != 0) CacheBudget::process()->set_limit(config.cache_bytes);
@@ -130,14 +130,14 @@ int on_get_ready() {
         return -1;
     }
     server.image = std::move(*image);
-    // Clients on the network see this: the name of the file, not where it is.
+    // Clients on the network see this, so it has the name of the file but not its folder.
     const std::string_view path = config.file;
     server.description = "QED image ";
     server.description += path.substr(path.rfind('/') + 1);
     return 0;
 }
 
-/// After it nothing can be opened: the image, its backing files and the sockets are.
+/// Afterwards no file can be opened; the image, its backing files and the sockets are open.
 int close_sandbox() {
     const auto missing = sandbox::enter(server.config.sandbox, server.config.sandbox_needs);
     if (!missing) {
@@ -152,7 +152,7 @@ int on_after_fork() {
     const auto idle = server.config.settle_after;
     const int control = server.config.control_descriptor;
     if (control >= 0) server.control.emplace(control);
-    // Before there are threads: Landlock binds one thread and those that it starts.
+    // Before any thread starts: Landlock restricts one thread and the threads that it starts.
     if (close_sandbox() != 0) return -1;
     try {
         if (server.image->is_writable() && idle.count() != 0) {
@@ -175,7 +175,7 @@ void on_cleanup() {
     server.cache_release.reset();
     if (!server.image) return;
     if (server.config.stats) {
-        // So that what waits in memory is counted; close() reports the error if there is one.
+        // So that deferred writes are counted; close() reports an error.
         [[maybe_unused]] const Result<void> settled = server.image->quiesce_blocking();
         print_stats(server.image->stats(), CacheBudget::process()->stats());
     }
@@ -298,8 +298,8 @@ std::uint32_t extent_type(const MappedExtent& extent) {
     return extent.zero ? NBDKIT_EXTENT_ZERO : 0;
 }
 
-/// Describes [offset, offset + count) as far as kMaxExtentsInReply goes. A part that cannot be
-/// mapped ends the reply; the request that starts there fails.
+/// Describes [offset, offset + count), with at most kMaxExtentsInReply extents. An unreadable part
+/// ends the reply; a request that starts there fails.
 int on_extents(void*, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
                nbdkit_extents* extents) {
     const bool only_first = (flags & NBDKIT_FLAG_REQ_ONE) != 0;
@@ -359,7 +359,7 @@ void set_negotiation(nbdkit_plugin& plugin) {
     plugin.can_extents = always;
     plugin.can_fua = on_can_fua;
     plugin.can_cache = on_can_cache;
-    // One Image answers all connections, so a flush on one covers what the others completed.
+    // All connections share one Image, so a flush on one covers the completed writes of all.
     plugin.can_multi_conn = always;
     plugin.is_rotational = never;
 }

@@ -6,8 +6,8 @@
 
 namespace qed {
 
-/// The number of set bits. A program for every x86-64 must not contain the instruction unasked,
-/// and without it std::popcount() is a call: so ask, which costs a load and a branch.
+/// The number of set bits. A program for all x86-64 processors must not use popcnt unconditionally,
+/// and without it std::popcount() is a call. So this tests for it, with a load and a branch.
 inline std::uint32_t count_bits(std::uint64_t word) noexcept {
 #if defined(__x86_64__) && !defined(__POPCNT__)
     if (__builtin_cpu_supports("popcnt")) [[likely]] {

@@ -10,8 +10,8 @@
 
 namespace qed {
 
-/// Event counts that many threads add to at once without sharing a cache line.
-/// `Counter` is an enumeration whose last member is `count_`. Sums are exact when nobody adds.
+/// Event counters that many threads increment concurrently without sharing a cache line.
+/// `Counter` is an enumeration whose last member is `count_`. Sums are exact while no thread adds.
 template <class Counter>
 class Counters {
 public:
@@ -23,7 +23,7 @@ public:
             add_own(shard, counter, amount);
         }
     }
-    /// For a shard that only the calling thread has: no locked instruction is needed.
+    /// For a shard that only the calling thread uses; it needs no locked instruction.
     void add_own(std::size_t shard, Counter counter, std::uint64_t amount = 1) noexcept {
         std::atomic<std::uint64_t>& own = value(shard, counter);
         own.store(own.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);

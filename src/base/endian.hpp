@@ -30,7 +30,7 @@ void store_le(std::byte* bytes, T value) noexcept {
 inline std::uint64_t load_le64(std::span<const std::byte> table, std::size_t index) noexcept {
     return load_le<std::uint64_t>(table.subspan(index * sizeof(std::uint64_t)).data());
 }
-/// As many entries of one as `values` has room for.
+/// The first entries of a table, as many as `values` has elements.
 inline void load_le64(std::span<const std::byte> table, std::span<std::uint64_t> values) noexcept {
     std::memcpy(values.data(), table.first(values.size_bytes()).data(), values.size_bytes());
     if constexpr (std::endian::native == std::endian::big) {
@@ -42,7 +42,7 @@ inline void store_le64(std::span<std::byte> table, std::size_t index,
                        std::uint64_t value) noexcept {
     store_le(table.subspan(index * sizeof(std::uint64_t)).data(), value);
 }
-/// Neighbouring entries from `index` on.
+/// Stores consecutive entries, starting at `index`.
 inline void store_le64(std::span<std::byte> table, std::size_t index,
                        std::span<const std::uint64_t> values) noexcept {
     if constexpr (std::endian::native == std::endian::big) {

@@ -18,9 +18,9 @@ struct ErrnoRow {
     int value;
 };
 
-// Both directions. Code to errno: the code's first row. Errno to code: the errno's first row.
-// Image-level codes use an errno that says the most to a C caller and that NBD can carry to a
-// guest.
+// Used in both directions. Code to errno: the code's first row. Errno to code: the errno's first
+// row. Image-level codes use the errno that tells a C caller most among those that NBD can carry to
+// a guest.
 constexpr ErrnoRow kErrnos[] = {
     {Errc::invalid_argument, EINVAL},
     {Errc::invalid_argument, ENAMETOOLONG},
@@ -77,7 +77,7 @@ Errc code_of(int sys_errno) noexcept {
     return Errc::io_error;
 }
 
-/// Of C0, DEL, and C1 in UTF-8: how many bytes from `i` on are a control character.
+/// The length in bytes of the control character at `i` (C0, DEL, or C1 in UTF-8), or 0.
 std::size_t control_bytes(std::string_view text, std::size_t i) noexcept {
     const auto byte = static_cast<unsigned char>(text[i]);
     if (byte < 0x20 || byte == 0x7f) return 1;
@@ -130,8 +130,8 @@ struct Error::Detail {
     int sys_errno;
     std::string message;
 
-    /// Stands in for every error that could not be allocated. Never destroyed, so that errors may
-    /// live as long as static objects; the text is short enough for std::string to hold it itself.
+    /// Replaces every error that could not be allocated. Never destroyed, so that static objects
+    /// may hold errors. The text fits into std::string without an allocation.
     static Detail* out_of_memory() noexcept {
         alignas(Detail) static std::byte storage[sizeof(Detail)];
         static auto* const shared =
@@ -196,7 +196,7 @@ Error Error::with_context(std::string_view context) && noexcept {
         make_printable(message);
         detail_->message = std::move(message);
     } catch (const std::bad_alloc&) {
-        // The error without the phrase still says what failed.
+        // The error without the context still says what failed.
     }
     return std::move(*this);
 }

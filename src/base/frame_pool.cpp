@@ -44,11 +44,11 @@ struct EndOfThread {
     ~EndOfThread() {
         kept_frames.shrink(0);
         kept_frames.limit = 0;
-        kept_frames.life = KeptFrames::Life::ended;  // destructors that follow may run coroutines
+        kept_frames.life = KeptFrames::Life::ended;  // later destructors may run coroutines
     }
 };
 
-// True once for each thread: from then on it keeps frames.
+// True after the first call in each thread, which then keeps frames.
 bool KeptFrames::open() noexcept {
     if (!kKeepsFrames || life != Life::unused) return false;
     thread_local const EndOfThread end_of_thread;

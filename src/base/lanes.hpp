@@ -6,12 +6,12 @@
 
 namespace qed {
 
-// Several numbers in a register, as all 64-bit processors have them. What is done to one is done to
-// each; only compares of 64-bit numbers are slow on some, so sums and signs take their place.
+// Several numbers in one register, as on all 64-bit processors. Every operation applies to each of
+// them. Comparing 64-bit numbers is slow on some processors, so sums and signs are used instead.
 using Lanes32 = std::uint32_t __attribute__((vector_size(16)));
 using Lanes64 = std::uint64_t __attribute__((vector_size(16)));
 
-/// From memory of any alignment.
+/// Loads from memory of any alignment.
 template <class Lanes>
 inline Lanes load_lanes(const void* from) noexcept {
     Lanes lanes;

@@ -6,8 +6,8 @@
 
 namespace qed::detail {
 
-/// Bugs that the tests plant on purpose, to show that they would be found (docs/testing.md). They
-/// exist only in a build with QED_MUTANTS=1, which no release library is.
+/// Bugs that the tests plant to prove that they find them (docs/testing.md). They exist only in
+/// builds with QED_MUTANTS=1, never in a release.
 enum class Mutant : std::uint8_t {
     none,
     publish_before_write,           ///< readers see an entry before its table write succeeded
@@ -15,27 +15,27 @@ enum class Mutant : std::uint8_t {
     no_flush_after_need_check,      ///< entries may reach the disk before NEED_CHECK does
     need_check_never_set,           ///< ordered writes leave the image marked clean
     clear_need_check_after_failed_flush,
-    clear_need_check_before_flush,  ///< the mark goes before the data is durable
-    failed_flush_is_forgotten,      ///< writes go on after a flush failed
+    clear_need_check_before_flush,  ///< the bit is cleared before the data is durable
+    failed_flush_is_forgotten,      ///< writes continue after a failed flush
     no_flush_before_entries,        ///< strict order without its flush
     l1_before_l2,                   ///< the L1 entry names a table that is not on the disk yet
     commit_stale_load,              ///< a load from before an update or eviction is committed
-    allocate_named_past_eof,        ///< the end of the file is taken for the end of what is named
-    reuse_before_unlink_durable,    ///< a freed cluster is handed out at once
+    allocate_named_past_eof,        ///< the end of the file counts as the end of the named clusters
+    reuse_before_unlink_durable,    ///< a freed cluster is reused at once
     lost_head_fill,                 ///< bytes before a partial write are not copied
     lost_tail_fill,                 ///< bytes after a partial write are not copied
-    zero_cluster_shows_backing,     ///< a partial write to a zero cluster brings the base back
-    group_error_dropped,            ///< a group's failure is told to its first member only
-    no_second_lookup,               ///< after waiting for its turn, a request trusts its old extent
+    zero_cluster_shows_backing,     ///< a partial write to a zero cluster copies from the base
+    group_error_dropped,            ///< only the first member of a group gets its error
+    no_second_lookup,               ///< the mapping is not looked up again under the range lock
     flush_does_nothing,             ///< a guest flush returns before the file is flushed
     fua_without_flush,
-    grow_shows_backing,    ///< new space shows what the base holds there
-    shrink_keeps_entries,  ///< what is cut off is there again after growing
+    grow_shows_backing,    ///< new space reads from the base
+    shrink_keeps_entries,  ///< data that was cut off is back after growing
     count_,
 };
 
 #if defined(QED_MUTANTS) && QED_MUTANTS
-/// The one that is alive: set by the test, or by its number in the environment.
+/// The enabled mutant: set by the test, or by its number in the environment.
 inline Mutant living_mutant = [] {
     const char* number = std::getenv("QED_MUTANT");
     return static_cast<Mutant>(number != nullptr ? std::atoi(number) : 0);

@@ -24,13 +24,13 @@ namespace qed {
 //         int sum_ QED_GUARDED_BY(mutex_) = 0;
 //     };
 //
-// - Each member that a mutex guards says so with QED_GUARDED_BY; what needs no lock (constants,
-//   atomics, what one thread owns) does not. No comment "guards ..." is needed beside it.
-// - A function that expects its caller to hold the lock says QED_REQUIRES in its declaration; one
-//   that takes a lock which its caller could hold says QED_EXCLUDES.
+// - Each member that a mutex guards has QED_GUARDED_BY; members that need no lock (constants,
+//   atomics, members of one thread) do not. No comment "guards ..." is needed as well.
+// - A function whose caller must hold the lock has QED_REQUIRES in its declaration; a function that
+//   takes a lock which its caller might hold has QED_EXCLUDES.
 // - Wait in a loop, `while (!is_ready_) changed_.wait(mutex_);`. A predicate would be a lambda, and
-//   the analysis looks at a lambda as a function of its own that holds nothing. Where one is needed
-//   all the same, it gets `QED_REQUIRES(mutex_)` behind its parameter list.
+//   the analysis treats a lambda as a separate function that holds no lock. If one is needed
+//   nevertheless, write `QED_REQUIRES(mutex_)` after its parameter list.
 // - A lock of another object is named by the expression that reaches it:
 // QED_REQUIRES(owner.mutex_).
 //   If it is private, a member that returns it with QED_RETURN_CAPABILITY makes it known.
@@ -63,7 +63,7 @@ private:
     Mutex& mutex_;
 };
 
-/// A ScopedLock that can let go before the end of the block, and take the mutex again.
+/// A ScopedLock that can release the mutex before the end of the block, and take it again.
 class QED_SCOPED_CAPABILITY ReleasableLock {
 public:
     explicit ReleasableLock(Mutex& mutex) QED_ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
@@ -87,7 +87,7 @@ private:
     bool is_held_ = true;
 };
 
-/// Waits for what another thread changes under a mutex. A wait may end without a reason.
+/// Waits for a change by another thread under a mutex. A wait may end without a change.
 class ConditionVariable {
 public:
     void wait(Mutex& mutex) QED_REQUIRES(mutex) {
@@ -95,7 +95,7 @@ public:
         changed_.wait(lock);
         lock.release();
     }
-    /// \returns false when the time has come
+    /// \returns false after the deadline
     template <class Clock, class Duration>
     bool wait_until(Mutex& mutex, std::chrono::time_point<Clock, Duration> time)
         QED_REQUIRES(mutex) {

@@ -7,7 +7,7 @@
 
 namespace qed {
 
-/// Runs `work`, which returns a Result, and makes an error of an allocation that failed: no
+/// Runs `work`, which returns a Result, and converts a failed allocation into an error, so that no
 /// exception leaves libqed. (Coroutines do the same in their promise.)
 template <class Work>
 auto without_throwing(Work work) noexcept -> decltype(work()) {

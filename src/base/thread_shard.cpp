@@ -8,7 +8,7 @@
 namespace qed {
 namespace {
 
-// One bit for each shard that a living thread owns; the last shard is everybody's.
+// One bit for each shard that a living thread owns; all threads share the last shard.
 std::atomic<std::uint64_t> owned_shards{std::uint64_t{1} << (kSharedShard)};
 static_assert(kThreadShards == 64, "one bit a shard");
 
@@ -30,7 +30,7 @@ struct OwnedShard {
     OwnedShard(const OwnedShard&) = delete;
     OwnedShard& operator=(const OwnedShard&) = delete;
     ~OwnedShard() {
-        // What counts after this, in destructors of the ending thread, uses the shared one.
+        // Counters that later destructors of this thread increment use the shared shard.
         detail::cached_shard = kSharedShard;
         if (index == kSharedShard) return;
         owned_shards.fetch_and(~(std::uint64_t{1} << index), std::memory_order_release);

@@ -17,7 +17,7 @@ constexpr void no_probe(const Arguments&...) noexcept {}
 #include <sys/sdt.h>
 
 /// A static probe `qed:name` with up to 12 integers or pointers, for bpftrace, perf and SystemTap.
-/// One nop when nobody watches; the arguments must be cheap to compute. docs/tracing.md lists all.
+/// One nop if no tracer uses it; the arguments must be cheap to compute. docs/tracing.md lists all.
 #define QED_TRACE(name, ...) STAP_PROBEV(qed, name __VA_OPT__(, ) __VA_ARGS__)
 
 #endif

@@ -17,7 +17,7 @@ class ZeroedArray {
 
 public:
     ZeroedArray() = default;
-    /// Empty (data() is null) when the system has no address space left.
+    /// Empty (data() is null) if the system has no address space left.
     explicit ZeroedArray(std::size_t count) noexcept : count_(count) {
         if (count == 0) return;
         void* mapping = ::mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE,
@@ -35,8 +35,8 @@ public:
         if (data_ != nullptr) ::munmap(data_, count_ * sizeof(T));
     }
 
-    /// Gives the memory of whole pages back: their elements are zero again. Other threads may be
-    /// reading them meanwhile.
+    /// Returns the memory of whole pages to the system; their elements are zero again. Other
+    /// threads may read them meanwhile.
     void forget(std::size_t first, std::size_t count) const noexcept {
         ::madvise(data_ + first, count * sizeof(T), MADV_DONTNEED);
     }

@@ -33,7 +33,7 @@ bool AsyncMutex::enqueue(Waiter& waiter) noexcept {
         waiter.next = seen == kHeld ? nullptr : seen;
         if (state_.compare_exchange_weak(seen, &waiter, std::memory_order_release,
                                          std::memory_order_relaxed)) {
-            return true;  // from here on the waiter may already run elsewhere
+            return true;  // the waiter may already run on another thread
         }
     }
 }
@@ -45,7 +45,7 @@ void AsyncMutex::unlock() noexcept {
                                            std::memory_order_relaxed)) {
             return;
         }
-        // Newest first; turned around, so that the oldest goes first.
+        // The list has the newest first; reverse it, so that the oldest is first.
         Waiter* newest = state_.exchange(kHeld, std::memory_order_acquire);
         QED_ASSERT(newest != kFree && newest != kHeld);
         while (newest != nullptr) {

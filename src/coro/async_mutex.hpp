@@ -9,14 +9,14 @@
 
 namespace qed {
 
-/// A mutex for coroutines: waiting suspends, and may span co_await. First come, first served.
+/// A mutex for coroutines, which may be held across co_await. Waiters get it in order of arrival.
 ///
 /// Thread-safety: coroutines of any executors and threads may share one. A coroutine that waited
 /// resumes on its own home executor, never inside the unlock() of another.
-/// Cost: one atomic exchange each for lock and unlock while nobody waits; never allocates.
+/// Cost: one atomic exchange each for lock and unlock without waiters; never allocates.
 class AsyncMutex {
 public:
-    /// Holds the lock, and lets it go at the end of its life.
+    /// Holds the lock until it is destroyed.
     class [[nodiscard]] Guard {
     public:
         Guard() = default;
@@ -59,17 +59,17 @@ public:
     /// `AsyncMutex::Guard guard = co_await mutex.lock();`
     LockAwaiter lock() noexcept { return LockAwaiter(*this); }
     bool try_lock() noexcept;
-    /// Hands the lock to the one who has waited longest, by posting it to its home executor.
+    /// Passes the lock to the oldest waiter, by posting it to its home executor.
     void unlock() noexcept;
 
 private:
-    /// True: the waiter is in the queue and will own the lock when it resumes. False: owns it now.
+    /// True: the waiter is queued, and will own the lock when it resumes. False: it owns it now.
     bool enqueue(Waiter& waiter) noexcept;
 
-    // kFree, kHeld, or the newest of the waiters that arrived since the owner last looked, linked
-    // to older ones.
+    // kFree, kHeld, or the newest waiter that arrived since the owner last took the list; each
+    // links to the next older one.
     std::atomic<Waiter*> state_{nullptr};
-    Waiter* oldest_ = nullptr;  // in order of arrival; only the owner of the lock touches it
+    Waiter* oldest_ = nullptr;  // in order of arrival; only the owner of the lock uses it
 };
 
 }  // namespace qed

@@ -8,15 +8,16 @@
 
 #include "qed/executor.hpp"
 
-// A hand-over between threads is one system call of each: a mutex and a condition variable take up
-// to five, because the woken thread meets the lock of the one that wakes it.
+// Passing a waiter between threads takes one system call in each. A mutex and a condition variable
+// would take up to five, because the woken thread waits for the lock of the waking one.
 
 namespace qed {
 namespace {
 
 Waiter* const kAsleep = reinterpret_cast<Waiter*>(1);  // NOLINT(performance-no-int-to-ptr)
 
-/// The half of `posted` that tells the mark from any address: the kernel compares 32 bits.
+/// The half of `posted` that differs between the marker and any address: the kernel compares 32
+/// bits.
 std::uint32_t* futex_word(std::atomic<Waiter*>& posted) noexcept {
     static_assert(sizeof posted == sizeof(Waiter*));
     auto* words = reinterpret_cast<std::uint32_t*>(&posted);
@@ -25,7 +26,7 @@ std::uint32_t* futex_word(std::atomic<Waiter*>& posted) noexcept {
 }
 
 void futex(std::uint32_t* word, int operation, std::uint32_t value) noexcept {
-    // Every failure means to look again.
+    // After any failure the caller looks at the list again.
     ::syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, nullptr, nullptr, 0);
 }
 
@@ -38,8 +39,8 @@ void BlockingExecutor::post(Waiter& waiter) noexcept {
         waiter.next = newest == kAsleep ? nullptr : newest;
     } while (!posted_.compare_exchange_weak(newest, &waiter, std::memory_order_release,
                                             std::memory_order_relaxed));
-    // The owner may have the waiter by now, and this executor may be gone: only its address is
-    // used. Whatever else sleeps there by then looks again, as all who sleep on a futex do.
+    // The owner may have taken the waiter and destroyed this executor, so only its address is used.
+    // Another sleeper at this address looks again after it wakes, as every user of a futex does.
     if (newest == kAsleep) futex(word, FUTEX_WAKE, 1);
 }
 

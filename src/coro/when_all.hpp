@@ -17,7 +17,7 @@ namespace qed {
 
 namespace detail {
 
-/// What the lanes of one when_all() share. All of them run on one executor: nothing is atomic.
+/// Shared by the lanes of one when_all(). All lanes run on one executor, so nothing is atomic.
 struct FanOut {
     Executor* home = nullptr;
     std::coroutine_handle<> parent;
@@ -30,7 +30,7 @@ struct FanOut {
     }
 };
 
-/// One of the coroutines that work side by side. Owned by when_all(), which outlives it.
+/// One of the concurrent coroutines. Owned by when_all(), which outlives it.
 class Lane {
 public:
     struct promise_type : PooledFrame {
@@ -48,7 +48,7 @@ public:
             bool await_ready() const noexcept { return false; }
             void await_suspend(std::coroutine_handle<promise_type> handle) const noexcept {
                 FanOut* fan_out = handle.promise().shared;
-                // The parent may destroy this frame: nothing is touched after resume().
+                // The resumed parent may destroy this frame, so nothing touches it afterwards.
                 if (--fan_out->running == 0) fan_out->parent.resume();
             }
             void await_resume() const noexcept {}
@@ -123,11 +123,11 @@ struct CurrentExecutor {
 
 }  // namespace detail
 
-/// Runs tasks side by side on the executor of the one who awaits it, at most `limit` at a time.
+/// Runs tasks concurrently on the executor of the awaiting coroutine, at most `limit` at a time.
 ///
 /// \param next  called for one task after another, `std::optional<Task<Result<void>>>()`, until it
 ///              returns nothing or a task has failed; on the home executor only, so it needs no
-///              lock. Taken by reference: it is named and outlives the await.
+///              lock. Taken by reference: the caller's object must outlive the await.
 /// \errors the first failure, after every started task has ended; out_of_memory
 /// \cost   `limit` coroutine frames in all, besides those of the tasks
 template <class Next>

@@ -40,12 +40,12 @@ Result<Buffer> make_buffer(const BenchSpec& spec) {
     return buffer;
 }
 
-/// One thread's part of the work.
+/// The part of the work of one thread.
 struct Share {
     Image& image;
     const BenchSpec& spec;
     BenchOffsets offsets;
-    std::uint64_t left;  ///< requests not yet begun
+    std::uint64_t left;  ///< requests that have not started
     std::uint64_t since_flush = 0;
     LatencyHistogram latency = {};
     std::uint64_t flushes = 0;
@@ -74,7 +74,7 @@ Result<void> blocking_requests(Share& share) {
     return {};
 }
 
-/// Requests one after the other: `depth` of these run side by side on one loop.
+/// Sends requests sequentially; `depth` lanes run concurrently on one loop.
 Task<Result<void>> lane(Share& share, std::span<std::byte> bytes, std::uint64_t& quota) {
     Clock::time_point begin = Clock::now();
     while (quota > 0) {
@@ -179,7 +179,7 @@ std::uint64_t BenchOffsets::next() noexcept {
 
 namespace {
 
-/// What all threads of a run have measured.
+/// The measurements of all threads of a run.
 class BenchTotals {
 public:
     void add(const Share& share, Result<void> done) {
@@ -188,7 +188,7 @@ public:
         result_.flushes += share.flushes;
         if (!done && !failure_) failure_.emplace(std::move(done.error()));
     }
-    /// After all threads have ended.
+    /// Call this after all threads have ended.
     Result<BenchResult> take() {
         const ScopedLock lock(mutex_);
         if (failure_) return std::unexpected(std::move(*failure_));

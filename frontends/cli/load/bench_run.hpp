@@ -10,12 +10,12 @@
 namespace qed::cli {
 
 enum class BenchEngine : std::uint8_t {
-    automatic,  ///< blocking calls at depth 1, io_uring above
+    automatic,  ///< blocking calls at depth 1, io_uring at higher depths
     threads,    ///< one thread with blocking calls for each request in flight
     io_uring,   ///< coroutines on one io_uring
 };
 
-/// The requests of a benchmark, as `qemu-img bench` makes them.
+/// The requests of a benchmark, the same as those of `qemu-img bench`.
 struct BenchSpec {
     std::uint64_t count = 75000;
     unsigned depth = 64;
@@ -36,11 +36,11 @@ struct BenchResult {
     double seconds = 0;
     LatencyHistogram latency;
     std::uint64_t flushes = 0;
-    std::string engine;  ///< what was used
+    std::string engine;  ///< the engine that was used
 };
 
-/// The guest offsets of one thread's requests: number `first`, `first + stride`, ... of the whole.
-/// Offsets wrap at the end of the disk; a request that would cross the end is made at offset 0.
+/// The guest offsets of one thread's requests: `first`, `first + stride`, ... of all requests.
+/// Offsets wrap at the end of the disk; a request that would cross the end starts at offset 0.
 class BenchOffsets {
 public:
     BenchOffsets(const BenchSpec& spec, std::uint64_t disk_bytes, std::uint64_t first,
@@ -58,7 +58,7 @@ private:
     std::uint64_t slot_bytes_;
 };
 
-/// Makes the requests and measures them. \errors invalid_argument, and those of the requests
+/// Sends the requests and measures them. \errors invalid_argument, and those of the requests
 Result<BenchResult> run_bench(Image& image, const BenchSpec& spec);
 
 }  // namespace qed::cli

@@ -7,8 +7,8 @@
 
 namespace qed::cli {
 
-/// Counts durations in buckets that are at most 1/32 of their value wide: percentiles of any number
-/// of requests in fixed memory.
+/// Counts durations in buckets whose width is at most 1/32 of their value. Gives percentiles of any
+/// number of requests with fixed memory.
 class LatencyHistogram {
 public:
     void add(std::uint64_t nanoseconds) noexcept;
@@ -17,7 +17,7 @@ public:
     std::uint64_t count() const noexcept { return count_; }
     double mean() const noexcept;
     std::uint64_t max() const noexcept { return max_; }
-    /// The duration that `fraction` of the requests did not exceed, rounded up to its bucket's end.
+    /// The duration that `fraction` of the requests did not exceed, rounded up to a bucket's end.
     std::uint64_t percentile(double fraction) const noexcept;
 
 private:

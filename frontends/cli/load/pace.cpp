@@ -23,7 +23,7 @@ bool Pace::callback(void* context, std::uint64_t done, std::uint64_t total) {
 void Pace::brake(std::uint64_t done) const {
     const std::chrono::duration<double> due(static_cast<double>(done) / static_cast<double>(rate_));
     const auto until = begin_ + std::chrono::duration_cast<Clock::duration>(due);
-    // In short naps, so that Ctrl-C is heard.
+    // Sleeps in short steps, so that Ctrl-C takes effect.
     while (Clock::now() < until && !Interrupts::requested()) {
         std::this_thread::sleep_for(std::min<Clock::duration>(until - Clock::now(), kNap));
     }

@@ -8,10 +8,10 @@
 
 namespace qed::cli {
 
-/// Progress, and the brake of -r: both hang on the same callback.
+/// Progress, and the rate limit of -r. Both use the same callback.
 class Pace {
 public:
-    /// \param bytes_per_second  0: as fast as it goes
+    /// \param bytes_per_second  0: no limit
     Pace(Progress& progress, std::uint64_t bytes_per_second);
     /// For the callbacks of libqed: `context` is a Pace.
     static bool callback(void* context, std::uint64_t done, std::uint64_t total);

@@ -14,7 +14,7 @@ constexpr std::uint64_t kColumns = 64;
 constexpr std::uint64_t kCellPixels = 14;
 constexpr std::uint64_t kGapPixels = 2;
 
-// Colours that differ in lightness too, so that they can be told apart without seeing colour.
+// Colours that also differ in lightness, so that they can be distinguished without colour vision.
 constexpr std::string_view kColours = R"(
 svg{--data:#1d4ed8;--backing:#93b4f5;--zero:#a8a29e;--nothing:#eceae7;--tables:#d97706;
 --header:#701a75;--unused:#f87171;forced-color-adjust:none;print-color-adjust:exact}
@@ -62,7 +62,7 @@ font-size:.875rem}footer{margin-top:2.5rem}
 @media print{input,label,output{display:none}}
 )";
 
-// Moves a frame over a map with the slider or the mouse, and says what is there.
+// Moves a frame over a map with the slider or the mouse, and describes the selected cell.
 constexpr std::string_view kScript = R"(
 document.querySelectorAll('[data-cells]').forEach(f=>{
 const cells=JSON.parse(f.dataset.cells),names=JSON.parse(f.dataset.names),size=+f.dataset.size;
@@ -89,7 +89,7 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
     return fmt::format("{:.1f}%", share);
 }
 
-/// The parts of a cell side by side, in the order of the shades.
+/// Appends the parts of a cell next to each other, in the order of the shades.
 void append_cell(std::string& svg, const SpaceMap& space, std::uint64_t index) {
     const auto& cell = space.cells[index];
     const std::uint64_t x = index % kColumns * (kCellPixels + kGapPixels);
@@ -136,7 +136,7 @@ void append_legend(std::string& html, const SpaceMap& space) {
     html += "</tbody></table>\n";
 }
 
-/// The numbers behind the cells, for the slider.
+/// The bytes of each cell, for the slider.
 std::string cells_json(const SpaceMap& space) {
     std::string json = "[";
     for (std::size_t i = 0; i < space.cells.size(); ++i) {
@@ -185,7 +185,7 @@ double mean_piece(const MapPicture& picture) {
     return static_cast<double>(picture.data_clusters) / static_cast<double>(picture.runs);
 }
 
-/// The marks of a row, neighbours in one rectangle.
+/// Appends the marks of a row; adjacent marks become one rectangle.
 void append_order_row(std::string& path, const OrderMap& order, std::size_t row) {
     for (std::size_t column = 0; column < OrderMap::kColumns; ++column) {
         const std::size_t begin = column;

@@ -43,7 +43,7 @@ void paint(SpaceMap& space, std::uint64_t begin, std::uint64_t length, std::size
     }
 }
 
-/// What no other shade covers. Clusters that are named twice count once here.
+/// Paints the space that no other shade covers. Clusters that are named twice count once.
 void paint_rest(SpaceMap& space, std::size_t shade) {
     for (std::uint64_t i = 0; i < space.cells.size(); ++i) {
         const std::uint64_t whole = std::min(space.cell_bytes, space.bytes - i * space.cell_bytes);
@@ -74,13 +74,13 @@ Result<void> draw_guest(Image& image, MapPicture& picture) {
     return {};
 }
 
-/// Which part of `whole` a byte lies in, when it is cut into `parts`.
+/// The index of the part that holds byte `at`, if `whole` is divided into `parts`.
 std::size_t part_of(std::uint64_t at, std::uint64_t whole, std::size_t parts) {
     const auto share = static_cast<double>(at) / static_cast<double>(whole);
     return std::min(static_cast<std::size_t>(share * static_cast<double>(parts)), parts - 1);
 }
 
-/// Marks where a run of guest data lies in the file.
+/// Marks the position of a run of guest data in the file.
 void mark_order(MapPicture& picture, std::uint64_t guest, std::uint64_t offset,
                 std::uint64_t length) {
     const std::uint64_t cell = picture.guest.bytes / OrderMap::kColumns + 1;
@@ -96,7 +96,7 @@ void mark_order(MapPicture& picture, std::uint64_t guest, std::uint64_t offset,
     }
 }
 
-/// \param table_begin  the guest address that the run's table starts at
+/// \param table_begin  the guest address of the first entry of the run's table
 void take_run(MapPicture& picture, const EntryRun& run, const Geometry& geometry,
               std::uint64_t table_begin, std::uint64_t& file_end) {
     if (run.kind == EntryRun::Kind::zero) picture.zero_clusters += run.count;

@@ -12,7 +12,7 @@
 
 namespace qed::cli {
 
-/// One way of using space, in a picture.
+/// One kind of use of space in a picture.
 struct Shade {
     std::string_view key;   ///< CSS class
     std::string_view name;  ///< for people
@@ -20,7 +20,7 @@ struct Shade {
 inline constexpr std::size_t kShades = 4;
 using Shades = std::array<Shade, kShades>;
 
-/// A stretch of space, in equal cells, each with the bytes of it that are used in each way.
+/// A range of space in equal cells, each with its number of bytes of each kind.
 struct SpaceMap {
     Shades shades;
     std::uint64_t bytes = 0;
@@ -30,8 +30,8 @@ struct SpaceMap {
     std::array<std::uint64_t, kShades> totals() const;
 };
 
-/// Where the guest's data lies in the file: a coarse grid over both spaces. A cell is set when some
-/// of the guest's column lies in the file's row.
+/// The position of the guest's data in the file: a coarse grid over both spaces. A cell is set if
+/// some data of the guest's column lies in the file's row.
 struct OrderMap {
     static constexpr std::size_t kColumns = 256;  ///< of the guest's space
     static constexpr std::size_t kRows = 128;     ///< of the file's space
@@ -40,7 +40,7 @@ struct OrderMap {
     bool at(std::size_t column, std::size_t row) const { return cells[row * kColumns + column]; }
 };
 
-/// What a map of a disk shows, gathered from the image and its tables.
+/// The data of a map of a disk, gathered from the image and its tables.
 struct MapPicture {
     struct Layer {
         std::string file;
@@ -57,18 +57,18 @@ struct MapPicture {
     std::uint64_t data_clusters = 0;
     std::uint64_t zero_clusters = 0;
     std::uint64_t bad_entries = 0;
-    std::uint64_t runs = 0;         ///< stretches of guest data that lie in one piece in the file
+    std::uint64_t runs = 0;         ///< ranges of guest data that are contiguous in the file
     std::uint64_t longest_run = 0;  ///< clusters
 };
 
 /// \errors unsupported for raw disks; those of mapping and reading
 Result<MapPicture> draw_map(Image& image);
 
-/// The whole page, and the picture of the disk alone. Neither needs the network.
+/// The whole page, and only the picture of the disk. Neither needs the network.
 std::string map_html(const MapPicture& picture);
 std::string map_svg(const MapPicture& picture);
 
-/// Text for HTML and SVG.
+/// Escapes text for HTML and SVG.
 std::string escape_markup(std::string_view text);
 /// The grid of one space as an SVG element with `id`.
 std::string space_svg(const SpaceMap& space, std::string_view id, std::string_view label,

@@ -15,22 +15,22 @@
 #include "cli/reports/map_text.hpp"
 #include "qed/map.hpp"
 
-// Threads take pieces of the disk in order. Each writes the text of its piece into memory of its
-// own, waits for its turn and prints it, while the others go on with theirs. Extents that go on
-// over the border of two pieces are joined where the turn passes from one to the other.
+// Threads take pieces of the disk in order. Each writes the text of its piece into its own memory,
+// waits for its turn and prints it, while the others continue with their pieces. Extents that cross
+// the boundary of two pieces are joined when the turn passes between their threads.
 
 namespace qed::cli {
 namespace {
 
 constexpr std::uint64_t kFirstPieceBytes = 512U << 20U;
 constexpr std::uint64_t kSmallestPieceBytes = 1U << 20U;
-/// A piece should have so many extents that threads seldom meet, and its text room in memory.
+/// A piece should have enough extents that threads seldom wait, and its text should fit in memory.
 constexpr std::uint64_t kFewExtents = 2048;
 constexpr std::uint64_t kManyExtents = 8192;
-/// Of a thread; who has more waits for its turn.
+/// Memory for the text of a thread; a thread with more text waits for its turn.
 constexpr std::size_t kTextBytes = 1U << 20U;
 
-/// What has been found, in order: used by the thread whose turn it is.
+/// The extents in order; used by the thread whose turn it is.
 class MapOutput {
 public:
     MapOutput(bool json, Console& console) : json_(json), console_(console), lines_(json, 0) {
@@ -47,7 +47,7 @@ public:
         print_last();
         last_ = line;
     }
-    /// Lines that follow what was added, complete.
+    /// Appends complete lines.
     void add_text(std::string_view text) {
         print_last();
         console_.write(text);
@@ -74,7 +74,7 @@ private:
     const bool json_;
     Console& console_;
     MapLines lines_;
-    std::optional<MapLine> last_;  ///< may go on
+    std::optional<MapLine> last_;  ///< may continue in the next piece
     bool is_first_ = true;
 };
 
@@ -103,7 +103,7 @@ public:
             turn_changed_.wait(mutex_);
         return !failure_;
     }
-    /// The next pieces get a size that fits what was found in this one.
+    /// Adapts the size of the next pieces to the number of extents in this one.
     void end_turn(std::uint64_t extents) {
         {
             const ScopedLock lock(mutex_);
@@ -117,7 +117,7 @@ public:
         const ScopedLock lock(mutex_);
         if (!failure_) failure_ = std::move(error);
     }
-    /// After all threads have ended.
+    /// Call this after all threads have ended.
     Result<void> result() {
         const ScopedLock lock(mutex_);
         if (failure_) return std::unexpected(std::move(*failure_));
@@ -134,7 +134,7 @@ private:
     std::optional<Error> failure_ QED_GUARDED_BY(mutex_);
 };
 
-/// One thread's work.
+/// The work of one thread.
 class MapWorker {
 public:
     MapWorker(Image& image, bool json, MapQueue& queue, MapOutput& output)
@@ -143,7 +143,7 @@ public:
           output_(output),
           lines_(json, kTextBytes + kTextBytes / 8) {}
 
-    /// \returns how many extents the piece has
+    /// \returns the number of extents in the piece
     std::uint64_t run(const Piece& piece) {
         begin(piece);
         auto done = print();
@@ -165,7 +165,7 @@ private:
     void add(const MappedExtent& extent, bool has_offset);
     bool has_run() const { return run_.extent.length != 0; }
     void end_run();
-    /// Waits for the turn, and prints what ended.
+    /// Waits for its turn, and prints the complete extents.
     bool print_ended();
 
     Image& image_;
@@ -173,9 +173,9 @@ private:
     MapOutput& output_;
     MapLines lines_;
     Piece piece_;
-    std::optional<MapLine> first_;  ///< may continue the last one of the piece before
-    MapLine run_;                   ///< may go on; no bytes: there is none
-    std::uint64_t extents_ = 0;     ///< that ended
+    std::optional<MapLine> first_;  ///< may continue the last extent of the previous piece
+    MapLine run_;                   ///< the current extent; 0 bytes: none
+    std::uint64_t extents_ = 0;     ///< complete ones
 };
 
 Result<void> MapWorker::print() try {
@@ -199,7 +199,7 @@ Result<void> MapWorker::walk() {
         if (!found) return pass(found);
         for (const MappedExtent& extent : std::span(extents).first(*found)) {
             range.begin += extent.length;
-            // What lies in the image itself needs no look at the layers.
+            // Data in the image itself needs no look at the other layers.
             if (extent.depth == 0 && !is_raw) {
                 add(extent, extent.data);
             } else {
@@ -242,7 +242,7 @@ bool MapWorker::print_ended() {
     return is_wanted;
 }
 
-/// \returns false if the system gives no more threads
+/// \returns false if the system permits no more threads
 bool add_helper(std::vector<std::jthread>& helpers, MapQueue& queue, Image& image, bool json,
                 MapOutput& output) {
     try {

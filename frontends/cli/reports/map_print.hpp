@@ -18,9 +18,9 @@ struct MapPrinting {
     unsigned threads = 1;  ///< at most
 };
 
-/// Prints where the data of a range is, in the words of `qemu-img map`. Where there are many
-/// extents it is done by several threads; memory is a few MiB, however many there are.
-/// \errors  those of map_extents(); what was found before the failure is printed
+/// Prints the extents of a range like `qemu-img map`. Several threads share the work if there are
+/// many extents. Memory is a few MiB for any number of extents.
+/// \errors  those of map_extents(); extents found before the failure are printed
 Result<void> print_map(Image& image, MapRange range, const MapPrinting& how, Console& console);
 
 }  // namespace qed::cli

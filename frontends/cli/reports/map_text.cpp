@@ -13,7 +13,7 @@
 namespace qed::cli {
 namespace {
 
-constexpr std::size_t kMaxJsonBytes = 256;  // of one line
+constexpr std::size_t kMaxJsonBytes = 256;  // per line
 
 /// `0x10000`, and `0` for zero.
 std::string hexadecimal(std::uint64_t value) {
@@ -49,7 +49,7 @@ char* DecimalRow::write(char* out, std::uint64_t value) {
         high_ = high;
         high_bytes_ = fmt::format_to_n(high_text_.data(), high_text_.size(), "{}", high).size;
     }
-    // Sizes that the compiler knows take a move or two; what is too much is overwritten.
+    // Constant sizes compile to one or two moves; the surplus bytes are overwritten later.
     std::memcpy(out, high_text_.data(), high_text_.size());
     out += high_bytes_;
     const auto low = static_cast<std::uint32_t>(value % kLow);
@@ -70,7 +70,7 @@ MapLine map_line(const Image& top, const MappedExtent& extent) {
     const Image* layer = &top;
     for (unsigned depth = 0; depth < extent.depth && layer != nullptr; ++depth) {
         layer = layer->backing();
-        // Behind the end of a layer the one above it is the last that is asked.
+        // Past the end of a layer, the layer above it is the last one that can hold data.
         if (layer != nullptr && !extent.present && extent.start >= layer->size()) {
             line.extent.depth = depth;
             return line;

@@ -12,15 +12,15 @@
 
 namespace qed::cli {
 
-/// An extent, and whether its bytes have a place in a file (holes of raw files have).
+/// An extent, and whether its bytes have an offset in a file (holes of raw files have one).
 struct MapLine {
     MappedExtent extent;
     bool has_offset = false;
 };
-/// How much of a range the same layers of the chain cover: backing files may be shorter.
+/// The length of the part of a range that the same layers cover: backing files may be shorter.
 std::uint64_t uniform_length(const Image& top, std::uint64_t at, std::uint64_t length);
 MapLine map_line(const Image& top, const MappedExtent& extent);
-/// Whether `next` lies directly behind `run` and says the same of its bytes.
+/// Whether `next` directly follows `run` and is of the same kind.
 inline bool continues(const MapLine& run, const MappedExtent& next, bool has_offset) {
     const MappedExtent& last = run.extent;
     if (last.start + last.length != next.start || last.depth != next.depth) return false;
@@ -29,12 +29,12 @@ inline bool continues(const MapLine& run, const MappedExtent& next, bool has_off
     return !has_offset || last.file_offset + last.length == next.file_offset;
 }
 
-/// Writes numbers of which each is mostly a little larger than the one before: addresses. The
-/// digits above the lowest eight are kept from one to the next.
+/// Writes numbers that mostly increase by a little, such as addresses. Keeps the digits above the
+/// lowest eight between two numbers.
 class DecimalRow {
 public:
     static constexpr std::size_t kMaxBytes = 20;
-    /// \param out  room for kMaxBytes, of which more may be overwritten than the number takes
+    /// \param out  kMaxBytes of memory; bytes after the number may be overwritten
     /// \returns the end of the number
     char* write(char* out, std::uint64_t value);
 
@@ -44,18 +44,18 @@ private:
     std::size_t high_bytes_ = 0;
 };
 
-/// The text of extents as `qemu-img map` prints them.
+/// The text of extents in the format of `qemu-img map`.
 class MapLines {
 public:
-    /// \param room  bytes that are taken at once
+    /// \param room  bytes to reserve
     MapLines(bool json, std::size_t room);
-    /// In JSON each line begins with the comma behind the one before it.
+    /// In JSON each line starts with the comma that follows the previous line.
     void add(const MapLine& line);
     std::string_view text() const { return {text_.data(), text_.size()}; }
     void clear() { text_.clear(); }
 
 private:
-    /// The part of a line that most lines share: those of a scattered disk differ in addresses.
+    /// The part that most lines share: the lines of a scattered disk differ only in addresses.
     struct Between {
         std::uint64_t length = 0;
         unsigned depth = 0;

@@ -12,7 +12,7 @@
 
 namespace qed::cli {
 
-/// Entries of a table that continue each other: of data, each names the cluster behind the last.
+/// A run of consecutive entries of one kind. Entries of data name consecutive clusters.
 struct EntryRun {
     enum class Kind : std::uint8_t {
         unallocated,
@@ -27,7 +27,7 @@ struct EntryRun {
 };
 std::string_view to_string(EntryRun::Kind kind);
 
-/// The raw tables of a file, however wrong they are. Reads what lies inside the file, in pieces.
+/// The raw tables of a file, valid or not. Reads the parts that lie inside the file, in pieces.
 class TableDump {
 public:
     TableDump(BlockFile& file, const Header& header, const Geometry& geometry,
@@ -41,7 +41,7 @@ public:
     };
     /// The entries of the L1 table that are not zero.
     Result<std::vector<L1Entry>> l1_entries();
-    /// The runs of one L2 table; `visit` gets them in order.
+    /// Calls `visit` with the runs of one L2 table, in order.
     Result<void> l2_runs(std::uint64_t table, const std::function<void(const EntryRun&)>& visit);
 
 private:

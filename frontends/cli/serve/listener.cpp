@@ -45,7 +45,7 @@ int connect_unix(int socket, const sockaddr_un& address) {
     return ::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
-/// Makes way for a new socket at `path` if what is there belongs to nobody any more.
+/// Removes the socket at `path` if no server listens on it any more.
 Result<void> remove_stale_socket(const std::string& path, const sockaddr_un& address) {
     struct stat found{};
     if (::lstat(path.c_str(), &found) != 0) return {};
@@ -159,7 +159,7 @@ std::string percent_encoded(std::string_view text) {
     return encoded;
 }
 
-/// A number in an environment variable; nothing when it is absent or no number.
+/// The number in an environment variable; nothing if it is absent or no number.
 std::optional<long> environment_number(const char* name) {
     const char* text = std::getenv(name);
     if (text == nullptr) return std::nullopt;

@@ -12,18 +12,18 @@
 
 namespace qed::cli {
 
-/// The sockets on which a server waits for clients: made here, so that their mode, their errors
-/// and their removal are ours, and handed to nbdkit as systemd would.
+/// The sockets on which a server waits for clients. This program makes them, so that it controls
+/// their mode, their errors and their removal, and passes them to nbdkit as systemd would.
 class Listener {
 public:
-    /// A unix socket that only its owner can connect to. A socket that a dead server left behind
-    /// is replaced; one that still answers is not.
+    /// A Unix socket that only its owner can connect to. Replaces the socket of a dead server, but
+    /// not one that still answers.
     static Result<Listener> at_path(const std::string& path);
-    /// A unix socket in a new directory of its own below $XDG_RUNTIME_DIR, $TMPDIR or /tmp.
+    /// A Unix socket in a new directory below $XDG_RUNTIME_DIR, $TMPDIR or /tmp.
     static Result<Listener> in_private_directory();
-    /// TCP on every address that `host` stands for; port 0: a free one.
+    /// TCP on every address of `host`; port 0 chooses a free port.
     static Result<Listener> on_tcp(const std::string& host, std::uint16_t port);
-    /// What a superserver passed in LISTEN_FDS, or nothing when it passed none to this process.
+    /// The sockets that a superserver passed in LISTEN_FDS, or nothing if it passed none.
     static Result<std::optional<Listener>> inherited();
 
     Listener(Listener&& other) noexcept;
@@ -33,15 +33,15 @@ public:
 
     const std::vector<Descriptor>& sockets() const { return sockets_; }
     bool is_tcp() const { return path_.empty(); }
-    /// Where a client on this machine finds the export.
+    /// The address of the export for a client on this machine.
     std::string uri(bool tls, std::string_view export_name) const;
 
 private:
     Listener() = default;
 
     std::vector<Descriptor> sockets_;
-    std::string path_;       // of a unix socket, else empty
-    std::string directory_;  // that was made for it
+    std::string path_;       // of a Unix socket, else empty
+    std::string directory_;  // the private directory of the socket, or empty
     bool made_path_ = false;
     std::string authority_;  // HOST:PORT of a TCP socket
 };

@@ -19,7 +19,7 @@
 namespace qed::cli {
 namespace {
 
-constexpr int kFirstPassed = 3;  // where nbdkit looks for sockets: SD_LISTEN_FDS_START
+constexpr int kFirstPassed = 3;  // nbdkit's first socket: SD_LISTEN_FDS_START
 constexpr int kExecFailed = 127;
 
 Error system_error(std::string_view what) {
@@ -27,11 +27,11 @@ Error system_error(std::string_view what) {
     return Error::from_errno(code, fmt::format("{}: {}", what, std::strerror(code)));
 }
 
-/// In the child: sockets to descriptors 3, 4, ...; returns the number of the control socket behind
-/// them, or -1.
+/// In the child: moves the sockets to descriptors 3, 4, ...; returns the number of the control
+/// socket, which follows them, or -1.
 int place_descriptors(const std::vector<Descriptor>& sockets, int control) {
     const int count = static_cast<int>(sockets.size());
-    // First all of them out of the way, since they may stand where others must go.
+    // First move all of them to high numbers, since they may occupy the numbers of others.
     std::vector<int> aside;
     for (const Descriptor& socket : sockets) {
         aside.push_back(::fcntl(socket.get(), F_DUPFD_CLOEXEC, kFirstPassed + count + 1));
@@ -45,7 +45,7 @@ int place_descriptors(const std::vector<Descriptor>& sockets, int control) {
 
 /// In the child: becomes nbdkit. Returns only on failure.
 void become_nbdkit(const NbdkitRun& run, const StopSignals& signals, int control, pid_t parent) {
-    // Not nbdkit's own --exit-with-parent: that starts too late to see a parent die early.
+    // nbdkit's --exit-with-parent starts too late to notice a parent that dies early.
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) return;
     const int placed = place_descriptors(run.sockets, control);
@@ -66,7 +66,7 @@ void become_nbdkit(const NbdkitRun& run, const StopSignals& signals, int control
     fmt::print(stderr, "qed: running {}: {}\n", run.program, std::strerror(errno));
 }
 
-/// The line to the plugin, which says `ready` and `closed` on it.
+/// The control socket to the plugin, which sends `ready` and `closed`.
 class Control {
 public:
     explicit Control(Descriptor descriptor) : descriptor_(std::move(descriptor)) {}
@@ -83,7 +83,7 @@ public:
         while (descriptor_)
             hear();
     }
-    /// Makes the plugin disconnect the clients, for whom nbdkit would wait.
+    /// Makes the plugin disconnect the clients; nbdkit alone would wait for them.
     void dismiss_clients() { ::shutdown(descriptor_.get(), SHUT_WR); }
 
 private:
@@ -91,7 +91,7 @@ private:
     std::string heard_;
 };
 
-/// Passes signals on until the child has ended. \returns its wait status
+/// Forwards signals until the child has ended. \returns its wait status
 Result<int> wait_for_end(pid_t child, const StopSignals& signals, Control& control,
                          const std::function<void()>& on_ready) {
     bool was_ready = false;

@@ -11,13 +11,13 @@
 
 namespace qed::cli {
 
-/// TERM, INT and HUP, and CHLD, as bytes to be read from a descriptor instead of interruptions.
-/// Lives from before the first file is made until after the last one is removed.
+/// Delivers TERM, INT, HUP and CHLD as bytes that can be read from a descriptor, instead of
+/// interrupting the program. Exists while there are files to remove.
 class StopSignals {
 public:
     StopSignals();
     int descriptor() const { return descriptor_.get(); }
-    /// The signals of the process as they were, for a program to be started.
+    /// The signal mask before, for a program that is started.
     const sigset_t& original_mask() const { return original_; }
 
 private:
@@ -32,9 +32,9 @@ struct NbdkitRun {
     const std::vector<Descriptor>& sockets;  ///< listening
 };
 
-/// Runs nbdkit in the foreground until it ends or a signal says stop; then nbdkit finishes the
-/// requests under way and closes the image. nbdkit is told to stop as well when this process dies.
-/// \param on_ready  called once, when the image is open and clients are served
+/// Runs nbdkit in the foreground until it ends or a signal stops it; then nbdkit finishes the
+/// requests in flight and closes the image. nbdkit also stops when this process dies.
+/// \param on_ready  called once, when the image is open and clients can connect
 /// \errors io_error  nbdkit could not start (it has said why on standard error), was killed, or
 ///                   could not flush and close the image
 Result<void> run_nbdkit(const NbdkitRun& run, const StopSignals& signals,

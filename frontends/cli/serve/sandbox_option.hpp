@@ -10,14 +10,14 @@
 
 namespace qed::cli {
 
-/// --sandbox, of commands that look at files of strangers.
+/// --sandbox, for commands that read untrusted files.
 struct SandboxArgs {
     std::string mode = "auto";
 };
 void add_sandbox_option(CLI::App& app, SandboxArgs& args);
 
-/// To be called when everything is open, before threads are started.
-/// \param naming_folders  where output files still have to get their names
+/// Call this when all files are open and before threads are started.
+/// \param naming_folders  folders in which output files still have to get their names
 Result<void> enter_sandbox(const SandboxArgs& args, std::vector<std::string> naming_folders = {});
 
 }  // namespace qed::cli

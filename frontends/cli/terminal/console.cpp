@@ -73,7 +73,7 @@ extern "C" void on_progress_wanted(int) {
 void Interrupts::watch() {
     struct sigaction action{};
     action.sa_handler = on_stop;
-    // One shot: a second signal has its default effect.
+    // The handler runs once; a second signal has its default effect.
     action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction before{};

@@ -15,7 +15,7 @@ namespace qed::cli {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitError = 1;
 
-/// Where a command prints: results on `out`, everything else on `err`.
+/// The output of a command: results on `out`, everything else on `err`.
 class Console {
 public:
     Console(std::FILE* out, std::FILE* err);
@@ -31,14 +31,14 @@ public:
     int fail(const Error& error);
     int fail(std::string_view message);
     void warn(std::string_view message);
-    /// Text on the error stream as it is: progress.
+    /// Writes text to the error stream unchanged; for progress.
     void write_error(std::string_view text);
 
     void flush();
 
     bool out_is_terminal() const { return out_is_terminal_; }
     bool err_is_terminal() const { return err_is_terminal_; }
-    /// Sends out what is buffered. \returns `status`, or kExitError when output was lost.
+    /// Writes buffered output. \returns `status`, or kExitError if output was lost.
     int finish(int status);
 
     int exit_status = kExitOk;  ///< set by the command that ran
@@ -51,17 +51,17 @@ private:
     int write_errno_ = 0;
 };
 
-/// Ctrl-C and TERM while a long operation runs: the first one asks it to stop cleanly, the second
-/// one ends the program at once.
+/// Ctrl-C and TERM during a long operation: the first signal asks it to stop cleanly, the second
+/// signal ends the program at once.
 class Interrupts {
 public:
-    /// Starts to watch; without it signals have their usual effect.
+    /// Starts to catch signals; before this they have their usual effect.
     static void watch();
     static bool requested();
     /// Whether USR1 asked for a line of progress since the last call.
     static bool progress_wanted();
-    /// Ends the program by the signal that was caught, after the clean-up is done. Returns when
-    /// there was none.
+    /// Ends the program by the signal that was caught; call this after cleaning up. Returns if none
+    /// was caught.
     static void die();
 };
 

@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kColumns = 80;
 constexpr std::size_t kNameColumns = 26;
 
-/// `text` broken at spaces, every line but the first behind `indent` spaces.
+/// Breaks `text` at spaces, and indents every line except the first by `indent` spaces.
 std::string wrap(std::string_view text, std::size_t indent) {
     const std::size_t width = kColumns - indent;
     std::string wrapped;
@@ -34,7 +34,7 @@ std::string entry(std::string_view name, std::string_view description) {
     return text + wrap(description, kNameColumns) + '\n';
 }
 
-/// `FORMAT:{a,b}` and `TEXT:PATH(existing)` say more than a reader wants.
+/// Shortens types such as `FORMAT:{a,b}` and `TEXT:PATH(existing)`.
 std::string short_type(const CLI::Option& option) {
     const std::string type = option.get_type_name();
     return type.substr(0, type.find(':'));

@@ -7,8 +7,8 @@
 
 namespace qed::cli {
 
-/// Help that fits a terminal of 80 columns: names on the left, wrapped descriptions on the right,
-/// nothing about how options exclude each other.
+/// Formats help for a terminal of 80 columns: names on the left, wrapped descriptions on the right,
+/// without the exclusions between options.
 class HelpFormatter final : public CLI::Formatter {
 public:
     HelpFormatter();

@@ -85,7 +85,7 @@ void add_backing_options(CLI::App& app, BackingArgs& args) {
 
 Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& storage) {
     BackingPolicy policy;
-    // A base that is a QED image itself says so; everything else has to be stated.
+    // A QED base is recognised by its header; every other format has to be stated.
     std::string rule = args.rule;
     std::string_view origin = "--backing";
     if (rule.empty()) {

@@ -37,7 +37,7 @@ struct OutputArgs {
 };
 void add_output_option(CLI::App& app, OutputArgs& args);
 
-/// How an image that a command opens is locked against other programs.
+/// How a command locks the image that it opens against other programs.
 struct LockArgs {
     bool shared = false;  ///< -U
     bool none = false;    ///< --no-lock
@@ -48,29 +48,29 @@ struct LockArgs {
 };
 void add_lock_options(CLI::App& app, LockArgs& args);
 
-/// What a header may make a command open.
+/// The files that a header may make a command open.
 struct BackingArgs {
     std::string rule;    ///< none, same-dir, dir:PATH, any; empty: $QED_BACKING or same-dir
     std::string format;  ///< raw, qed or empty
 };
 void add_backing_options(CLI::App& app, BackingArgs& args);
-/// \param storage  keeps the directory's name alive as long as the policy is used
+/// \param storage  holds the directory's name; must outlive the policy
 Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& storage);
 
-/// An option of qemu-img that this command does not have: using it is an error that says `why`.
+/// Rejects an option of qemu-img that this command does not have, with the message `why`.
 void refuse_option(CLI::App& app, const std::string& name, const std::string& why);
 void refuse_flag(CLI::App& app, const std::string& name, const std::string& why);
-/// --object, which no command has.
+/// Rejects --object, which no command has.
 void refuse_objects(CLI::App& app);
 void refuse_image_opts(CLI::App& app);
 
-/// Adds a command whose `run(console)` gives the exit status.
+/// Adds a command whose `run(console)` returns the exit status.
 template <class Args, class Run>
 void on_run(CLI::App& app, Console& console, const Args& args, Run run) {
     app.callback([args, &console, run] { console.exit_status = run(*args, console); });
 }
 
-/// A subcommand with the example that ends its help.
+/// Adds a subcommand; its help ends with the example.
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& description,
                       const std::string& example);
 

@@ -26,7 +26,7 @@ std::string human_seconds(double seconds) {
     return fmt::format("{}:{:02} h", whole / 3600, whole % 3600 / 60);
 }
 
-/// Before this much time has passed a rate is noise.
+/// Before this time a rate would be meaningless.
 constexpr double kRateAfterSeconds = 0.5;
 constexpr std::chrono::milliseconds kRedraw{100};
 
@@ -76,7 +76,7 @@ Progress::Progress(Console& console, const ProgressArgs& args)
     } else if (args.show) {
         style_ = Style::percent;
     }
-    // A terminal for messages does not help a program that reads qemu-img's percentages.
+    // A program that reads qemu-img's percentages reads standard output, not the terminal.
     if (args.show && !args.json && !args.quiet && !console.out_is_terminal()) {
         style_ = Style::percent;
     }

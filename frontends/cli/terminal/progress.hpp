@@ -13,7 +13,7 @@ class App;
 
 namespace qed::cli {
 
-/// How the user wants to see long work.
+/// The options for progress output.
 struct ProgressArgs {
     bool show = false;   ///< -p
     bool quiet = false;  ///< -q
@@ -21,25 +21,26 @@ struct ProgressArgs {
 };
 void add_progress_options(CLI::App& app, ProgressArgs& args);
 
-/// `    (12.34/100%)`, as qemu-img -p writes it: programs look for it.
+/// `    (12.34/100%)`, as qemu-img -p prints it for other programs.
 std::string progress_percent(std::uint64_t done, std::uint64_t total);
 /// `12.3%  4.56 GiB of 37 GiB  812 MiB/s  41 s left`
 std::string progress_line(std::uint64_t done, std::uint64_t total, double seconds);
 /// One JSON object: done, total, seconds, bytes-per-second and, when known, seconds-left.
 std::string progress_json(std::uint64_t done, std::uint64_t total, double seconds);
 
-/// Shows how far a long operation is: a line that is rewritten on a terminal, qemu-img's
-/// percentages on standard output with -p, a JSON object a line with --json-progress; nothing with
-/// -q or when nobody looks. One thread at a time.
+/// Shows the progress of a long operation: a line that is rewritten on a terminal, qemu-img's
+/// percentages on standard output with -p, one JSON object per line with --json-progress; nothing
+/// with -q or without a terminal. One thread at a time.
 class Progress {
 public:
     Progress(Console& console, const ProgressArgs& args);
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
-    /// \returns false when the user asked to stop
+    /// \returns false if the user asked to stop
     bool update(std::uint64_t done, std::uint64_t total);
-    /// The last state; removes the line from the terminal. Call once, after success or failure.
+    /// Shows the last state and removes the line from the terminal. Call once, after success or
+    /// failure.
     void finish(bool succeeded);
     /// For the callbacks of libqed: `context` is a Progress.
     static bool callback(void* context, std::uint64_t done, std::uint64_t total);

@@ -21,7 +21,7 @@ std::unexpected<Error> not_a_size(std::string_view text, std::string_view what) 
                             what, text));
 }
 
-/// The power of 1024 that a suffix stands for.
+/// The bits of the power of 1024 that a suffix means.
 std::optional<unsigned> unit_shift(std::string_view suffix) {
     if (suffix.empty()) return 0;
     const std::string_view rest = suffix.substr(1);
@@ -44,7 +44,7 @@ struct Decimal {
     std::string_view rest;
 };
 
-/// Splits `123.45K`. Digits of the fraction past the 18th are below any byte and are dropped.
+/// Splits `123.45K`. Drops digits of the fraction after the 18th, which are less than a byte.
 std::optional<Decimal> split_decimal(std::string_view text) {
     Decimal number;
     const auto [end, error] =

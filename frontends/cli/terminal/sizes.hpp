@@ -9,11 +9,11 @@
 
 namespace qed::cli {
 
-/// The largest size and offset of a disk: what off_t can hold.
+/// The limit of sizes and offsets of a disk: the range of off_t.
 inline constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 63U;
 
-/// Bytes from what a person writes: `512`, `0x1000`, `64K`, `1.5T`, `10GiB`. Suffixes are powers of
-/// 1024 in either case, with or without `iB`; `b` is one byte. A fraction of a byte is dropped.
+/// Parses a size such as `512`, `0x1000`, `64K`, `1.5T` or `10GiB` into bytes. Suffixes are powers
+/// of 1024 in either case, with or without `iB`; `b` is one byte. A fraction of a byte is dropped.
 /// \errors invalid_argument; `what` names the value in the message
 Result<std::uint64_t> parse_size(std::string_view text, std::string_view what);
 
@@ -21,7 +21,7 @@ Result<std::uint64_t> parse_size(std::string_view text, std::string_view what);
 Result<std::uint64_t> parse_number(std::string_view text, std::string_view what,
                                    std::uint64_t lowest, std::uint64_t highest);
 
-/// `1.5 GiB`: three digits, the unit in which it stays below 1000.
+/// Formats a size such as `1.5 GiB`: three digits, in the unit in which it is below 1000.
 std::string human_size(std::uint64_t bytes);
 
 }  // namespace qed::cli
