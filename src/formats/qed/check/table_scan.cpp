@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <list>
-#include <mutex>
 #include <system_error>
 #include <thread>
 
 #include <fmt/format.h>
 
+#include "base/mutex.hpp"
 #include "coro/when_all.hpp"
 #include "formats/qed/check/entry_buffer.hpp"
 #include "formats/qed/check/table_pieces.hpp"
@@ -28,32 +28,34 @@ public:
           pieces_(image.file(), image.tables(), image.geometry().table_bytes(), true) {}
 
     std::optional<TablePiece> next() {
-        const std::scoped_lock lock(mutex_);
+        const ScopedLock lock(mutex_);
         if (is_stopped_) return std::nullopt;
         return pieces_.next();
     }
     /// No more pieces for anybody: a thread has failed, or the caller wants to stop.
     void stop() {
-        const std::scoped_lock lock(mutex_);
+        const ScopedLock lock(mutex_);
         is_stopped_ = true;
     }
     /// For the thread of the caller alone. \errors cancelled
     Result<void> report_progress() {
         if (options_.progress == nullptr) return {};
         std::uint64_t done = 0;
+        std::uint64_t total = 0;
         {
-            const std::scoped_lock lock(mutex_);
+            const ScopedLock lock(mutex_);
             done = pieces_.done_bytes();
+            total = pieces_.total_bytes();
         }
-        if (options_.progress(options_.progress_context, done, pieces_.total_bytes())) return {};
+        if (options_.progress(options_.progress_context, done, total)) return {};
         return fail(Errc::cancelled, "the check was stopped");
     }
 
 private:
     const CheckOptions& options_;
-    std::mutex mutex_;  // guards the rest
-    TablePieces pieces_;
-    bool is_stopped_ = false;
+    Mutex mutex_;
+    TablePieces pieces_ QED_GUARDED_BY(mutex_);
+    bool is_stopped_ QED_GUARDED_BY(mutex_) = false;
 };
 
 /// The ends of a part of a table, to be joined with those of the other parts.
