@@ -65,8 +65,6 @@ EXCEPTIONS = {
     ("src/chain/chain_opener.hpp", "qed/image.hpp"),
     ("src/chain/chain_index.hpp", "qed/geometry.hpp"),
     ("src/chain/layer.hpp", "qed/image.hpp"),
-    ("src/engine/cluster_allocator.hpp", "qed/geometry.hpp"),
-    ("src/engine/table_committer.hpp", "formats/qed/header_store.hpp"),
     ("src/formats/qed/create.cpp", "qed/image.hpp"),
     ("src/formats/qed/stream_writer.hpp", "ops/convert/convert_target.hpp"),
     ("src/formats/qed/stream_writer.hpp", "ops/convert/preallocator.hpp"),

@@ -86,7 +86,7 @@ std::uint64_t ClusterAllocator::RunSet::take_before(std::uint64_t end) noexcept 
 }
 
 void ClusterAllocator::set_end(std::uint64_t end_bytes) {
-    QED_ASSERT(geometry_.is_cluster_aligned(end_bytes));
+    QED_ASSERT(cluster_.is_aligned(end_bytes));
     const std::scoped_lock lock(mutex_);
     end_ = end_bytes;
 }
@@ -111,9 +111,9 @@ Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters) {
     collect();
     RunSet& from = punched_.empty() ? unpunched_ : punched_;
     ClusterRun run{.reused = true};
-    const std::uint64_t bytes = from.take(clusters << geometry_.cluster_bits(), &run.offset.value);
+    const std::uint64_t bytes = from.take(clusters << cluster_.bits(), &run.offset.value);
     if (bytes == 0) return reserve_past_end(clusters);
-    run.clusters = bytes >> geometry_.cluster_bits();
+    run.clusters = bytes >> cluster_.bits();
     reused_ += run.clusters;
     return run;
 }
@@ -124,26 +124,26 @@ Result<ClusterRun> ClusterAllocator::reserve_fresh(std::uint64_t clusters) {
 }
 
 Result<ClusterRun> ClusterAllocator::reserve_past_end(std::uint64_t clusters) {
-    const std::uint64_t room = (kMaxFileBytes - end_) >> geometry_.cluster_bits();
+    const std::uint64_t room = (kMaxFileBytes - end_) >> cluster_.bits();
     if (clusters > room) {
         return fail(Errc::no_space,
                     fmt::format("the image file would grow past {} bytes", kMaxFileBytes));
     }
     const ClusterRun run{.offset = {end_}, .clusters = clusters};
-    end_ += clusters << geometry_.cluster_bits();
+    end_ += clusters << cluster_.bits();
     return run;
 }
 
 void ClusterAllocator::give_back(const ClusterRun& run) noexcept {
     const std::scoped_lock lock(mutex_);
-    unpunched_.add(run.offset.value, run.clusters << geometry_.cluster_bits());
+    unpunched_.add(run.offset.value, run.clusters << cluster_.bits());
 }
 
 void ClusterAllocator::unlinked(FileOffset offset, std::uint64_t clusters) noexcept {
     const std::scoped_lock lock(mutex_);
     RunSet& to =
         detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? unpunched_ : unlinked_;
-    to.add(offset.value, clusters << geometry_.cluster_bits());
+    to.add(offset.value, clusters << cluster_.bits());
     freed_ += clusters;
 }
 
@@ -172,13 +172,13 @@ ClusterRun ClusterAllocator::take_unpunched() noexcept {
     collect();
     ClusterRun run{.reused = true};
     const std::uint64_t bytes = unpunched_.take(kMaxFileBytes, &run.offset.value);
-    run.clusters = bytes >> geometry_.cluster_bits();
+    run.clusters = bytes >> cluster_.bits();
     return run;
 }
 
 void ClusterAllocator::punched(const ClusterRun& run) noexcept {
     const std::scoped_lock lock(mutex_);
-    punched_.add(run.offset.value, run.clusters << geometry_.cluster_bits());
+    punched_.add(run.offset.value, run.clusters << cluster_.bits());
 }
 
 std::uint64_t ClusterAllocator::trim_end() noexcept {

@@ -6,9 +6,10 @@
 #include <map>
 #include <mutex>
 
+#include "engine/cluster_size.hpp"
+#include "engine/flush_observer.hpp"
 #include "engine/request_epochs.hpp"
 #include "qed/error.hpp"
-#include "qed/geometry.hpp"
 #include "qed/units.hpp"
 
 namespace qed {
@@ -27,10 +28,10 @@ struct ClusterRun {
 /// A cluster that a table update has unlinked goes through three stations before it is handed out
 /// again: the unlinking is flushed; every request that may still use it has ended; then it is
 /// free. All members may be called from any thread.
-class ClusterAllocator {
+class ClusterAllocator final : public FlushObserver {
 public:
-    ClusterAllocator(const Geometry& geometry, RequestEpochs& epochs)
-        : geometry_(geometry), epochs_(epochs) {}
+    ClusterAllocator(ClusterSize cluster, RequestEpochs& epochs)
+        : cluster_(cluster), epochs_(epochs) {}
 
     /// No table names a cluster at or past `end_bytes`, a multiple of the cluster size.
     void set_end(std::uint64_t end_bytes);
@@ -47,9 +48,8 @@ public:
     /// Clusters that a table update, now written, does not name any more.
     void unlinked(FileOffset offset, std::uint64_t clusters) noexcept;
 
-    /// Bracket every flush of the file.
-    void flush_begins() noexcept;
-    void flush_succeeded() noexcept;
+    void flush_begins() noexcept override;
+    void flush_succeeded() noexcept override;
 
     /// A run of free clusters whose old content the file still holds, to be punched: the caller's
     /// until it calls punched(). No clusters: there is none.
@@ -80,7 +80,7 @@ private:
     void collect() noexcept;
     Result<ClusterRun> reserve_past_end(std::uint64_t clusters);
 
-    const Geometry geometry_;
+    const ClusterSize cluster_;
     RequestEpochs& epochs_;
     mutable std::mutex mutex_;  // guards everything below, and the epochs's epoch
     std::uint64_t end_ = 0;

@@ -119,7 +119,7 @@ Task<Result<void>> DeferredTables::write_slice(std::uint64_t slice, const Waitin
 }
 
 Task<Result<void>> DeferredTables::write_l1_sectors() {
-    const std::uint64_t l1_at = parts_.header.header().l1_table_offset.value;
+    const std::uint64_t l1_at = layout_.l1_table.value;
     Result<AlignedBuffer> buffer = AlignedBuffer::create(unit(), 4096);
     if (!buffer) co_return pass(buffer);
     linked_ = tables_.size();

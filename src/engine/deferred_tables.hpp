@@ -17,7 +17,8 @@ namespace qed {
 /// Used under the committer's table lock.
 class DeferredTables {
 public:
-    explicit DeferredTables(const TableCommitter::Parts& parts) : parts_(parts) {}
+    DeferredTables(const TableCommitter::Parts& parts, const TableLayout& layout)
+        : parts_(parts), layout_(layout) {}
 
     bool empty() const noexcept { return slices_.empty() && tables_.empty(); }
     /// Table bytes in memory that are ahead of the file.
@@ -64,6 +65,7 @@ private:
     std::uint32_t unit() const noexcept;
 
     const TableCommitter::Parts& parts_;
+    const TableLayout& layout_;
     std::map<std::uint64_t, Waiting> slices_;
     std::vector<NewTable> tables_;
     std::size_t linked_ = 0;         // so many of them the file may name, after a failed attempt

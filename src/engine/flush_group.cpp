@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "base/assert.hpp"
 #include "base/mutants.hpp"
 #include "base/trace.hpp"
-#include "engine/cluster_allocator.hpp"
 
 namespace qed {
 
@@ -50,9 +50,11 @@ Task<Result<void>> FlushGroup::flush() {
     WaiterQueue members;
     {
         const std::scoped_lock lock(mutex_);
+        QED_ASSERT(running_);
         std::swap(members, waiting_);
     }
-    allocator_.flush_begins();
+    for (FlushObserver* observer : observers_)
+        observer->flush_begins();
     QED_TRACE(flush_begin);
     // What a failed flush left behind is not covered by one that follows it, whatever that says.
     Result<void> done = check_not_failed();
@@ -60,26 +62,29 @@ Task<Result<void>> FlushGroup::flush() {
     QED_TRACE(flush_end, done.has_value());
     count_.fetch_add(1, std::memory_order_relaxed);
     if (done) {
-        allocator_.flush_succeeded();
+        for (FlushObserver* observer : observers_)
+            observer->flush_succeeded();
     } else {
         if (!detail::mutant(detail::Mutant::failed_flush_is_forgotten)) stop();
     }
-    {
-        const std::scoped_lock lock(mutex_);
-        // The first who came too late for this flush leads the next one, for all the others.
-        Waiter* next = waiting_.pop();
-        running_ = next != nullptr;
-        if (next != nullptr) {
-            static_cast<Member*>(next)->leads = true;
-            next->wake();
-        }
-    }
-    // Waking these takes long: the next flush does not wait for that.
+    // Waking the members takes long: the next flush does not wait for that.
+    pass_on_lead();
     while (Waiter* waiter = members.pop()) {
         if (!done) static_cast<Member*>(waiter)->error.emplace(done.error().clone());
         waiter->wake();
     }
     co_return done;
+}
+
+// The first member that came too late for this flush leads the next one, for all the others.
+void FlushGroup::pass_on_lead() noexcept {
+    const std::scoped_lock lock(mutex_);
+    QED_ASSERT(running_);
+    Waiter* next = waiting_.pop();
+    running_ = next != nullptr;
+    if (next == nullptr) return;
+    static_cast<Member*>(next)->leads = true;
+    next->wake();
 }
 
 }  // namespace qed

@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <vector>
 
+#include "engine/flush_observer.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
 
 namespace qed {
 
-class ClusterAllocator;
-
 /// Flushes of one file, shared: callers that arrive while a flush runs all wait for the next one,
 /// which starts after they arrived and therefore covers everything they have written.
 class FlushGroup {
 public:
-    FlushGroup(BlockFile& file, ClusterAllocator& allocator) : file_(file), allocator_(allocator) {}
+    explicit FlushGroup(BlockFile& file) : file_(file) {}
+    /// Before the first flush; the observer outlives the group's last flush.
+    void add_observer(FlushObserver& observer) { observers_.push_back(&observer); }
 
     /// Everything written to the file before this call is durable when it succeeds.
     Task<Result<void>> flush();
@@ -35,9 +38,10 @@ private:
         std::optional<Error> error;
     };
     struct Join;
+    void pass_on_lead() noexcept;
 
     BlockFile& file_;
-    ClusterAllocator& allocator_;
+    std::vector<FlushObserver*> observers_;
     std::mutex mutex_;  // guards running_ and waiting_
     bool running_ = false;
     WaiterQueue waiting_;

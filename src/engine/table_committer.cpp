@@ -3,12 +3,29 @@
 
 #include <vector>
 
+#include "base/assert.hpp"
 #include "base/mutants.hpp"
 #include "base/trace.hpp"
 #include "engine/deferred_tables.hpp"
 #include "engine/table_group.hpp"
 
 namespace qed {
+namespace {
+
+Entry entry_for(const MappingUpdate& mapping) {
+    switch (mapping.state) {
+        case MappingUpdate::State::unallocated:
+            return kUnallocatedEntry;
+        case MappingUpdate::State::zero:
+            return kZeroEntry;
+        case MappingUpdate::State::data:
+            break;
+    }
+    QED_ASSERT(is_data_entry(mapping.storage.value));
+    return mapping.storage.value;
+}
+
+}  // namespace
 
 /// Joins the group that is being gathered; suspends unless nobody leads.
 struct TableCommitter::Join {
@@ -31,17 +48,32 @@ struct TableCommitter::Join {
     void await_resume() const noexcept {}
 };
 
-TableCommitter::TableCommitter(const Parts& parts, const Geometry& geometry, const Rules& rules)
+TableCommitter::TableCommitter(const Parts& parts, const TableLayout& layout, const Rules& rules)
     : parts_(parts),
-      geometry_(geometry),
+      layout_(layout),
       rules_(rules),
-      deferred_(rules.defers ? std::make_unique<DeferredTables>(parts_) : nullptr) {}
+      deferred_(rules.defers ? std::make_unique<DeferredTables>(parts_, layout_) : nullptr) {}
 
 TableCommitter::~TableCommitter() = default;
 
+TableUpdate TableCommitter::update_for(const MappingUpdate& mapping) const {
+    QED_ASSERT(mapping.clusters != 0 && layout_.cluster.within(mapping.at) == 0);
+    TableUpdate update;
+    update.slice = parts_.cache.slice_index(mapping.at);
+    update.first = static_cast<std::uint32_t>(layout_.cluster.index(mapping.at)) &
+                   (parts_.cache.shape().entries() - 1);
+    update.count = static_cast<std::uint32_t>(mapping.clusters);
+    QED_ASSERT(mapping.clusters <= parts_.cache.shape().entries() - update.first);
+    update.base = entry_for(mapping);
+    update.after_flush = mapping.after_flush;
+    update.pin = parts_.cache.try_pin(update.slice);
+    return update;
+}
+
 // All that a leader owes the others is done in this frame: whatever else finds no memory, the group
 // ends and the lead is passed on.
-Task<Result<void>> TableCommitter::commit(TableUpdate& update) {
+Task<Result<void>> TableCommitter::commit(const MappingUpdate& mapping) {
+    TableUpdate update = update_for(mapping);
     Join join{*this, update};
     co_await join;
     Result<void> done;
@@ -89,7 +121,7 @@ void TableCommitter::pass_on_lead() noexcept {
 
 // Each awaited coroutine costs a frame: what most groups need not wait for is asked first.
 Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue joined) {
-    TableGroup group(parts_, geometry_, rules_.strict, leader, joined);
+    TableGroup group(parts_, layout_, rules_.strict, leader, joined);
     count_group(group.size());
     if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
     Result<std::uint64_t> end = group.reserve_tables();
@@ -101,8 +133,8 @@ Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue jo
         if (deferred_->bytes() > rules_.deferred_limit) co_return co_await write_deferred();
         co_return {};
     }
-    const bool needs_dirty = group.needs_dirty() && !parts_.header.is_dirty();
-    if (needs_dirty) QED_CO_CHECK(co_await parts_.header.set_dirty());
+    const bool needs_dirty = group.needs_dirty() && !parts_.marker.is_dirty();
+    if (needs_dirty) QED_CO_CHECK(co_await parts_.marker.set_dirty());
     QED_CO_CHECK(group.plan());
     if (group.has_new_tables()) QED_CO_CHECK(co_await group.write_new_tables());
     if (group.needs_flush() && !detail::mutant(detail::Mutant::no_flush_before_entries)) {

@@ -11,9 +11,11 @@
 #include "cache/table_cache.hpp"
 #include "coro/async_mutex.hpp"
 #include "engine/cluster_allocator.hpp"
+#include "engine/cluster_size.hpp"
+#include "engine/dirty_marker.hpp"
 #include "engine/file_extender.hpp"
 #include "engine/flush_group.hpp"
-#include "formats/qed/header_store.hpp"
+#include "engine/metadata_writer.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
 
@@ -21,8 +23,17 @@ namespace qed {
 
 class DeferredTables;
 
-/// New values for neighbouring entries of one slice. The request that makes it holds the turns of
-/// these clusters, and keeps the object in its frame until commit() returns.
+/// Where a format keeps its tables.
+struct TableLayout {
+    ClusterSize cluster;
+    std::uint64_t table_clusters = 1;  ///< of one L2 table
+    FileOffset l1_table{};
+
+    std::uint64_t table_bytes() const { return table_clusters << cluster.bits(); }
+};
+
+/// A MappingUpdate as new values for consecutive entries of one slice. Lives in the frame of
+/// commit().
 struct TableUpdate : Waiter {
     std::uint64_t slice = 0;
     SliceRef pin;             ///< empty: the committer gets one
@@ -47,7 +58,7 @@ struct TableUpdate : Waiter {
 /// Order of a group (docs/architecture.md, "Order on disk"): NEED_CHECK where entries may get
 /// ahead of data; the content of new tables; one flush where the promise needs it; the sectors of
 /// tables and of the L1 table; then, and only then, the entries are visible in memory.
-class TableCommitter {
+class TableCommitter final : public MetadataWriter {
 public:
     struct Parts {
         BlockFile& file;
@@ -55,19 +66,21 @@ public:
         ClusterAllocator& allocator;
         FileExtender& extender;
         FlushGroup& flushes;
-        HeaderStore& header;
+        DirtyMarker& marker;
     };
     struct Rules {
         bool strict = true;   ///< the tables are sound at every moment: nothing needs NEED_CHECK
         bool defers = false;  ///< updates wait in memory for write_deferred()
         std::uint64_t deferred_limit = 0;  ///< bytes of tables that may wait
     };
-    TableCommitter(const Parts& parts, const Geometry& geometry, const Rules& rules);
+    TableCommitter(const Parts& parts, const TableLayout& layout, const Rules& rules);
     ~TableCommitter();
 
-    /// Writes and publishes the update. On failure nothing was published, and what the file says
-    /// about these clusters is unknown: the clusters it would have named must not be used again.
-    Task<Result<void>> commit(TableUpdate& update);
+    /// A slice.
+    std::uint64_t update_span() const noexcept override {
+        return layout_.cluster.bytes() << parts_.cache.shape().entry_bits;
+    }
+    Task<Result<void>> commit(const MappingUpdate& mapping) override;
 
     /// Writes what waits in memory, after the data it names. With the table lock held; the caller
     /// flushes afterwards. Cheap when nothing waits.
@@ -87,6 +100,7 @@ public:
 
 private:
     struct Join;
+    TableUpdate update_for(const MappingUpdate& mapping) const;
     WaiterQueue take_waiting() noexcept;
     static void end_group(WaiterQueue& joined, const Result<void>& done) noexcept;
     /// Writes or defers the updates of the leader and of those who joined.
@@ -95,7 +109,7 @@ private:
     void pass_on_lead() noexcept;
 
     const Parts parts_;
-    const Geometry geometry_;
+    const TableLayout layout_;
     const Rules rules_;
     std::unique_ptr<DeferredTables> deferred_;  // guarded by table_lock_
     std::atomic<std::uint64_t> deferred_bytes_{0};

@@ -24,10 +24,10 @@ bool in_slice_order(const TableUpdate* a, const TableUpdate* b) {
 
 }  // namespace
 
-TableGroup::TableGroup(const TableCommitter::Parts& parts, const Geometry& geometry, bool strict,
+TableGroup::TableGroup(const TableCommitter::Parts& parts, const TableLayout& layout, bool strict,
                        TableUpdate& leader, WaiterQueue joined)
     : parts_(parts),
-      geometry_(geometry),
+      layout_(layout),
       strict_(strict),
       memory_(first_memory_.data(), first_memory_.size()),
       members_({&leader}, &memory_),
@@ -82,10 +82,10 @@ Result<std::uint64_t> TableGroup::reserve_tables() {
         if (update->error || update->pin) continue;
         const std::uint64_t l1_index = parts_.cache.l1_index_of(update->slice);
         if (!tables_.empty() && tables_.back().l1_index == l1_index) continue;
-        auto run = parts_.allocator.reserve_fresh(geometry_.table_clusters());
+        auto run = parts_.allocator.reserve_fresh(layout_.table_clusters);
         if (!run) return pass(run);
         tables_.push_back({.l1_index = l1_index, .offset = run->offset});
-        end = run->offset.value + geometry_.table_bytes();
+        end = run->offset.value + layout_.table_bytes();
     }
     return end;
 }
@@ -142,7 +142,7 @@ void TableGroup::gather_runs() {
 }
 
 void TableGroup::gather_l1_runs() {
-    const std::uint64_t l1_at = parts_.header.header().l1_table_offset.value;
+    const std::uint64_t l1_at = layout_.l1_table.value;
     for (const NewTable& table : tables_) {
         const std::uint64_t begin = round_down(table.l1_index * kEntryBytes, unit_);
         if (!l1_runs_.empty() && begin < l1_runs_.back().end) continue;
@@ -200,7 +200,7 @@ void TableGroup::fill_run(SectorRun& run) {
     }
     for (const TableUpdate* update : run.members(members_)) {
         for (std::uint32_t i = update->first; i < update->end(); ++i) {
-            store_le64(raw, i - first, update->value(i, geometry_.cluster_bytes()));
+            store_le64(raw, i - first, update->value(i, layout_.cluster.bytes()));
         }
     }
 }
@@ -343,7 +343,7 @@ void TableGroup::free_replaced(const TableUpdate& update) noexcept {
 bool TableGroup::show(TableUpdate& update) noexcept {
     scratch_.clear();
     for (std::uint32_t i = update.first; i < update.end(); ++i) {
-        scratch_.push_back(update.value(i, geometry_.cluster_bytes()));
+        scratch_.push_back(update.value(i, layout_.cluster.bytes()));
     }
     return parts_.cache.publish(update.pin, update.first, scratch_);
 }

@@ -19,7 +19,7 @@ class DeferredTables;
 class TableGroup {
 public:
     /// Throws std::bad_alloc.
-    TableGroup(const TableCommitter::Parts& parts, const Geometry& geometry, bool strict,
+    TableGroup(const TableCommitter::Parts& parts, const TableLayout& layout, bool strict,
                TableUpdate& leader, WaiterQueue joined);
     TableGroup(const TableGroup&) = delete;
     TableGroup& operator=(const TableGroup&) = delete;
@@ -90,7 +90,7 @@ private:
     void publish_update(TableUpdate& update) noexcept;
 
     const TableCommitter::Parts& parts_;
-    const Geometry& geometry_;
+    const TableLayout& layout_;
     const bool strict_;
     std::array<std::byte, 1024> first_memory_;  // enough for the lists of a few updates
     std::pmr::monotonic_buffer_resource memory_;

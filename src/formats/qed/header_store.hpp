@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "coro/async_mutex.hpp"
+#include "engine/dirty_marker.hpp"
 #include "engine/flush_group.hpp"
 #include "qed/block_file.hpp"
 #include "qed/header.hpp"
@@ -16,7 +17,7 @@ namespace qed {
 /// The header of an open image: what the file says, and the order in which it may be changed.
 /// Changes are made by whoever holds the committer's table lock; the questions with a yes or no are
 /// for anybody at any time.
-class HeaderStore {
+class HeaderStore final : public DirtyMarker {
 public:
     HeaderStore(BlockFile& file, FlushGroup& flushes) : file_(file), flushes_(flushes) {}
 
@@ -28,10 +29,10 @@ public:
     Header copy() const;
     bool has_backing() const noexcept { return has_backing_.load(std::memory_order_relaxed); }
     /// NEED_CHECK is set, durably: entries may get ahead of what they name.
-    bool is_dirty() const noexcept { return dirty_.load(std::memory_order_acquire); }
+    bool is_dirty() const noexcept override { return dirty_.load(std::memory_order_acquire); }
 
     /// Sets NEED_CHECK and flushes, once: after it, table entries may be written ahead of data.
-    Task<Result<void>> set_dirty();
+    Task<Result<void>> set_dirty() override;
     /// Flushes, clears NEED_CHECK, flushes. Does nothing when it is not set.
     Task<Result<void>> clear_dirty();
 

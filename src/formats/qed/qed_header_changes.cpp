@@ -52,15 +52,16 @@ Task<Result<void>> QedLayer::grow(std::uint64_t bytes) {
         backing_end = std::clamp(geometry_.round_up_cluster(backing_->size()), cluster_end, end);
     }
     if (!detail::mutant(detail::Mutant::grow_shows_backing)) {
-        QED_CO_CHECK(co_await mark_clusters(GuestOffset{cluster_end}, backing_end, kZeroEntry));
+        QED_CO_CHECK(co_await mark_clusters(GuestOffset{cluster_end}, backing_end,
+                                            MappingUpdate::State::zero));
     }
     if (detail::mutant(detail::Mutant::shrink_keeps_entries)) co_return co_await write_size(bytes);
-    QED_CO_CHECK(co_await mark_clusters(GuestOffset{backing_end}, end, kUnallocatedEntry));
+    QED_CO_CHECK(
+        co_await mark_clusters(GuestOffset{backing_end}, end, MappingUpdate::State::unallocated));
     QED_CO_CHECK(co_await flush());
     // Whoever takes the cluster that the image ends in for a whole one is done with it, or will
     // see the new size.
-    ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(GuestOffset{old_bytes}),
-                                  geometry_.cluster_index(GuestOffset{old_bytes}));
+    ClusterRangeLock::Claim claim(range_locks_, GuestOffset{old_bytes}, 1);
     co_await claim;
     co_return co_await write_size(bytes);
 }
@@ -86,7 +87,8 @@ Task<Result<void>> QedLayer::shrink(std::uint64_t bytes, bool allow_data_loss) {
     // entries that no guest offset reaches.
     QED_CO_CHECK(co_await write_size(bytes));
     if (detail::mutant(detail::Mutant::shrink_keeps_entries)) co_return {};
-    QED_CO_CHECK(co_await mark_clusters(GuestOffset{kept_end}, end, kUnallocatedEntry));
+    QED_CO_CHECK(
+        co_await mark_clusters(GuestOffset{kept_end}, end, MappingUpdate::State::unallocated));
     co_return {};
 }
 

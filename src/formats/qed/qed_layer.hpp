@@ -110,15 +110,15 @@ private:
     Task<Result<void>> fill(GuestOffset at, std::span<std::byte> buffer, bool from_backing);
     Task<Result<void>> fill_partly(GuestOffset at, std::span<std::byte> buffer,
                                    std::uint64_t stored);
-    TableUpdate update_for(GuestOffset at, std::uint64_t clusters, Entry base);
 
     // Zeroes and discard (qed_zero.cpp).
     Task<Result<void>> zero_range(GuestOffset at, std::uint64_t end, WriteFlags flags);
     Task<Result<void>> zero_edge(GuestOffset at, std::uint64_t length, bool may_write);
     std::uint64_t end_of_whole_clusters(std::uint64_t end) const noexcept;
-    Task<Result<std::uint64_t>> mark_clusters(GuestOffset at, std::uint64_t end, Entry marker,
-                                              bool always = false);
-    Task<Result<bool>> needs_marking(GuestOffset at, std::uint64_t end, Entry marker, bool always);
+    Task<Result<std::uint64_t>> mark_clusters(GuestOffset at, std::uint64_t end,
+                                              MappingUpdate::State marker, bool always = false);
+    Task<Result<bool>> needs_marking(GuestOffset at, std::uint64_t end, MappingUpdate::State marker,
+                                     bool always);
     Task<Result<void>> punch_free_space();
 
     // Header and size (qed_header_changes.cpp).

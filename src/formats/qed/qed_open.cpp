@@ -59,11 +59,13 @@ QedLayer::QedLayer(std::unique_ptr<BlockFile> file, HeaderInfo&& info,
       backing_name_(std::move(info.backing_name)),
       budget_(budget_of(options)),
       decoder_(*file_, info.header, geometry_),
-      allocator_(geometry_, epochs_),
+      allocator_(ClusterSize(geometry_.cluster_bits()), epochs_),
       extender_(*file_),
-      flushes_(*file_, allocator_),
+      flushes_(*file_),
       header_(*file_, flushes_),
+      range_locks_(ClusterSize(geometry_.cluster_bits())),
       bytes_(info.header.image_bytes) {
+    flushes_.add_observer(allocator_);
     header_.start_with(info.header);
     decoder_.know_bytes(info.file_bytes);
     extender_.start_at(info.file_bytes);
@@ -115,8 +117,10 @@ Result<void> QedLayer::make_cache() {
                                              .allocator = allocator_,
                                              .extender = extender_,
                                              .flushes = flushes_,
-                                             .header = header_},
-                       geometry_,
+                                             .marker = header_},
+                       TableLayout{.cluster = ClusterSize(geometry_.cluster_bits()),
+                                   .table_clusters = geometry_.table_clusters(),
+                                   .l1_table = header_.header().l1_table_offset},
                        TableCommitter::Rules{.strict = strict_,
                                              .defers = options_.order == WriteOrder::deferred,
                                              .deferred_limit = options_.deferred_limit});

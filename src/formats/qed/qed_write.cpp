@@ -115,25 +115,13 @@ Task<Result<void>> QedLayer::write_range(GuestOffset at, std::span<const std::by
     co_return {};
 }
 
-TableUpdate QedLayer::update_for(GuestOffset at, std::uint64_t clusters, Entry base) {
-    TableUpdate update;
-    update.slice = cache_->slice_index(at);
-    update.first =
-        static_cast<std::uint32_t>(geometry_.cluster_index(at)) & (cache_->shape().entries() - 1);
-    update.count = static_cast<std::uint32_t>(clusters);
-    update.base = base;
-    update.pin = cache_->try_pin(update.slice);
-    return update;
-}
-
-// Writes a first part of `data` that lies in one table slice, and returns its length.
+// Writes a first part of `data` that lies in one update of the mapping, and returns its length.
 Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
                                                          std::span<const std::byte> data) {
-    const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
-    const std::uint64_t in_slice = slice_span - (at.value & (slice_span - 1));
-    data = data.first(std::min<std::uint64_t>(data.size(), in_slice));
-    ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(at),
-                                  geometry_.cluster_index(at + (data.size() - 1)));
+    const std::uint64_t span = committer_->update_span();
+    const std::uint64_t in_update = span - (at.value & (span - 1));
+    data = data.first(std::min<std::uint64_t>(data.size(), in_update));
+    ClusterRangeLock::Claim claim(range_locks_, at, data.size());
     const bool has_waited = co_await claim;
     if (has_waited) counters_.add(ImageCounter::turn_waits);
     // Another request may have allocated them in the meantime.
@@ -172,8 +160,11 @@ Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
         allocator_.give_back(piece.run);
         co_return std::unexpected(std::move(done.error()));
     }
-    TableUpdate update = update_for(at, run->clusters, run->offset.value);
-    update.after_flush = strict_ || run->reused;
+    const MappingUpdate update{.at = geometry_.cluster_start(at),
+                               .clusters = run->clusters,
+                               .state = MappingUpdate::State::data,
+                               .storage = run->offset,
+                               .after_flush = strict_ || run->reused};
     // If this fails the clusters leak: the file may name them all the same.
     QED_CO_CHECK(co_await committer_->commit(update));
     counters_.add(ImageCounter::allocated_clusters, run->clusters);

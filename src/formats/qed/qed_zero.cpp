@@ -13,6 +13,8 @@
 namespace qed {
 namespace {
 
+using State = MappingUpdate::State;
+
 constexpr std::uint64_t kZeroChunkBytes = 1U << 20;
 
 }  // namespace
@@ -33,7 +35,7 @@ Task<Result<void>> QedLayer::zero_range(GuestOffset at, std::uint64_t end, Write
     if (whole_begin >= whole_end) co_return co_await zero_edge(at, end - at.value, may_write);
     QED_CO_CHECK(co_await zero_edge(at, whole_begin - at.value, may_write));
     const Result<std::uint64_t> marked = co_await mark_clusters(
-        GuestOffset{whole_begin}, whole_end, kZeroEntry, has(flags, WriteFlags::explicit_zero));
+        GuestOffset{whole_begin}, whole_end, State::zero, has(flags, WriteFlags::explicit_zero));
     if (!marked) co_return std::unexpected(marked.error().clone());
     if (*marked >= end) co_return {};
     co_return co_await zero_edge(GuestOffset{*marked}, end - *marked, may_write);
@@ -81,7 +83,7 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
     const std::uint64_t begin = geometry_.round_up_cluster(at.value);
     if (begin >= end) co_return {};
     // Without a backing file nothing shows through an unallocated cluster.
-    const Entry marker = header_.has_backing() ? kZeroEntry : kUnallocatedEntry;
+    const State marker = header_.has_backing() ? State::zero : State::unallocated;
     QED_CO_CHECK(co_await mark_clusters(GuestOffset{begin}, end, marker));
     co_return {};
 }
@@ -90,33 +92,34 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
 // `end` lies within a cluster, this one is marked if the image still ends there: the claim of the
 // cluster keeps it from growing. Entries that make no difference now are left alone unless
 // `always`. Returns the end of what is marked.
-Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end, Entry marker,
+Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end, State marker,
                                                     bool always) {
-    const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
+    const std::uint64_t span = committer_->update_span();
     while (at.value < end) {
-        std::uint64_t slice_end = std::min(end, round_down(at.value, slice_span) + slice_span);
-        ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(at),
-                                      geometry_.cluster_index(GuestOffset{slice_end - 1}));
+        std::uint64_t part_end = std::min(end, round_down(at.value, span) + span);
+        ClusterRangeLock::Claim claim(range_locks_, at, part_end - at.value);
         if (co_await claim) counters_.add(ImageCounter::turn_waits);
-        if (!geometry_.is_cluster_aligned(slice_end)) {
+        if (!geometry_.is_cluster_aligned(part_end)) {
             end = size() == end ? geometry_.round_up_cluster(end)
                                 : round_down(end, geometry_.cluster_bytes());
-            slice_end = end;
+            part_end = end;
             if (at.value == end) break;
         }
-        const Result<bool> needed = co_await needs_marking(at, slice_end, marker, always);
+        const Result<bool> needed = co_await needs_marking(at, part_end, marker, always);
         if (!needed) co_return std::unexpected(needed.error().clone());
         if (*needed) {
-            const std::uint64_t clusters = (slice_end - at.value) >> geometry_.cluster_bits();
-            TableUpdate update = update_for(at, clusters, marker);
+            const MappingUpdate update{
+                .at = at,
+                .clusters = (part_end - at.value) >> geometry_.cluster_bits(),
+                .state = marker};
             QED_CO_CHECK(co_await committer_->commit(update));
         }
-        at = GuestOffset{slice_end};
+        at = GuestOffset{part_end};
     }
     co_return end;
 }
 
-Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, Entry marker,
+Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, State marker,
                                            bool always) {
     while (at.value < end) {
         const Result<Mapping> found = co_await look_up(at, end - at.value);
@@ -124,7 +127,7 @@ Task<Result<bool>> QedLayer::needs_marking(GuestOffset at, std::uint64_t end, En
         if (found->kind == Mapping::Kind::data) co_return true;
         const bool shows_backing =
             found->kind == Mapping::Kind::unallocated && (always || header_.has_backing());
-        if (shows_backing && marker == kZeroEntry) co_return true;
+        if (shows_backing && marker == State::zero) co_return true;
         at += found->length;
     }
     co_return false;

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "base/aligned_buffer.hpp"
+#include "coro/range_lock.hpp"
 #include "io/posix/posix_file.hpp"
-#include "io/range_lock.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "io/range_lock.hpp"
+#include "coro/range_lock.hpp"
 
 #include <string>
 #include <vector>

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <coroutine>
-#include <cstddef>
 #include <cstdint>
 
 #include "base/mutex.hpp"
@@ -10,12 +9,14 @@
 
 namespace qed {
 
-/// Orders changes to one file by the bytes they touch: an exclusive claim and any other claim on
-/// the same bytes take turns, in the order they came; shared claims go together.
+/// Locks ranges of numbers (bytes of a file, clusters of a disk) for coroutines. Claims conflict
+/// when their ranges overlap and one of them is exclusive. A claim is granted once every
+/// conflicting claim that was made before it has ended: first come, first served, so that no claim
+/// starves. Other claims do not wait for each other.
 ///
 /// Thread-safety: coroutines of any executors and threads may share one.
-/// Cost: a walk over the claims in being; allocates nothing, since claims live in the frames of
-/// those who hold them.
+/// Cost: making and ending a claim each walk over the claims in being; nothing is allocated, since
+/// claims live in the frames of the coroutines that hold them.
 class RangeLock {
 public:
     enum class Mode : std::uint8_t { shared, exclusive };
@@ -24,6 +25,7 @@ public:
     /// `RangeLock::Claim claim(lock, begin, end, mode); co_await claim;`
     class Claim {
     public:
+        /// The range is [begin, end).
         Claim(RangeLock& lock, std::uint64_t begin, std::uint64_t end, Mode mode) noexcept
             : lock_(lock), begin_(begin), end_(end), mode_(mode) {}
         Claim(const Claim&) = delete;
@@ -39,7 +41,8 @@ public:
             waiter_.home = handle.promise().home;
             return !lock_.enter(*this);
         }
-        void await_resume() const noexcept {}
+        /// Whether the claim had to wait for another.
+        bool await_resume() const noexcept { return has_waited_; }
 
     private:
         friend class RangeLock;
@@ -53,7 +56,8 @@ public:
         const std::uint64_t end_;
         const Mode mode_;
         bool is_listed_ = false;
-        bool is_granted_ = false;
+        bool has_waited_ = false;
+        unsigned blockers_ = 0;  // claims made earlier that conflict and have not ended
         Claim* earlier_ = nullptr;
         Claim* later_ = nullptr;
         Waiter waiter_;
@@ -63,13 +67,10 @@ private:
     /// Puts the claim at the end of the list. True: granted at once.
     bool enter(Claim& claim) noexcept;
     void leave(Claim& claim) noexcept;
-    /// Under mutex_, like all that walks along the claims.
-    static bool must_wait(const Claim& claim) noexcept;
 
     Mutex mutex_;  // also for the links and states of the listed claims
     Claim* first_ QED_GUARDED_BY(mutex_) = nullptr;
     Claim* last_ QED_GUARDED_BY(mutex_) = nullptr;
-    std::size_t waiting_ QED_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace qed

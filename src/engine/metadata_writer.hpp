@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "qed/task.hpp"
+#include "qed/units.hpp"
+
+namespace qed {
+
+/// A new mapping for consecutive guest clusters.
+struct MappingUpdate {
+    enum class State : std::uint8_t {
+        unallocated,
+        zero,
+        data,  ///< consecutive clusters of the image file, from `storage`
+    };
+    GuestOffset at{};  ///< start of the first cluster
+    std::uint64_t clusters = 0;
+    State state = State::unallocated;
+    FileOffset storage{};
+    /// The content of the clusters must be durable before the mapping names them.
+    bool after_flush = false;
+};
+
+/// Writes changes of the mapping to the image's metadata, in an order that keeps the file sound
+/// after a power cut at any moment, and only then shows them to readers.
+///
+/// Thread-safety: any number of requests may commit at once. The caller holds the range lock of
+/// the clusters that it updates.
+class MetadataWriter {
+public:
+    /// An update must not cross a multiple of so many guest bytes.
+    virtual std::uint64_t update_span() const noexcept = 0;
+    /// Writes and publishes the update; `update` lives until the task has ended. On failure nothing
+    /// was published, but the file may say either: the clusters that the update names must not be
+    /// used again.
+    virtual Task<Result<void>> commit(const MappingUpdate& update) = 0;
+
+protected:
+    ~MetadataWriter() = default;
+};
+
+}  // namespace qed
