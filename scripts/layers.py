@@ -61,7 +61,7 @@ EXCEPTIONS = {
     ("src/cache/slice_addressing.hpp", "qed/geometry.hpp"),
     ("src/cache/table_cache.hpp", "qed/geometry.hpp"),
     ("src/chain/chain_opener.cpp", "formats/qed/header_info.hpp"),
-    ("src/chain/chain_opener.cpp", "formats/qed/qed_layer.hpp"),
+    ("src/chain/chain_opener.cpp", "formats/qed/open.hpp"),
     ("src/chain/chain_opener.hpp", "qed/image.hpp"),
     ("src/chain/chain_index.hpp", "qed/geometry.hpp"),
     ("src/chain/layer.hpp", "qed/image.hpp"),

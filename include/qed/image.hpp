@@ -112,6 +112,8 @@ enum class WriteFlags : std::uint8_t {
     may_unmap = 2,    ///< write_zeroes of a raw file may make holes; whole clusters of a QED image
                       ///< are given back with and without it
     no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
+    no_hole = 16,     ///< write_zeroes: the range stays allocated, or becomes so, at the price of
+                      ///< writing zero bytes
     explicit_zero = 8,  ///< write_zeroes: make whole clusters zero clusters even if they read as
                         ///< zeroes already, so that they hide a backing file that is set later
 };

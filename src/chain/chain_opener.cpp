@@ -22,7 +22,7 @@
 #include "base/no_throw.hpp"
 #include "chain/layer.hpp"
 #include "formats/qed/header_info.hpp"
-#include "formats/qed/qed_layer.hpp"
+#include "formats/qed/open.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
@@ -209,7 +209,7 @@ Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
     Result<std::shared_ptr<Image>> base = base_of(path, *info, 0);
     if (!base) return pass(base);
     Result<std::unique_ptr<Layer>> layer =
-        sync_wait(QedLayer::open(std::move(*file), std::move(*info), std::move(*base), options_));
+        sync_wait(open_qed(std::move(*file), std::move(*info), std::move(*base), options_));
     if (!layer) return pass(layer);
     return Layer::wrap(std::move(*layer));
 }
@@ -318,7 +318,7 @@ Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_p
         Result<std::shared_ptr<Image>> next = base_of(path, *info, depth);
         if (!next) return pass(next);
         Result<std::unique_ptr<Layer>> layer = sync_wait(
-            QedLayer::open(std::move(*file), std::move(*info), std::move(*next), base_options()));
+            open_qed(std::move(*file), std::move(*info), std::move(*next), base_options()));
         if (!layer) return pass(layer);
         base = Layer::wrap(std::move(*layer));
     }

@@ -15,7 +15,7 @@
 namespace qed {
 
 /// One layer of a chain: a QED image or a raw file. What is the same for both is here: reading
-/// through the chain. The rest is RawLayer's and QedLayer's.
+/// through the chain. The rest is done by the layer of each format.
 class Layer {
 public:
     Layer(std::unique_ptr<BlockFile> file, std::shared_ptr<Image> backing);
@@ -66,11 +66,13 @@ public:
     Task<Result<Mapping>> extent_at(GuestOffset at, std::uint64_t length);
     Task<Result<void>> prefetch(GuestOffset at, std::uint64_t length);
 
+    /// Writes without a coroutine if memory knows that all of the range can be written in place.
+    /// \returns a mapping that is writable_in_place when the data has been written; otherwise what
+    ///          is known of the first bytes, for write()
+    virtual Result<Mapping> try_write_in_place(GuestOffset at, std::span<const std::byte> data) = 0;
+    /// \param seen  what try_write_in_place() returned, so that the layer need not ask again; or {}
     virtual Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data,
-                                     WriteFlags flags) = 0;
-    /// In place where memory knows all of the range; nullopt: use write().
-    virtual std::optional<Result<void>> write_in_place(GuestOffset at,
-                                                       std::span<const std::byte> data) = 0;
+                                     WriteFlags flags, Mapping seen) = 0;
     virtual Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length,
                                             WriteFlags flags) = 0;
     virtual Task<Result<void>> discard(GuestOffset at, std::uint64_t length) = 0;

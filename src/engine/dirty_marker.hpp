@@ -14,6 +14,9 @@ public:
     /// Sets the mark and flushes, unless that is done already. When it has succeeded, entries may
     /// be written ahead of what they name. The caller holds the table lock.
     virtual Task<Result<void>> set_dirty() = 0;
+    /// Flushes, removes the mark, and flushes again. Does nothing without the mark. The caller
+    /// holds the table lock.
+    virtual Task<Result<void>> clear_dirty() = 0;
 
 protected:
     ~DirtyMarker() = default;

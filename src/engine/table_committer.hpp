@@ -90,6 +90,8 @@ public:
     /// Keeps groups from starting, for changes of the header and of the size.
     AsyncMutex& table_lock() noexcept { return table_lock_; }
 
+    const Parts& parts() const noexcept { return parts_; }
+
     struct Totals {
         std::uint64_t groups = 0;
         std::uint64_t updates = 0;

@@ -7,7 +7,7 @@
 #include "base/no_throw.hpp"
 #include "chain/layer.hpp"
 #include "formats/qed/header_info.hpp"
-#include "formats/qed/qed_layer.hpp"
+#include "formats/qed/open.hpp"
 #include "formats/raw/raw_layer.hpp"
 #include "qed/map.hpp"
 
@@ -24,7 +24,7 @@ Task<Result<std::unique_ptr<Image>>> Image::open_file(std::unique_ptr<BlockFile>
     Result<HeaderInfo> info = co_await read_header(*file);
     if (!info) co_return pass(info);
     Result<std::unique_ptr<Layer>> layer =
-        co_await QedLayer::open(std::move(file), std::move(*info), std::move(backing), options);
+        co_await open_qed(std::move(file), std::move(*info), std::move(backing), options);
     if (!layer) co_return pass(layer);
     co_return Layer::wrap(std::move(*layer));
 }
@@ -82,15 +82,19 @@ Result<void> Image::read_blocking(GuestOffset offset, std::span<std::byte> buffe
 
 Task<Result<void>> Image::write(GuestOffset offset, std::span<const std::byte> data,
                                 WriteFlags flags) {
-    return layer_->write(offset, data, flags);
+    return layer_->write(offset, data, flags, {});
 }
 Result<void> Image::write_blocking(GuestOffset offset, std::span<const std::byte> data,
                                    WriteFlags flags) {
     return without_throwing([&]() -> Result<void> {
+        Mapping seen;
         if (flags == WriteFlags::none) {
-            if (auto done = layer_->write_in_place(offset, data)) return std::move(*done);
+            const Result<Mapping> tried = layer_->try_write_in_place(offset, data);
+            if (!tried) return std::unexpected(tried.error().clone());
+            if (tried->writable_in_place) return {};
+            seen = *tried;
         }
-        return sync_wait(layer_->write(offset, data, flags));
+        return sync_wait(layer_->write(offset, data, flags, seen));
     });
 }
 

@@ -8,6 +8,7 @@
 #include "base/endian.hpp"
 #include "base/no_throw.hpp"
 #include "chain/chain_opener.hpp"
+#include "formats/qed/header_info.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 #include "qed/image.hpp"
@@ -19,7 +20,6 @@ namespace qed {
 namespace {
 
 constexpr std::uint64_t kChunkBytes = 1U << 20;
-constexpr std::size_t kMaxNameBytes = 1023;
 
 struct Plan {
     Header header;
@@ -44,10 +44,10 @@ Result<Plan> plan_image(const CreateOptions& options) {
     Plan plan{.header = {}, .geometry = *geometry, .backing_name = {}};
     if (options.backing_name != nullptr) plan.backing_name = options.backing_name;
     if (options.backing_name != nullptr &&
-        (plan.backing_name.empty() || plan.backing_name.size() > kMaxNameBytes)) {
+        (plan.backing_name.empty() || plan.backing_name.size() > kMaxBackingNameBytes)) {
         return fail(Errc::invalid_argument,
                     fmt::format("a backing file name has 1 to {} bytes, this one has {}",
-                                kMaxNameBytes, plan.backing_name.size()));
+                                kMaxBackingNameBytes, plan.backing_name.size()));
     }
     Header& header = plan.header;
     header.cluster_bytes = options.cluster_bytes;

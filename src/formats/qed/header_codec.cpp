@@ -4,15 +4,12 @@
 #include <fmt/format.h>
 
 #include "base/endian.hpp"
+#include "formats/qed/header_info.hpp"
 #include "qed/header.hpp"
 
 namespace qed {
 
 namespace {
-
-// The longest name that every program on the image can use as a path (PATH_MAX is 4096, but QEMU
-// stops at 1023 bytes).
-constexpr std::uint32_t kMaxBackingNameBytes = 1023;
 
 // Where each field is, from docs/format.md section 1.
 enum Field : std::size_t {

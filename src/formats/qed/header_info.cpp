@@ -11,7 +11,6 @@ namespace qed {
 namespace {
 
 constexpr std::size_t kBlockBytes = 4096;
-constexpr std::uint32_t kMaxNameBytes = 1023;
 
 std::unexpected<Error> failed_in(BlockFile& file, const Error& error) {
     return std::unexpected(error.clone().with_context(file.name()));
@@ -35,11 +34,11 @@ Task<Result<HeaderInfo>> read_header(BlockFile& file) {
     HeaderInfo info{
         .header = *header, .geometry = *geometry, .backing_name = {}, .file_bytes = *file_bytes};
     if (!header->has_backing()) co_return std::move(info);
-    if (header->backing_name_bytes > kMaxNameBytes) {
+    if (header->backing_name_bytes > kMaxBackingNameBytes) {
         co_return fail(Errc::corrupt_metadata,
                        fmt::format("{}: the backing file's name is {} bytes long, expected at "
                                    "most {}",
-                                   file.name(), header->backing_name_bytes, kMaxNameBytes));
+                                   file.name(), header->backing_name_bytes, kMaxBackingNameBytes));
     }
     const auto name_bytes = block->span().first(header->backing_name_bytes);
     QED_CO_CHECK(co_await file.read(FileOffset{header->backing_name_offset}, name_bytes));

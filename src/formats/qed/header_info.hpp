@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "qed/block_file.hpp"
@@ -8,6 +9,10 @@
 #include "qed/task.hpp"
 
 namespace qed {
+
+/// The longest name of a backing file that every program on the image can use as a path: PATH_MAX
+/// is 4096, but QEMU stops at 1023 bytes.
+inline constexpr std::uint32_t kMaxBackingNameBytes = 1023;
 
 /// What the header clusters say, validated.
 struct HeaderInfo {

@@ -3,20 +3,34 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "base/aligned_buffer.hpp"
 #include "base/mutants.hpp"
 #include "base/trace.hpp"
 
 namespace qed {
+namespace {
 
-void HeaderStore::start_with(const Header& header) {
-    adopt(header);
-    dirty_.store(header.needs_check(), std::memory_order_release);
+// The block of the file that holds the header and the name.
+constexpr std::uint64_t kNameBlockBytes = 4096;
+
+}  // namespace
+
+HeaderStore::HeaderStore(BlockFile& file, FlushGroup& flushes, const HeaderInfo& info)
+    : file_(file), flushes_(flushes), backing_name_(info.backing_name) {
+    adopt(info.header);
+    dirty_.store(info.header.needs_check(), std::memory_order_release);
 }
 
 Header HeaderStore::copy() const {
     const std::scoped_lock lock(mutex_);
     return header_;
+}
+
+std::string HeaderStore::backing_name() const {
+    const std::scoped_lock lock(mutex_);
+    return backing_name_;
 }
 
 void HeaderStore::adopt(const Header& header) noexcept {
@@ -75,6 +89,48 @@ Task<Result<void>> HeaderStore::clear_dirty() {
     }
     QED_TRACE(need_check_cleared);
     co_return co_await flushes_.flush();
+}
+
+Task<Result<void>> HeaderStore::replace_backing(std::string_view name, bool is_raw) {
+    if (name.size() > kMaxBackingNameBytes) {
+        co_return fail(Errc::invalid_argument,
+                       fmt::format("a backing file name has 1 to {} bytes, this one has {}",
+                                   kMaxBackingNameBytes, name.size()));
+    }
+    Header changed = header_;
+    changed.features &= ~(feature::kBackingFile | feature::kBackingIsRaw);
+    changed.backing_name_offset = 0;
+    changed.backing_name_bytes = 0;
+    if (!name.empty()) {
+        changed.features |= feature::kBackingFile;
+        if (is_raw) changed.features |= feature::kBackingIsRaw;
+        QED_CO_CHECK(co_await write_name(name, changed));
+    }
+    QED_CO_CHECK(co_await replace(changed));
+    QED_CO_CHECK(co_await flushes_.flush());
+    const std::scoped_lock lock(mutex_);
+    backing_name_ = name;
+    co_return {};
+}
+
+// The new name is durable beside the old one before the header points to it.
+Task<Result<void>> HeaderStore::write_name(std::string_view name, Header& changed) {
+    const std::uint64_t old_end =
+        header_.has_backing()
+            ? std::uint64_t{header_.backing_name_offset} + header_.backing_name_bytes
+            : 0;
+    std::uint64_t at = kHeaderBytes;
+    if (header_.has_backing() && header_.backing_name_offset < at + name.size()) at = old_end;
+    if (at + name.size() > kNameBlockBytes) at = kHeaderBytes;
+    Result<AlignedBuffer> block = AlignedBuffer::create(kNameBlockBytes, kNameBlockBytes);
+    if (!block) co_return pass(block);
+    QED_CO_CHECK(co_await file_.read(FileOffset{0}, block->span()));
+    std::ranges::copy(std::as_bytes(std::span(name)), block->data() + at);
+    QED_CO_CHECK(co_await file_.write(FileOffset{0}, block->span()));
+    QED_CO_CHECK(co_await flushes_.flush());
+    changed.backing_name_offset = static_cast<std::uint32_t>(at);
+    changed.backing_name_bytes = static_cast<std::uint32_t>(name.size());
+    co_return {};
 }
 
 }  // namespace qed

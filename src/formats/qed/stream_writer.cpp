@@ -10,6 +10,7 @@
 #include "base/assert.hpp"
 #include "base/endian.hpp"
 #include "base/math.hpp"
+#include "formats/qed/header_info.hpp"
 #include "formats/qed/table_rules.hpp"
 
 namespace qed {
@@ -17,7 +18,6 @@ namespace {
 
 constexpr std::uint64_t kSliceBytes = 4096;
 constexpr std::uint64_t kGrainBytes = 64U << 10U;
-constexpr std::size_t kMaxBackingNameBytes = 1023;
 
 Result<void> check_size(std::uint64_t image_bytes, const Geometry& geometry) {
     if (image_bytes % kSectorBytes == 0 && image_bytes <= geometry.max_image_bytes()) return {};

@@ -41,18 +41,18 @@ Result<void> RawLayer::check_write(GuestOffset at, std::uint64_t length) const {
 }
 
 Task<Result<void>> RawLayer::write(GuestOffset at, std::span<const std::byte> data,
-                                   WriteFlags flags) {
+                                   WriteFlags flags, Mapping) {
     QED_CO_CHECK(check_write(at, data.size()));
     QED_CO_CHECK(co_await file_->write(FileOffset{at.value}, data));
     if (has(flags, WriteFlags::fua)) QED_CO_CHECK(co_await file_->flush());
     co_return {};
 }
 
-std::optional<Result<void>> RawLayer::write_in_place(GuestOffset at,
-                                                     std::span<const std::byte> data) {
-    if (Result<void> legal = check_write(at, data.size()); !legal) return legal;
+Result<Mapping> RawLayer::try_write_in_place(GuestOffset at, std::span<const std::byte> data) {
+    QED_CHECK(check_write(at, data.size()));
     IoOp op = file_->write(FileOffset{at.value}, data);
-    return op.run_blocking();
+    QED_CHECK(op.run_blocking());
+    return Mapping::in_place(FileOffset{at.value}, data.size());
 }
 
 Task<Result<void>> RawLayer::write_zeroes(GuestOffset at, std::uint64_t length, WriteFlags flags) {

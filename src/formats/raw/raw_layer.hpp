@@ -21,10 +21,9 @@ public:
     Error explain(GuestOffset at) override;
     void count_read(std::uint64_t) noexcept override {}
 
-    Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data,
-                             WriteFlags flags) override;
-    std::optional<Result<void>> write_in_place(GuestOffset at,
-                                               std::span<const std::byte> data) override;
+    Result<Mapping> try_write_in_place(GuestOffset at, std::span<const std::byte> data) override;
+    Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data, WriteFlags flags,
+                             Mapping seen) override;
     Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length,
                                     WriteFlags flags) override;
     Task<Result<void>> discard(GuestOffset at, std::uint64_t length) override;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "engine/idle_work.hpp"
+#include "engine/table_committer.hpp"
+#include "engine/write_context.hpp"
+#include "engine/write_path.hpp"
+#include "engine/zero_path.hpp"
+
+namespace qed {
+
+/// The copy-on-write engine of one image: owns the parts that change it and wires them together.
+/// Knows no format. What it needs of one comes in through seams: the mapping in memory
+/// (TableCache), where tables lie (TableLayout), the dirty mark (DirtyMarker), and the disk that
+/// the guest sees (GuestDisk).
+///
+/// Thread-safety: any member from any thread, except that finish() comes last.
+class CowEngine {
+public:
+    /// What the engine is built on; all of it outlives the engine.
+    struct Base {
+        BlockFile& file;
+        TableCache& cache;
+        FlushGroup& flushes;
+        DirtyMarker& marker;
+        GuestDisk& disk;
+        RequestEpochs& epochs;
+    };
+    /// \param file_bytes  length of the file; tables name nothing past its last cluster
+    CowEngine(const Base& base, const TableLayout& layout, const TableCommitter::Rules& rules,
+              std::uint64_t file_bytes);
+
+    WritePath& writes() noexcept { return writes_; }
+    ZeroPath& zeroes() noexcept { return zeroes_; }
+    IdleWork& idle() noexcept { return idle_; }
+    TableCommitter& tables() noexcept { return tables_; }
+    ClusterRangeLock& range_locks() noexcept { return range_locks_; }
+    const WriteContext& context() const noexcept { return context_; }
+
+    /// Everything that was completed before is durable when it succeeds.
+    Task<Result<void>> flush();
+    void add_to(Stats& stats) const;
+
+private:
+    FlushGroup& flushes_;
+    ClusterAllocator allocator_;
+    FileExtender extender_;
+    TableCommitter tables_;
+    ClusterRangeLock range_locks_;
+    Counters<EngineCounter> counters_;
+    const WriteContext context_;
+    WritePath writes_;
+    ZeroPath zeroes_;
+    IdleWork idle_;
+};
+
+}  // namespace qed

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/write_path.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/aligned_buffer.hpp"
+#include "base/assert.hpp"
+#include "base/mutants.hpp"
+
+namespace qed {
+namespace {
+
+// Heads and tails up to this size are joined with the data into one write.
+constexpr std::uint64_t kJoinedBytes = 1U << 20;
+
+iovec to_iovec(std::span<const std::byte> bytes) {
+    return {.iov_base = const_cast<std::byte*>(bytes.data()),  // NOLINT: written from, not to
+            .iov_len = bytes.size()};
+}
+
+bool is_unmapped(const Mapping& mapping) {
+    return mapping.kind == Mapping::Kind::unallocated || mapping.kind == Mapping::Kind::zero;
+}
+
+Task<Result<void>> clear(std::span<std::byte> buffer) {
+    std::memset(buffer.data(), 0, buffer.size());
+    co_return {};
+}
+
+}  // namespace
+
+/// A write into consecutive new clusters, and what surrounds it in them.
+struct WritePath::Piece {
+    GuestOffset at;
+    std::span<const std::byte> data;
+    ClusterRun run;
+    std::uint64_t head = 0;  ///< bytes of the first cluster before the data
+    std::uint64_t tail = 0;  ///< bytes of the last cluster after it
+    bool from_base = false;  ///< head and tail come from the base, else they are zero
+
+    FileOffset end() const { return run.offset + (head + data.size() + tail); }
+    /// Around the data, a cluster past the old end of the file reads as zeroes by itself.
+    bool needs_filling() const { return (from_base || run.reused) && head + tail != 0; }
+};
+
+Result<Mapping> WritePath::try_in_place(GuestOffset at, std::span<const std::byte> data) {
+    const RequestEpochs::Guard guard = context_.epochs.enter();
+    Mapping found = Mapping::in_place(FileOffset{}, 0);
+    for (const GuestOffset begin = at; !data.empty();) {
+        found = context_.cache.find(at, data.size());
+        if (!found.writable_in_place) {
+            // What was written stays right, and write() writes it again.
+            return at == begin ? found : Mapping{};
+        }
+        IoOp op = context_.file.write(found.offset, data.first(found.length));
+        QED_CHECK(op.run_blocking());
+        at += found.length;
+        data = data.subspan(found.length);
+    }
+    return found;
+}
+
+Task<Result<void>> WritePath::write_range(GuestOffset at, std::span<const std::byte> data,
+                                          Mapping seen, bool is_request) {
+    if (is_request) QED_CO_CHECK(context_.disk.admit_write(at, data.size()));
+    const RequestEpochs::Guard guard = context_.epochs.enter();
+    while (!data.empty()) {
+        // Only where there was no cluster may the caller's mapping be older than the guard.
+        const Mapping found = is_unmapped(seen) ? seen : context_.cache.find(at, data.size());
+        seen = {};
+        std::uint64_t written = found.length;
+        if (found.writable_in_place) {
+            QED_CO_CHECK(co_await context_.file.write(found.offset, data.first(found.length)));
+        } else {
+            const Result<std::uint64_t> done = co_await write_new_clusters(at, data);
+            if (!done) co_return std::unexpected(done.error().clone());
+            written = *done;
+        }
+        at += written;
+        data = data.subspan(written);
+    }
+    co_return {};
+}
+
+Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
+                                                          std::span<const std::byte> data) {
+    const std::uint64_t span = context_.metadata.update_span();
+    const std::uint64_t in_update = span - (at.value & (span - 1));
+    data = data.first(std::min<std::uint64_t>(data.size(), in_update));
+    ClusterRangeLock::Claim claim(context_.range_locks, at, data.size());
+    const bool has_waited = co_await claim;
+    if (has_waited) context_.counters.add(EngineCounter::lock_waits);
+    // Another request may have allocated them in the meantime.
+    Result<Mapping> found = context_.cache.find(at, data.size());
+    if (!found->is_sound()) found = co_await context_.look_up(at, data.size());
+    if (!found) co_return pass(found);
+    data = data.first(found->length);
+    if (found->writable_in_place &&
+        !(has_waited && detail::mutant(detail::Mutant::no_second_lookup))) {
+        QED_CO_CHECK(co_await context_.file.write(found->offset, data));
+        co_return data.size();
+    }
+
+    const bool shows_base = found->kind == Mapping::Kind::unallocated ||
+                            detail::mutant(detail::Mutant::zero_cluster_shows_backing);
+    Result<Piece> piece = reserve(at, data, shows_base && context_.disk.base_bytes() != 0);
+    if (!piece) co_return pass(piece);
+    Result<void> done;
+    if (context_.extender.bytes() < piece->end().value) {
+        done = co_await context_.extender.extend_to(piece->end().value);
+    }
+    if (done && piece->needs_filling()) {
+        done = co_await write_filled(*piece);
+    } else if (done) {
+        done = co_await context_.file.write(piece->run.offset + piece->head, piece->data);
+    }
+    if (!done) {
+        context_.allocator.give_back(piece->run);
+        co_return std::unexpected(std::move(done.error()));
+    }
+    QED_ASSERT(context_.extender.bytes() >= piece->end().value);
+    const MappingUpdate update{
+        .at = context_.cluster.start(at),
+        .clusters = piece->run.clusters,
+        .state = MappingUpdate::State::data,
+        .storage = piece->run.offset,
+        .after_flush = context_.strict || piece->run.reused || context_.disk.may_show_base()};
+    QED_CO_CHECK(co_await context_.metadata.commit(update));
+    context_.counters.add(EngineCounter::allocated_clusters, piece->run.clusters);
+    co_return piece->data.size();
+}
+
+Result<WritePath::Piece> WritePath::reserve(GuestOffset at, std::span<const std::byte> data,
+                                            bool from_base) {
+    Piece piece{.at = at,
+                .data = data,
+                .run = {},
+                .head = context_.cluster.within(at),
+                .from_base = from_base};
+    const std::uint64_t wanted = context_.cluster.clusters_for(piece.head + data.size());
+    const Result<ClusterRun> run = context_.allocator.reserve(wanted);
+    if (!run) return std::unexpected(run.error().clone());
+    QED_ASSERT(run->clusters > 0 && run->clusters <= wanted);
+    QED_ASSERT(context_.cluster.is_aligned(run->offset.value));
+    piece.run = *run;
+    const std::uint64_t room = (run->clusters << context_.cluster.bits()) - piece.head;
+    piece.data = data.first(std::min<std::uint64_t>(data.size(), room));
+    piece.tail = room - piece.data.size();
+    return piece;
+}
+
+Task<Result<void>> WritePath::write_filled(Piece& piece) {
+    if (piece.head + piece.tail <= kJoinedBytes) return write_joined(piece);
+    return write_apart(piece);
+}
+
+Task<Result<void>> WritePath::write_joined(Piece& piece) {
+    Result<AlignedBuffer> around = AlignedBuffer::create(piece.head + piece.tail, 4096);
+    if (!around) co_return pass(around);
+    const auto head = around->span().first(piece.head);
+    const auto tail = around->span().subspan(piece.head);
+    const bool fills_head = piece.from_base && !detail::mutant(detail::Mutant::lost_head_fill);
+    const bool fills_tail = piece.from_base && !detail::mutant(detail::Mutant::lost_tail_fill);
+    if (!head.empty()) {
+        QED_CO_CHECK(co_await fill(context_.cluster.start(piece.at), head, fills_head));
+    }
+    if (!tail.empty()) {
+        QED_CO_CHECK(co_await fill(piece.at + piece.data.size(), tail, fills_tail));
+    }
+    iovec parts[] = {to_iovec(head), to_iovec(piece.data), to_iovec(tail)};
+    co_return co_await context_.file.writev(piece.run.offset, parts);
+}
+
+Task<Result<void>> WritePath::write_apart(Piece& piece) {
+    QED_CO_CHECK(co_await copy(context_.cluster.start(piece.at), piece.head, piece.run.offset,
+                               piece.from_base));
+    const FileOffset data_at = piece.run.offset + piece.head;
+    const FileOffset tail_at = data_at + piece.data.size();
+    QED_CO_CHECK(co_await copy(piece.at + piece.data.size(), piece.tail, tail_at, piece.from_base));
+    co_return co_await context_.file.write(data_at, piece.data);
+}
+
+Task<Result<void>> WritePath::copy(GuestOffset at, std::uint64_t length, FileOffset to,
+                                   bool from_base) {
+    if (length == 0) co_return {};
+    Result<AlignedBuffer> buffer = AlignedBuffer::create(std::min(length, kJoinedBytes), 4096);
+    if (!buffer) co_return pass(buffer);
+    while (length != 0) {
+        const auto part = buffer->span().first(std::min<std::uint64_t>(length, buffer->size()));
+        QED_CO_CHECK(co_await fill(at, part, from_base));
+        QED_CO_CHECK(co_await context_.file.write(to, part));
+        at += part.size();
+        to += part.size();
+        length -= part.size();
+    }
+    co_return {};
+}
+
+Task<Result<void>> WritePath::fill(GuestOffset at, std::span<std::byte> buffer, bool from_base) {
+    if (from_base) return context_.disk.read_base(at, buffer);
+    return clear(buffer);
+}
+
+}  // namespace qed
