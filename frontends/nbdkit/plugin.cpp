@@ -270,7 +270,8 @@ int on_pwrite(void*, const void* buffer, std::uint32_t count, std::uint64_t offs
 
 int on_zero(void*, std::uint32_t count, std::uint64_t offset, std::uint32_t flags) {
     WriteFlags how = fua_flag(flags);
-    if ((flags & NBDKIT_FLAG_MAY_TRIM) != 0) how = how | WriteFlags::may_unmap;
+    // Without it the client has asked for NBD_CMD_FLAG_NO_HOLE.
+    how = how | ((flags & NBDKIT_FLAG_MAY_TRIM) != 0 ? WriteFlags::may_unmap : WriteFlags::no_hole);
     if ((flags & NBDKIT_FLAG_FAST_ZERO) != 0) how = how | WriteFlags::no_fallback;
     return answer_change(server.image->write_zeroes_blocking(GuestOffset{offset}, count, how));
 }

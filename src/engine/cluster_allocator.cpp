@@ -145,11 +145,13 @@ void ClusterAllocator::unlinked(FileOffset offset, std::uint64_t clusters) noexc
         detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? unpunched_ : unlinked_;
     to.add(offset.value, clusters << cluster_.bits());
     freed_ += clusters;
+    unflushed_.fetch_add(clusters << cluster_.bits(), std::memory_order_relaxed);
 }
 
 void ClusterAllocator::flush_begins() noexcept {
     const std::scoped_lock lock(mutex_);
     unlinked_.move_to(flushing_);
+    unflushed_.store(0, std::memory_order_relaxed);
 }
 
 void ClusterAllocator::flush_succeeded() noexcept {
@@ -162,7 +164,9 @@ void ClusterAllocator::flush_succeeded() noexcept {
 void ClusterAllocator::collect() noexcept {
     for (int turn = 0; turn < 2; ++turn) {
         if (in_use_[0].empty() && in_use_[1].empty()) return;
+        const std::uint64_t before = epochs_.epoch();
         if (!epochs_.try_advance()) return;
+        QED_ASSERT(epochs_.epoch() == before + 1);
         in_use_[epochs_.epoch() & 1].move_to(unpunched_);
     }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -58,6 +59,10 @@ public:
     /// Lowers the end over free clusters that lie right before it. The file may be cut there.
     std::uint64_t trim_end() noexcept;
 
+    /// Bytes that table updates have freed and that no flush has covered yet.
+    std::uint64_t unflushed_bytes() const noexcept {
+        return unflushed_.load(std::memory_order_relaxed);
+    }
     std::uint64_t reused_clusters() const;
     /// Given back by table updates so far.
     std::uint64_t freed_clusters() const;
@@ -83,6 +88,7 @@ private:
     const ClusterSize cluster_;
     RequestEpochs& epochs_;
     mutable std::mutex mutex_;  // guards everything below, and the epochs's epoch
+    std::atomic<std::uint64_t> unflushed_{0};
     std::uint64_t end_ = 0;
     std::uint64_t reused_ = 0;
     std::uint64_t freed_ = 0;

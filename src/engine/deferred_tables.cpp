@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/aligned_buffer.hpp"
+#include "base/assert.hpp"
 #include "base/endian.hpp"
 #include "base/math.hpp"
 
@@ -111,7 +112,9 @@ Task<Result<void>> DeferredTables::write_slice(std::uint64_t slice, const Waitin
             waiting.pin.entries(sector * static_cast<std::uint32_t>(entries.size()), entries);
             store_le64(raw, (sector - begin) * entries.size(), entries);
         }
-        QED_CO_CHECK(co_await parts_.file.write(FileOffset{at + begin * kSectorBytes}, raw));
+        const FileOffset to{at + begin * kSectorBytes};
+        QED_ASSERT(to.value % unit() == 0 && raw.size() % unit() == 0);
+        QED_CO_CHECK(co_await parts_.file.write(to, raw));
         count_write(raw.size());
         begin = end;
     }

@@ -26,6 +26,9 @@ public:
         return slices_.size() * std::uint64_t{parts_.cache.slice_bytes()};
     }
 
+    /// Clusters that are free once all of this is in the file.
+    std::uint64_t freed_clusters() const noexcept { return freed_.size(); }
+
     /// Makes room for as many add_table(), which then cannot fail.
     void reserve_tables(std::size_t count) { tables_.reserve(tables_.size() + count); }
     /// A table that no L1 entry in the file names yet.

@@ -17,7 +17,7 @@ struct FlushGroup::Join {
     bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
         member.handle = handle;
         member.home = handle.promise().home;
-        const std::scoped_lock lock(group.mutex_);
+        const ScopedLock lock(group.mutex_);
         if (!group.running_) {
             group.running_ = true;
             member.leads = true;
@@ -49,7 +49,7 @@ Task<Result<void>> FlushGroup::flush() {
 
     WaiterQueue members;
     {
-        const std::scoped_lock lock(mutex_);
+        const ScopedLock lock(mutex_);
         QED_ASSERT(running_);
         std::swap(members, waiting_);
     }
@@ -78,7 +78,7 @@ Task<Result<void>> FlushGroup::flush() {
 
 // The first member that came too late for this flush leads the next one, for all the others.
 void FlushGroup::pass_on_lead() noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     QED_ASSERT(running_);
     Waiter* next = waiting_.pop();
     running_ = next != nullptr;

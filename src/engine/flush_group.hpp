@@ -3,10 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "base/mutex.hpp"
 #include "engine/flush_observer.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
@@ -42,9 +42,9 @@ private:
 
     BlockFile& file_;
     std::vector<FlushObserver*> observers_;
-    std::mutex mutex_;  // guards running_ and waiting_
-    bool running_ = false;
-    WaiterQueue waiting_;
+    Mutex mutex_;
+    bool running_ QED_GUARDED_BY(mutex_) = false;
+    WaiterQueue waiting_ QED_GUARDED_BY(mutex_);
     std::atomic<bool> failed_{false};
     std::atomic<std::uint64_t> count_{0};
 };

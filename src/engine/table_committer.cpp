@@ -36,7 +36,7 @@ struct TableCommitter::Join {
     bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
         update.handle = handle;
         update.home = handle.promise().home;
-        const std::scoped_lock lock(committer.mutex_);
+        const ScopedLock lock(committer.mutex_);
         if (!committer.leading_) {
             committer.leading_ = true;
             update.leads = true;
@@ -91,7 +91,7 @@ Task<Result<void>> TableCommitter::commit(const MappingUpdate& mapping) {
 }
 
 WaiterQueue TableCommitter::take_waiting() noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     return std::exchange(waiting_, {});
 }
 
@@ -111,7 +111,7 @@ void TableCommitter::end_group(WaiterQueue& joined, const Result<void>& done) no
 }
 
 void TableCommitter::pass_on_lead() noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     Waiter* next = waiting_.pop();
     leading_ = next != nullptr;
     if (next == nullptr) return;
@@ -130,7 +130,7 @@ Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue jo
     if (rules_.defers) {
         group.defer(*deferred_);
         deferred_bytes_.store(deferred_->bytes());
-        if (deferred_->bytes() > rules_.deferred_limit) co_return co_await write_deferred();
+        if (exceeds_limits()) co_return co_await write_excess();
         co_return {};
     }
     const bool needs_dirty = group.needs_dirty() && !parts_.marker.is_dirty();
@@ -148,6 +148,22 @@ Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue jo
     group.publish();
     writes_.fetch_add(group.write_count(), std::memory_order_relaxed);
     write_bytes_.fetch_add(group.write_bytes(), std::memory_order_relaxed);
+    co_return {};
+}
+
+bool TableCommitter::exceeds_limits() const noexcept {
+    return deferred_->bytes() > rules_.deferred_limit || frees_too_much();
+}
+
+bool TableCommitter::frees_too_much() const noexcept {
+    return deferred_->freed_clusters() << layout_.cluster.bits() > rules_.freed_limit;
+}
+
+// The clusters that waiting updates replace are free once the updates are in the file and durable.
+Task<Result<void>> TableCommitter::write_excess() {
+    const bool must_flush = frees_too_much();
+    QED_CO_CHECK(co_await write_deferred());
+    if (must_flush) co_return co_await parts_.flushes.flush();
     co_return {};
 }
 

@@ -4,10 +4,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 
+#include "base/mutex.hpp"
 #include "cache/table_cache.hpp"
 #include "coro/async_mutex.hpp"
 #include "engine/cluster_allocator.hpp"
@@ -72,6 +72,7 @@ public:
         bool strict = true;   ///< the tables are sound at every moment: nothing needs NEED_CHECK
         bool defers = false;  ///< updates wait in memory for write_deferred()
         std::uint64_t deferred_limit = 0;  ///< bytes of tables that may wait
+        std::uint64_t freed_limit = 0;     ///< bytes of freed clusters that may wait for a flush
     };
     TableCommitter(const Parts& parts, const TableLayout& layout, const Rules& rules);
     ~TableCommitter();
@@ -108,6 +109,9 @@ private:
     /// Writes or defers the updates of the leader and of those who joined.
     Task<Result<void>> run_group(TableUpdate& leader, WaiterQueue joined);
     void count_group(std::size_t updates) noexcept;
+    bool exceeds_limits() const noexcept;
+    bool frees_too_much() const noexcept;
+    Task<Result<void>> write_excess();
     void pass_on_lead() noexcept;
 
     const Parts parts_;
@@ -116,9 +120,9 @@ private:
     std::unique_ptr<DeferredTables> deferred_;  // guarded by table_lock_
     std::atomic<std::uint64_t> deferred_bytes_{0};
     AsyncMutex table_lock_;
-    std::mutex mutex_;  // guards leading_ and waiting_
-    bool leading_ = false;
-    WaiterQueue waiting_;
+    Mutex mutex_;
+    bool leading_ QED_GUARDED_BY(mutex_) = false;
+    WaiterQueue waiting_ QED_GUARDED_BY(mutex_);
     std::atomic<std::uint64_t> groups_{0};
     std::atomic<std::uint64_t> updates_{0};
     std::atomic<std::uint64_t> writes_{0};

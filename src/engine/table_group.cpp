@@ -242,6 +242,7 @@ Task<Result<void>> TableGroup::write_runs(std::span<SectorRun> runs) {
     for (SectorRun& run : runs) {
         if (run.failed) continue;
         const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
+        QED_ASSERT(run.file_offset % unit_ == 0 && !raw.empty() && raw.size() % unit_ == 0);
         ops.push_back(parts_.file.write(FileOffset{run.file_offset}, raw));
         written.push_back(&run);
         write_bytes_ += raw.size();
@@ -253,6 +254,7 @@ Task<Result<void>> TableGroup::write_runs(std::span<SectorRun> runs) {
     static_cast<void>(co_await batch);
     for (std::size_t i = 0; i < ops.size(); ++i) {
         Result<void> done = ops[i].outcome();
+        written[i]->is_written = done.has_value();
         if (done) continue;
         fail_run(*written[i], std::move(done.error()).with_context("writing the image's tables"));
     }
@@ -385,6 +387,10 @@ void TableGroup::defer(DeferredTables& deferred) {
 }
 
 void TableGroup::publish() noexcept {
+    for (const SectorRun& run : entry_runs_) {
+        QED_ASSERT(run.is_written || run.failed ||
+                   detail::mutant(detail::Mutant::publish_before_write));
+    }
     for (TableUpdate* update : members_) {
         const NewTable* table = new_table_of(*update);
         if (table == nullptr) continue;

@@ -65,6 +65,7 @@ private:
         std::size_t first_member = 0;
         std::size_t end_member = 0;
         bool failed = false;
+        bool is_written = false;
         std::span<TableUpdate* const> members(std::span<TableUpdate* const> all) const {
             return all.subspan(first_member, end_member - first_member);
         }

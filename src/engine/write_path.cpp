@@ -102,6 +102,11 @@ Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
         co_return data.size();
     }
 
+    // Freed clusters are used again after a flush. A guest that never flushes must not fill the
+    // host's disk in the meantime.
+    if (context_.allocator.unflushed_bytes() > context_.freed_limit) {
+        QED_CO_CHECK(co_await context_.flushes.flush());
+    }
     const bool shows_base = found->kind == Mapping::Kind::unallocated ||
                             detail::mutant(detail::Mutant::zero_cluster_shows_backing);
     Result<Piece> piece = reserve(at, data, shows_base && context_.disk.base_bytes() != 0);
@@ -119,7 +124,6 @@ Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
         context_.allocator.give_back(piece->run);
         co_return std::unexpected(std::move(done.error()));
     }
-    QED_ASSERT(context_.extender.bytes() >= piece->end().value);
     const MappingUpdate update{
         .at = context_.cluster.start(at),
         .clusters = piece->run.clusters,

@@ -9,13 +9,14 @@
 
 namespace qed::test {
 
-/// A file whose reads end when the test ends them. The data of a held read is fixed when it starts,
-/// so that a later write makes it stale.
+/// A file whose reads, or requests of another kind, end when the test ends them. The data of a held
+/// read is fixed when it starts, so that a later write makes it stale.
 class HeldFile final : public BlockFile {
 public:
     explicit HeldFile(BlockFile& file) : file_(file) {}
 
-    bool holds = true;  ///< false: reads end at once
+    bool holds = true;                ///< false: requests end at once
+    IoKind held_kind = IoKind::read;  ///< the kind of request that is held
 
     bool start(IoOp& op) noexcept override {
         IoOp now = op;
@@ -23,11 +24,11 @@ public:
         static_cast<void>(file_.start(now));
         op.error = now.error;
         if (op.kind == IoKind::read) ++reads_;
-        if (!holds || op.kind != IoKind::read) return false;
+        if (!holds || op.kind != held_kind) return false;
         held_.push_back(&op);
         return true;
     }
-    /// Ends the oldest held read: with its data, or with `error` if that is not 0.
+    /// Ends the oldest held request: with its data, or with `error` if that is not 0.
     void end_read(int error = 0) { end_read_at(0, error); }
     void end_read_at(std::size_t index, int error = 0) {
         IoOp& op = *held_.at(index);

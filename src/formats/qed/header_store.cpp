@@ -23,19 +23,19 @@ HeaderStore::HeaderStore(BlockFile& file, FlushGroup& flushes, const HeaderInfo&
     dirty_.store(info.header.needs_check(), std::memory_order_release);
 }
 
-Header HeaderStore::copy() const {
-    const std::scoped_lock lock(mutex_);
+Header HeaderStore::header() const {
+    const ScopedLock lock(mutex_);
     return header_;
 }
 
 std::string HeaderStore::backing_name() const {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     return backing_name_;
 }
 
 void HeaderStore::adopt(const Header& header) noexcept {
     {
-        const std::scoped_lock lock(mutex_);
+        const ScopedLock lock(mutex_);
         header_ = header;
     }
     has_backing_.store(header.has_backing(), std::memory_order_relaxed);
@@ -58,7 +58,7 @@ Task<Result<void>> HeaderStore::replace(Header changed) {
 
 Task<Result<void>> HeaderStore::set_dirty() {
     if (is_dirty() || detail::mutant(detail::Mutant::need_check_never_set)) co_return {};
-    Header changed = header_;
+    Header changed = header();
     changed.features |= feature::kNeedCheck;
     QED_TRACE(need_check_set);
     Result<void> done = co_await replace(changed);
@@ -79,7 +79,7 @@ Task<Result<void>> HeaderStore::clear_dirty() {
         if (!flushed && !detail::mutant(detail::Mutant::clear_need_check_after_failed_flush))
             co_return flushed;
     }
-    Header changed = header_;
+    Header changed = header();
     changed.features &= ~feature::kNeedCheck;
     Result<void> done = co_await replace(changed);
     if (!done) {
@@ -97,7 +97,7 @@ Task<Result<void>> HeaderStore::replace_backing(std::string_view name, bool is_r
                        fmt::format("a backing file name has 1 to {} bytes, this one has {}",
                                    kMaxBackingNameBytes, name.size()));
     }
-    Header changed = header_;
+    Header changed = header();
     changed.features &= ~(feature::kBackingFile | feature::kBackingIsRaw);
     changed.backing_name_offset = 0;
     changed.backing_name_bytes = 0;
@@ -108,19 +108,18 @@ Task<Result<void>> HeaderStore::replace_backing(std::string_view name, bool is_r
     }
     QED_CO_CHECK(co_await replace(changed));
     QED_CO_CHECK(co_await flushes_.flush());
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     backing_name_ = name;
     co_return {};
 }
 
 // The new name is durable beside the old one before the header points to it.
 Task<Result<void>> HeaderStore::write_name(std::string_view name, Header& changed) {
+    const Header old = header();
     const std::uint64_t old_end =
-        header_.has_backing()
-            ? std::uint64_t{header_.backing_name_offset} + header_.backing_name_bytes
-            : 0;
+        old.has_backing() ? std::uint64_t{old.backing_name_offset} + old.backing_name_bytes : 0;
     std::uint64_t at = kHeaderBytes;
-    if (header_.has_backing() && header_.backing_name_offset < at + name.size()) at = old_end;
+    if (old.has_backing() && old.backing_name_offset < at + name.size()) at = old_end;
     if (at + name.size() > kNameBlockBytes) at = kHeaderBytes;
     Result<AlignedBuffer> block = AlignedBuffer::create(kNameBlockBytes, kNameBlockBytes);
     if (!block) co_return pass(block);

@@ -3,10 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 
+#include "base/mutex.hpp"
 #include "engine/dirty_marker.hpp"
 #include "engine/flush_group.hpp"
 #include "formats/qed/header_info.hpp"
@@ -19,14 +19,13 @@ namespace qed {
 /// The header of an open image with the name of its backing file: what the file says, and the
 /// order in which it may be changed.
 ///
-/// Thread-safety: the holder of the committer's table lock makes changes and calls header().
-/// Every other member may be called from any thread at any time.
+/// Thread-safety: the holder of the committer's table lock makes changes. Every other member may be
+/// called from any thread at any time.
 class HeaderStore final : public DirtyMarker {
 public:
     HeaderStore(BlockFile& file, FlushGroup& flushes, const HeaderInfo& info);
 
-    const Header& header() const noexcept { return header_; }
-    Header copy() const;
+    Header header() const;
     std::string backing_name() const;
     bool has_backing() const noexcept { return has_backing_.load(std::memory_order_relaxed); }
 
@@ -47,9 +46,9 @@ private:
 
     BlockFile& file_;
     FlushGroup& flushes_;
-    mutable std::mutex mutex_;  // guards header_ and backing_name_ between their writer and copies
-    Header header_;
-    std::string backing_name_;
+    mutable Mutex mutex_;
+    Header header_ QED_GUARDED_BY(mutex_);
+    std::string backing_name_ QED_GUARDED_BY(mutex_);
     std::atomic<bool> has_backing_{false};
     std::atomic<bool> dirty_{false};
 };

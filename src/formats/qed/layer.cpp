@@ -12,11 +12,15 @@
 namespace qed {
 namespace {
 
+// Freed clusters of this many bytes may wait for a flush, or of an eighth of the disk.
+constexpr std::uint64_t kFreedBytes = 64U << 20;
+
 TableCommitter::Rules rules_for(const HeaderInfo& info, const OpenOptions& options) {
     return {.strict = options.order == WriteOrder::strict ||
                       options.order == WriteOrder::deferred || info.header.has_backing(),
             .defers = options.order == WriteOrder::deferred,
-            .deferred_limit = options.deferred_limit};
+            .deferred_limit = options.deferred_limit,
+            .freed_limit = std::max(kFreedBytes, info.header.image_bytes / 8)};
 }
 
 TableLayout layout_of(const HeaderInfo& info) {
@@ -169,11 +173,12 @@ Task<Result<void>> QedLayer::set_backing_name(const char* name, BackingFormat fo
         co_return fail(Errc::invalid_argument, "a backing file name has at least 1 byte");
     }
     AsyncMutex::Guard lock = co_await engine_.tables().table_lock().lock();
-    if (header_.header().compat_features != 0) {
+    const std::uint64_t unknown = header_.header().compat_features;
+    if (unknown != 0) {
         co_return fail(Errc::unsupported_feature,
                        fmt::format("{}: has compatible features {:#x} that this version does not "
                                    "know; its backing file name must not be changed",
-                                   file_->name(), header_.header().compat_features));
+                                   file_->name(), unknown));
     }
     // What was copied out of the old backing file is durable before that is forgotten.
     QED_CO_CHECK(co_await engine_.tables().write_deferred());

@@ -40,7 +40,7 @@ public:
 
     std::uint64_t size() const noexcept override { return bytes_.load(std::memory_order_acquire); }
     bool is_writable() const noexcept override { return writable_; }
-    std::optional<Header> header() const override { return header_.copy(); }
+    std::optional<Header> header() const override { return header_.header(); }
     const Geometry* geometry() const noexcept override { return &geometry_; }
     std::string backing_name() const override { return header_.backing_name(); }
     Stats stats() const override;

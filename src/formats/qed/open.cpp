@@ -116,9 +116,9 @@ Task<Result<void>> prepare_writing(QedLayer& layer) {
     QED_CO_CHECK(co_await scan_tables(layer));
     HeaderStore& store = layer.header_store();
     Header cleared = store.header();
+    if (cleared.autoclear_features == 0) co_return {};
     cleared.autoclear_features = 0;
-    if (cleared != store.header()) QED_CO_CHECK(co_await store.replace(cleared));
-    co_return {};
+    co_return co_await store.replace(cleared);
 }
 
 }  // namespace

@@ -162,6 +162,27 @@ TEST_F(WriteCostTest, AFirstWriteOverABackingFileIsOneWriteOfTheWholeClusterAndO
     EXPECT_EQ(lengths.flushes, 1U);
 }
 
+TEST_F(WriteCostTest, AFirstWriteAsksTheTablesTwice) {
+    for (const bool has_backing : {false, true}) {
+        open(WriteOrder::automatic, has_backing);
+        write(4 * kCluster, 4096);  // its slice is in memory
+        const CacheStats before = image_->stats().cache;
+        write(5 * kCluster + 8192, 4096);
+        const CacheStats after = image_->stats().cache;
+        EXPECT_EQ(after.hits - before.hits, 2U);
+        EXPECT_EQ(after.misses, before.misses);
+    }
+}
+
+TEST_F(WriteCostTest, AnAwaitedFirstWriteAsksTheTablesTwice) {
+    open(WriteOrder::automatic);
+    write(4 * kCluster, 4096);
+    const std::vector<std::byte> data(4096, std::byte{9});
+    const CacheStats before = image_->stats().cache;
+    ASSERT_TRUE(sync_wait(image_->write(GuestOffset{5 * kCluster}, data)).has_value());
+    EXPECT_EQ(image_->stats().cache.hits - before.hits, 2U);
+}
+
 Task<Result<void>> write_lane(Image& image, std::uint64_t at, std::span<const std::byte> data) {
     Result<void> done = co_await image.write(GuestOffset{at}, data);
     co_return done;
