@@ -109,7 +109,7 @@ Result<void> convert_into(NewFile& target, qed::Image& source, const qed_convert
     qed::CreateOptions image;
     if (from.cluster_bytes != 0) image.cluster_bytes = from.cluster_bytes;
     if (from.table_clusters != 0) image.table_clusters = from.table_clusters;
-    auto done = qed::convert_to_qed(sources, target.file(), image, how);
+    auto done = qed::convert_to_image(sources, target.file(), image, how);
     return done ? Result<void>{} : qed::pass(done);
 }
 

@@ -114,8 +114,7 @@ bool qed_is_writable(const qed_image* image) {
 }
 
 uint32_t qed_cluster_bytes(const qed_image* image) {
-    if (image->image->is_raw()) return 0;
-    return static_cast<uint32_t>(image->image->geometry().cluster_bytes());
+    return static_cast<uint32_t>(image->image->info().cluster_bytes);
 }
 
 int qed_backing_name(const qed_image* image, char* buffer, size_t bytes, qed_error* error) {

@@ -32,6 +32,7 @@ namespace {
 
 /// nbdkit rejects larger payloads (MAX_REQUEST_SIZE) and larger preferred sizes.
 constexpr std::uint32_t kMaxPayloadBytes = 64U << 20;
+constexpr std::uint64_t kLeastPreferredBytes = 4096;
 constexpr std::uint64_t kMaxPreferredBytes = 32U << 20;
 /// The most extents in one reply. The client sends another request at its end, so that no other
 /// request waits long for a reply about 4 GiB of scattered clusters.
@@ -229,7 +230,8 @@ std::int64_t on_get_size(void*) {
 }
 
 int on_block_size(void*, std::uint32_t* minimum, std::uint32_t* preferred, std::uint32_t* maximum) {
-    const std::uint64_t cluster_bytes = server.image->geometry().cluster_bytes();
+    const std::uint64_t cluster_bytes =
+        std::max<std::uint64_t>(server.image->info().cluster_bytes, kLeastPreferredBytes);
     *minimum = 1;
     *preferred = static_cast<std::uint32_t>(std::min(cluster_bytes, kMaxPreferredBytes));
     *maximum = kMaxPayloadBytes;

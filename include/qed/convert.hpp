@@ -77,8 +77,8 @@ QED_API Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, Bl
 /// until this has succeeded: the header is written last, after a flush. Much faster than writing to
 /// an open Image, because no write waits for another. Clusters lie in guest order.
 /// \param image  geometry and backing name; `image_bytes` 0: the size of the sources
-QED_API Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
-                                             const CreateOptions& image,
-                                             const ConvertOptions& options);
+QED_API Result<ConvertReport> convert_to_image(std::span<Image* const> sources, BlockFile& target,
+                                               const CreateOptions& image,
+                                               const ConvertOptions& options);
 
 }  // namespace qed

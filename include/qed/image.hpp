@@ -7,122 +7,24 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "qed/api.hpp"
 #include "qed/block_file.hpp"
 #include "qed/cache_budget.hpp"
+#include "qed/create_options.hpp"
 #include "qed/error.hpp"
 #include "qed/files.hpp"
+#include "qed/format.hpp"
 #include "qed/header.hpp"
 #include "qed/mapping.hpp"
+#include "qed/open_options.hpp"
 #include "qed/stats.hpp"
 #include "qed/task.hpp"
 #include "qed/units.hpp"
+#include "qed/write_flags.hpp"
 
 namespace qed {
-
-/// When table entries may reach the file (docs/architecture.md, "Order on disk").
-enum class WriteOrder : std::uint8_t {
-    automatic,  ///< strict with a backing file, ordered without
-    strict,     ///< data, flush, then the entry: the image is consistent at every moment
-    ordered,    ///< NEED_CHECK is set first; entries follow the data without a flush
-    deferred,   ///< entries wait in memory for the next flush; a killed process loses what it
-                ///< wrote since then, a flushed write is as safe as with strict
-};
-
-/// How the image file and its backing files are locked against other processes.
-enum class LockMode : std::uint8_t {
-    normal,        ///< readers share the image, a writer excludes all other processes
-    force_shared,  ///< read-only while another process may write; may read inconsistent data
-    none,          ///< no locks: two writers destroy the image
-};
-
-/// What a header may make us open.
-enum class BackingRule : std::uint8_t {
-    same_directory,   ///< names that stay below the image's own directory
-    none,             ///< refuse images with a backing file
-    below_directory,  ///< names that stay below `BackingPolicy::directory`
-    any,              ///< whatever the header names, as long as it is a file or block device
-};
-
-/// The format of a backing file that the header does not state.
-enum class BackingFormat : std::uint8_t {
-    unstated,  ///< as the header says: raw with its flag, QED without; never probed
-    raw,
-    qed,
-};
-
-struct BackingPolicy {
-    BackingRule rule = BackingRule::same_directory;
-    const char* directory = nullptr;  ///< for below_directory
-    BackingFormat format = BackingFormat::unstated;
-    unsigned depth_limit = 64;  ///< layers below this image
-};
-
-/// How to open an image. Trivially destructible on purpose: g++ 12 destroys owning temporaries
-/// twice in co_await expressions.
-struct OpenOptions {
-    bool writable = false;      ///< false: never changes the file, not even its header
-    bool direct = false;        ///< O_DIRECT for the image file (not for its backing files)
-    bool sync = false;          ///< every write is durable when it completes
-    bool ignore_flush = false;  ///< flush does nothing: for throw-away work only
-    /// Blocking reads of files that are opened read-only (the backing files; the image, unless it
-    /// is writable or direct) copy out of a mapping where there can be one (Stats::mapped_bytes).
-    /// Saves the system call. For files that nobody truncates: if somebody does, reads notice and
-    /// ask the file from then on. Puts a handler of SIGBUS in place, for the whole process, and
-    /// threads that read must not block that signal after their first read.
-    bool mapped = false;
-    bool repair_dirty = true;  ///< writable and NEED_CHECK is set: check and repair first
-    bool open_backing = true;  ///< false: unallocated reads are an error, metadata works
-    LockMode lock = LockMode::normal;
-    WriteOrder order = WriteOrder::automatic;
-    BackingPolicy backing{};
-    CacheBudget* budget = nullptr;     ///< null: the process's
-    std::uint64_t cache_limit = 0;     ///< bytes of the budget this image may use; 0: all it needs
-    std::uint32_t slice_bytes = 4096;  ///< unit of the table cache: power of two, 512 .. 65536
-    std::uint32_t readahead_slices = 8;       ///< read at once on sequential misses; 1: off
-    std::uint64_t deferred_limit = 1U << 20;  ///< table bytes that may wait with deferred order
-};
-static_assert(std::is_trivially_destructible_v<OpenOptions>);
-
-enum class Preallocation : std::uint8_t {
-    off,
-    metadata,  ///< all clusters are mapped, the file is sparse: first writes happen in place
-    falloc,    ///< the same, with the space reserved
-    full,      ///< the same, with zeroes written
-};
-
-struct CreateOptions {
-    std::uint64_t image_bytes = 0;  ///< multiple of 512; 0 with a backing file: its size
-    std::uint32_t cluster_bytes = kDefaultClusterBytes;
-    std::uint32_t table_clusters = kDefaultTableClusters;
-    const char* backing_name = nullptr;  ///< stored as it is; relative to the new image's directory
-    BackingFormat backing_format = BackingFormat::unstated;  ///< must be stated with a name
-    bool check_backing = true;  ///< open the backing file and take its size
-    Preallocation preallocation = Preallocation::off;
-    bool exclusive = false;  ///< fail when the file exists
-};
-static_assert(std::is_trivially_destructible_v<CreateOptions>);
-
-enum class WriteFlags : std::uint8_t {
-    none = 0,
-    fua = 1,          ///< durable when it completes
-    may_unmap = 2,    ///< write_zeroes of a raw file may make holes; whole clusters of a QED image
-                      ///< are given back with and without it
-    no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
-    no_hole = 16,     ///< write_zeroes: the range stays allocated, or becomes so, at the price of
-                      ///< writing zero bytes
-    explicit_zero = 8,  ///< write_zeroes: make whole clusters zero clusters even if they read as
-                        ///< zeroes already, so that they hide a backing file that is set later
-};
-constexpr WriteFlags operator|(WriteFlags a, WriteFlags b) {
-    return static_cast<WriteFlags>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
-}
-constexpr bool has(WriteFlags flags, WriteFlags flag) {
-    return (static_cast<unsigned>(flags) & static_cast<unsigned>(flag)) != 0;
-}
 
 /// What a guest range is, through the whole chain (for maps, convert and NBD block status).
 struct MappedExtent {
@@ -138,7 +40,7 @@ struct MappedExtent {
 
 class Layer;
 
-/// A virtual disk of `size()` bytes, stored as a QED image.
+/// A virtual disk of `size()` bytes, stored in an image of a registered format, QED above all.
 ///
 /// Thread-safety: any member may run on any thread at any time, except that close() and the
 /// destructor come last. Readers do not block readers; allocating writes to different clusters run
@@ -175,8 +77,9 @@ public:
     std::uint64_t size() const noexcept;  ///< bytes; changes only by resize()
     bool is_writable() const noexcept;
     bool is_raw() const noexcept;
-    Header header() const;  ///< as last written; not for raw layers
-    const Geometry& geometry() const noexcept;
+    LayerInfo info() const;                     ///< in every format
+    Header header() const;                      ///< as last written; QED images only
+    const Geometry& geometry() const noexcept;  ///< QED images only
     std::string_view file_name() const noexcept;
     std::string backing_name() const;  ///< from the header; empty without
     BlockFile& file() noexcept;
@@ -252,9 +155,10 @@ public:
     Result<void> close();
 
 private:
-    explicit Image(std::unique_ptr<Layer> core) noexcept;
-    friend class Layer;
-    std::unique_ptr<Layer> layer_;
+    explicit Image(std::shared_ptr<Layer> layer);
+    friend struct ImageAccess;
+    std::shared_ptr<Layer> layer_;
+    std::unique_ptr<Image> backing_;  // the same for the next layer
 };
 
 }  // namespace qed

@@ -35,6 +35,10 @@ struct Mapping {
         return {.kind = kind, .length = length};
     }
 
+    /// Reads come from stored bytes.
+    constexpr bool is_stored() const noexcept {
+        return kind == Kind::data || kind == Kind::encoded;
+    }
     /// Memory knows it, and the metadata keeps the format's rules.
     constexpr bool is_sound() const noexcept {
         return kind != Kind::not_loaded && kind != Kind::corrupt;

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "base/zeroed_array.hpp"
-#include "qed/geometry.hpp"
 #include "qed/units.hpp"
 
 namespace qed {

@@ -14,15 +14,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "base/assert.hpp"
 #include "base/mutex.hpp"
-#include "base/no_throw.hpp"
 #include "chain/layer.hpp"
-#include "formats/qed/header_info.hpp"
-#include "formats/qed/open.hpp"
+#include "qed/cache_budget.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
@@ -47,12 +47,12 @@ public:
         friend auto operator<=>(const Key&, const Key&) = default;
     };
 
-    std::shared_ptr<Image> find(const Key& key) {
+    std::shared_ptr<Layer> find(const Key& key) {
         const ScopedLock lock(mutex_);
         const auto place = bases_.find(key);
         return place != bases_.end() ? place->second.lock() : nullptr;
     }
-    void add(const Key& key, const std::shared_ptr<Image>& base) {
+    void add(const Key& key, const std::shared_ptr<Layer>& base) {
         const ScopedLock lock(mutex_);
         std::erase_if(bases_, [](const auto& entry) { return entry.second.expired(); });
         bases_[key] = base;
@@ -60,7 +60,7 @@ public:
 
 private:
     Mutex mutex_;
-    std::map<Key, std::weak_ptr<Image>> bases_ QED_GUARDED_BY(mutex_);
+    std::map<Key, std::weak_ptr<Layer>> bases_ QED_GUARDED_BY(mutex_);
 };
 
 OpenBases& open_bases() {
@@ -129,22 +129,46 @@ Result<std::string> path_from(const std::string& start, const std::string& folde
 /// The layers of one chain while it is being opened, from the top down.
 class ChainOpener {
 public:
-    explicit ChainOpener(const OpenOptions& options) : options_(options) {}
+    ChainOpener(const FormatRegistry& formats, const OpenOptions& options)
+        : formats_(formats), options_(options) {}
 
-    Result<std::unique_ptr<Image>> open_top(const std::string& path);
-    Result<std::shared_ptr<Image>> open_base(const std::string& image_path, const std::string& name,
-                                             BackingFormat format, unsigned depth);
+    Task<Result<std::shared_ptr<Layer>>> open_top(const std::string& path);
+    Task<Result<std::shared_ptr<Layer>>> open_base(const std::string& image_path,
+                                                   BackingReference backing, unsigned depth);
 
 private:
+    class Below;
     Result<void> check_name(const std::string& image_path, const std::string& name) const;
     Result<int> open_allowed(const std::string& image_path, const std::string& name) const;
-    Result<std::shared_ptr<Image>> base_of(const std::string& path, const HeaderInfo& info,
-                                           unsigned depth);
+    Task<Result<std::shared_ptr<Layer>>> open_layer(std::unique_ptr<BlockFile> file,
+                                                    const std::string& path, bool is_raw,
+                                                    unsigned depth);
     Result<void> remember(int descriptor, std::string_view name);
     OpenOptions base_options() const;
 
+    const FormatRegistry& formats_;
     const OpenOptions& options_;
     std::vector<FileId> seen_;
+};
+
+/// What lies below the layer at `depth`, whose file is `path`.
+class ChainOpener::Below final : public BackingOpener {
+public:
+    Below(ChainOpener& chain, const std::string& path, unsigned depth)
+        : chain_(chain), path_(path), depth_(depth) {}
+
+    Task<Result<std::shared_ptr<Layer>>> open(BackingReference backing) override {
+        if (!chain_.options_.open_backing) co_return nullptr;
+        const BackingFormat stated = chain_.options_.backing.format;
+        // What the user stated is for the first base, and the header's word comes first.
+        if (depth_ == 0 && backing.format == BackingFormat::unstated) backing.format = stated;
+        co_return co_await chain_.open_base(path_, std::move(backing), depth_ + 1);
+    }
+
+private:
+    ChainOpener& chain_;
+    const std::string& path_;
+    unsigned depth_;
 };
 
 Result<FileId> file_id(int descriptor, std::string_view name) {
@@ -180,18 +204,10 @@ OpenOptions ChainOpener::base_options() const {
     return base;
 }
 
-Result<std::shared_ptr<Image>> ChainOpener::base_of(const std::string& path, const HeaderInfo& info,
-                                                    unsigned depth) {
-    if (!info.header.has_backing() || !options_.open_backing) return nullptr;
-    BackingFormat format = depth == 0 ? options_.backing.format : BackingFormat::unstated;
-    if (info.header.backing_is_raw()) format = BackingFormat::raw;
-    return open_base(path, info.backing_name, format, depth + 1);
-}
-
-Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
+Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_top(const std::string& path) {
     if (options_.writable && options_.lock == LockMode::force_shared) {
-        return fail(Errc::invalid_argument,
-                    "an image that is opened beside a writer cannot be written to");
+        co_return fail(Errc::invalid_argument,
+                       "an image that is opened beside a writer cannot be written to");
     }
     FileOptions file_options;
     file_options.writable = options_.writable;
@@ -200,18 +216,11 @@ Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
     file_options.ignore_flush = options_.ignore_flush;
     file_options.mapped = options_.mapped;
     Result<std::unique_ptr<BlockFile>> file = open_file(path, file_options);
-    if (!file) return pass(file);
-    QED_CHECK(
+    if (!file) co_return pass(file);
+    QED_CO_CHECK(
         take_lock(**file, options_.writable ? LockRole::writer : LockRole::reader, options_.lock));
-    QED_CHECK(remember((*file)->descriptor(), (*file)->name()));
-    Result<HeaderInfo> info = sync_wait(read_header(**file));
-    if (!info) return pass(info);
-    Result<std::shared_ptr<Image>> base = base_of(path, *info, 0);
-    if (!base) return pass(base);
-    Result<std::unique_ptr<Layer>> layer =
-        sync_wait(open_qed(std::move(*file), std::move(*info), std::move(*base), options_));
-    if (!layer) return pass(layer);
-    return Layer::wrap(std::move(*layer));
+    QED_CO_CHECK(remember((*file)->descriptor(), (*file)->name()));
+    co_return co_await open_layer(std::move(*file), path, false, 0);
 }
 
 Result<void> ChainOpener::check_name(const std::string& image_path, const std::string& name) const {
@@ -271,20 +280,38 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
                             image_path, name, start));
 }
 
-Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_path,
-                                                      const std::string& name, BackingFormat format,
-                                                      unsigned depth) {
+// The format of the top layer is probed, and so is that of a base which is not said to be raw. Raw
+// is never a guess: its first bytes are the guest's, who could make them name any file.
+Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<BlockFile> file,
+                                                             const std::string& path, bool is_raw,
+                                                             unsigned depth) {
+    const FormatDriver* driver = is_raw ? formats_.find("raw") : nullptr;
+    if (!is_raw) {
+        const Result<const FormatDriver*> probed = co_await formats_.probe(*file);
+        if (!probed) co_return std::unexpected(probed.error().clone());
+        // QED says best what is missing.
+        driver = *probed != nullptr ? *probed : formats_.find("qed");
+    }
+    QED_ASSERT(driver != nullptr);
+    Below below(*this, path, depth);
+    co_return co_await driver->open(std::move(file), below, depth == 0 ? options_ : base_options());
+}
+
+Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_base(const std::string& image_path,
+                                                            BackingReference backing,
+                                                            unsigned depth) {
+    const std::string& name = backing.name;
     if (depth > options_.backing.depth_limit) {
-        return fail(Errc::backing_refused,
-                    fmt::format("{}: more than {} backing files below the image", image_path,
-                                options_.backing.depth_limit));
+        co_return fail(Errc::backing_refused,
+                       fmt::format("{}: more than {} backing files below the image", image_path,
+                                   options_.backing.depth_limit));
     }
     const Result<int> opened = open_allowed(image_path, name);
-    if (!opened) return std::unexpected(opened.error().clone());
+    if (!opened) co_return std::unexpected(opened.error().clone());
     Descriptor descriptor(*opened);
     const std::string path = joined(directory_of(image_path), name);
-    QED_CHECK(remember(descriptor.fd, path));
-    const bool is_raw = format == BackingFormat::raw;
+    QED_CO_CHECK(remember(descriptor.fd, path));
+    const bool is_raw = backing.format == BackingFormat::raw;
     CacheBudget* budget =
         options_.budget != nullptr ? options_.budget : CacheBudget::process().get();
     const OpenBases::Key key{.file = seen_.back(),
@@ -292,53 +319,40 @@ Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_p
                              .budget = budget,
                              .lock = options_.lock,
                              .mapped = options_.mapped};
-    if (auto shared = open_bases().find(key)) return shared;
+    if (auto shared = open_bases().find(key)) co_return std::move(shared);
 
     FileOptions file_options;
     file_options.mapped = options_.mapped;
     Result<std::unique_ptr<BlockFile>> file =
         adopt_descriptor(descriptor.release(), path, file_options);
-    if (!file) return pass(file);
-    QED_CHECK(take_lock(**file, LockRole::reader, options_.lock));
-    std::shared_ptr<Image> base;
-    if (is_raw) {
-        Result<std::unique_ptr<Image>> raw = Image::open_raw(std::move(*file));
-        if (!raw) return pass(raw);
-        base = std::move(*raw);
-    } else {
-        Result<HeaderInfo> info = sync_wait(read_header(**file));
-        if (!info && info.error().code() == Errc::not_qed) {
-            return fail(Errc::backing_refused,
-                        fmt::format("{}: the backing file '{}' is not a QED image, and the header "
-                                    "does not say that it is raw; state its format (-F raw, or "
-                                    "--backing-format raw) if it is",
-                                    image_path, name));
-        }
-        if (!info) return pass(info);
-        Result<std::shared_ptr<Image>> next = base_of(path, *info, depth);
-        if (!next) return pass(next);
-        Result<std::unique_ptr<Layer>> layer = sync_wait(
-            open_qed(std::move(*file), std::move(*info), std::move(*next), base_options()));
-        if (!layer) return pass(layer);
-        base = Layer::wrap(std::move(*layer));
+    if (!file) co_return pass(file);
+    QED_CO_CHECK(take_lock(**file, LockRole::reader, options_.lock));
+    Result<std::shared_ptr<Layer>> base =
+        co_await open_layer(std::move(*file), path, is_raw, depth);
+    if (!base && base.error().code() == Errc::not_qed) {
+        co_return fail(Errc::backing_refused,
+                       fmt::format("{}: the backing file '{}' is not a QED image, and the header "
+                                   "does not say that it is raw; state its format (-F raw, or "
+                                   "--backing-format raw) if it is",
+                                   image_path, name));
     }
-    open_bases().add(key, base);
-    return base;
+    if (base) open_bases().add(key, *base);
+    co_return base;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Image>> open_chain(const std::string& path, const OpenOptions& options) {
-    return ChainOpener(options).open_top(path);
+Task<Result<std::shared_ptr<Layer>>> open_chain(const FormatRegistry& formats, std::string path,
+                                                OpenOptions options) {
+    ChainOpener opener(formats, options);
+    co_return co_await opener.open_top(path);
 }
 
-Result<std::shared_ptr<Image>> open_backing(const std::string& image_path, const std::string& name,
-                                            BackingFormat format, const OpenOptions& options) {
-    return ChainOpener(options).open_base(image_path, name, format, 1);
-}
-
-Result<std::unique_ptr<Image>> Image::open(const std::string& path, const OpenOptions& options) {
-    return without_throwing([&] { return open_chain(path, options); });
+Task<Result<std::shared_ptr<Layer>>> open_backing(const FormatRegistry& formats,
+                                                  std::string image_path, BackingReference backing,
+                                                  OpenOptions options) {
+    ChainOpener opener(formats, options);
+    co_return co_await opener.open_base(image_path, std::move(backing), 1);
 }
 
 }  // namespace qed

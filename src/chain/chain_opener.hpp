@@ -4,17 +4,23 @@
 #include <memory>
 #include <string>
 
-#include "qed/image.hpp"
+#include "chain/format_registry.hpp"
+#include "chain/layer.hpp"
+#include "qed/format.hpp"
+#include "qed/open_options.hpp"
+#include "qed/task.hpp"
 
 namespace qed {
 
 /// Opens an image by its path with everything below it, under the caller's backing policy.
 /// Backing files are opened read-only and locked as readers; one that is open already, for another
 /// clone, is shared: its tables are in memory once.
-Result<std::unique_ptr<Image>> open_chain(const std::string& path, const OpenOptions& options);
+Task<Result<std::shared_ptr<Layer>>> open_chain(const FormatRegistry& formats, std::string path,
+                                                OpenOptions options);
 
-/// Opens what an image in `image_path`'s directory calls `name`.
-Result<std::shared_ptr<Image>> open_backing(const std::string& image_path, const std::string& name,
-                                            BackingFormat format, const OpenOptions& options);
+/// Opens what an image in `image_path`'s directory calls by the name of `backing`.
+Task<Result<std::shared_ptr<Layer>>> open_backing(const FormatRegistry& formats,
+                                                  std::string image_path, BackingReference backing,
+                                                  OpenOptions options);
 
 }  // namespace qed

@@ -1,100 +1,159 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/counters.hpp"
+#include "base/mutex.hpp"
 #include "chain/chain_index.hpp"
 #include "chain/chain_mapping.hpp"
 #include "engine/request_epochs.hpp"
-#include "qed/image.hpp"
+#include "qed/block_file.hpp"
+#include "qed/error.hpp"
+#include "qed/format.hpp"
+#include "qed/mapping.hpp"
+#include "qed/stats.hpp"
+#include "qed/task.hpp"
+#include "qed/units.hpp"
+#include "qed/write_flags.hpp"
 
 namespace qed {
 
-/// One layer of a chain: a QED image or a raw file. What is the same for both is here: reading
-/// through the chain. The rest is done by the layer of each format.
+enum class ImageCounter : std::uint8_t {
+    reads,
+    read_bytes,
+    writes,
+    write_bytes,
+    zeroes,
+    discards,
+    flushes,
+    count_,
+};
+
+/// What a layer knows of itself when it is made. All but `bytes` and `backing` stays.
+struct LayerTraits {
+    std::string_view format;          ///< a string literal: lives as long as the program
+    std::uint64_t bytes = 0;          ///< size of the virtual disk
+    std::uint64_t cluster_bytes = 0;  ///< unit of allocation; 0: all of it is allocated
+    BackingReference backing;
+    bool is_writable = false;
+    /// The file maps the guest's bytes one to one, so its holes are zeroes of the disk.
+    bool has_file_holes = false;
+};
+
+/// One layer of a chain of disks. A format derives from it and answers what lies where in its own
+/// file; everything that looks through the chain is here and the same for all formats.
+///
+/// Thread-safety: any member on any thread at any time, except that quiesce() with `closes` and
+/// the destructor come last. A layer never changes while another layer has it as its backing.
 class Layer {
 public:
-    Layer(std::unique_ptr<BlockFile> file, std::shared_ptr<Image> backing);
+    Layer(std::unique_ptr<BlockFile> file, std::shared_ptr<Layer> backing, LayerTraits traits);
     virtual ~Layer();
     Layer(const Layer&) = delete;
     Layer& operator=(const Layer&) = delete;
 
-    static Layer& of(Image& image) { return *image.layer_; }
-    static std::unique_ptr<Image> wrap(std::unique_ptr<Layer> layer);
-
     BlockFile& file() const noexcept { return *file_; }
-    Image* backing() const noexcept { return backing_.get(); }
+    const std::shared_ptr<Layer>& backing() const noexcept { return backing_; }
     unsigned depth() const noexcept { return static_cast<unsigned>(below_.size()); }
+    std::uint64_t size() const noexcept { return bytes_.load(std::memory_order_acquire); }
+    bool is_writable() const noexcept { return is_writable_; }
+    bool has_file_holes() const noexcept { return has_file_holes_; }
+    /// Unallocated bytes of a layer whose backing file was not opened cannot be read.
+    bool lacks_backing() const noexcept { return lacks_backing_; }
+    std::string_view format() const noexcept { return format_; }
+    std::uint64_t cluster_bytes() const noexcept { return cluster_bytes_; }
+    LayerInfo info() const;
+    Stats stats() const;
+    /// Held by each request from before it looks at the mapping until its last I/O has ended.
+    RequestEpochs::Guard enter() noexcept { return epochs_.enter(); }
 
-    virtual std::uint64_t size() const noexcept = 0;
-    virtual bool is_writable() const noexcept = 0;
-    virtual std::optional<Header> header() const { return std::nullopt; }
-    virtual const Geometry* geometry() const noexcept { return nullptr; }
-    virtual std::string backing_name() const { return {}; }
-    virtual Stats stats() const = 0;
+    // What a format provides. Ranges lie inside the disk, and lengths are not 0, unless it says
+    // otherwise. What a format cannot do, it leaves to these defaults, which fail with unsupported.
 
-    /// This layer alone: no I/O; at most `length` > 0 bytes inside the image.
+    /// The mapping of the first of `length` bytes, from memory alone: no I/O, no lock.
     virtual Mapping find(GuestOffset at, std::uint64_t length) noexcept = 0;
     /// Consecutive results of find(), at most `found.size()`, from one look at this layer's tables.
     /// \returns how many; 0: ask find()
-    virtual std::size_t find_many(GuestOffset, std::uint64_t, std::span<Mapping>) noexcept {
-        return 0;
-    }
-    virtual Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length) = 0;
-    /// Why the byte at `at`, which find() or load() called corrupt, cannot be read.
-    virtual Error explain(GuestOffset at) = 0;
-    virtual RequestEpochs::Guard enter() noexcept { return {}; }
-    virtual void count_read(std::uint64_t bytes) noexcept = 0;
-    /// Unallocated bytes of an image whose backing file was not opened cannot be read.
-    virtual bool lacks_backing() const noexcept { return false; }
+    virtual std::size_t find_many(GuestOffset at, std::uint64_t length,
+                                  std::span<Mapping> found) noexcept;
+    /// find(), after it has read what memory does not know. Never not_loaded.
+    virtual Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length);
+    /// Reads bytes for which find() or load() said `encoded`.
+    virtual Task<Result<void>> read_encoded(GuestOffset at, std::span<std::byte> buffer);
+    /// Why the byte at `at`, for which find() or load() said `corrupt`, cannot be read.
+    virtual Error explain(GuestOffset at);
 
-    Result<void> check_range(GuestOffset at, std::uint64_t length) const;
-    /// Of this layer's file and of those below it.
-    std::uint64_t mapped_bytes() const noexcept;
-    /// The first extent of [at, at + length) through the chain, as far as memory knows.
-    ChainMapping locate(GuestOffset at, std::uint64_t length) noexcept;
-    /// The same, loading what is missing: the answer is never not_loaded.
-    Task<Result<ChainMapping>> locate_loading(GuestOffset at, std::uint64_t length);
-
-    Task<Result<void>> read(GuestOffset at, std::span<std::byte> buffer);
-    Result<void> read_blocking(GuestOffset at, std::span<std::byte> buffer);
-    Task<Result<MappedExtent>> map(GuestOffset at, std::uint64_t length);
-    Task<Result<Mapping>> extent_at(GuestOffset at, std::uint64_t length);
-    Task<Result<void>> prefetch(GuestOffset at, std::uint64_t length);
+    // Image::write() and so on. These check the range themselves.
 
     /// Writes without a coroutine if memory knows that all of the range can be written in place.
     /// \returns a mapping that is writable_in_place when the data has been written; otherwise what
     ///          is known of the first bytes, for write()
-    virtual Result<Mapping> try_write_in_place(GuestOffset at, std::span<const std::byte> data) = 0;
+    virtual Result<Mapping> try_write_in_place(GuestOffset at, std::span<const std::byte> data);
     /// \param seen  what try_write_in_place() returned, so that the layer need not ask again; or {}
     virtual Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data,
-                                     WriteFlags flags, Mapping seen) = 0;
-    virtual Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length,
-                                            WriteFlags flags) = 0;
-    virtual Task<Result<void>> discard(GuestOffset at, std::uint64_t length) = 0;
-    virtual Task<Result<void>> flush() = 0;
-    virtual Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss) = 0;
-    virtual Task<Result<void>> set_backing_name(const char* name, BackingFormat format) = 0;
-    virtual Task<Result<void>> quiesce() = 0;
-    /// After quiesce(), nothing else under way: the file may be cut and is let go.
-    virtual Task<Result<void>> finish() = 0;
+                                     WriteFlags flags, Mapping seen);
+    virtual Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length, WriteFlags flags);
+    virtual Task<Result<void>> discard(GuestOffset at, std::uint64_t length);
+    virtual Task<Result<void>> flush();
+    virtual Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss);
+    virtual Task<Result<void>> set_backing(BackingReference backing);
+    /// Image::quiesce(). With `closes`, nothing else is under way or follows: the file may be cut.
+    virtual Task<Result<void>> quiesce(bool closes);
 
-protected:
-    Task<Result<void>> read_range(GuestOffset at, std::span<std::byte> buffer);
-    /// The error for a range that is neither stored data nor zeroes.
+    // Through the chain.
+
+    Result<void> check_range(GuestOffset at, std::uint64_t length) const;
+    /// The first mapping of [at, at + length) through the chain, as far as memory knows.
+    ChainMapping locate(GuestOffset at, std::uint64_t length) noexcept;
+    /// The same, loading what is missing: never not_loaded.
+    Task<Result<ChainMapping>> locate_loading(GuestOffset at, std::uint64_t length);
+    /// This layer's own mapping, loaded and not corrupt.
+    Task<Result<Mapping>> mapping_at(GuestOffset at, std::uint64_t length);
+    /// The error for a range that is neither stored nor zeroes.
     static Error explain_unreadable(const ChainMapping& where, GuestOffset at);
 
-    /// Called once the size of a slice is known.
+    Task<Result<void>> read(GuestOffset at, std::span<std::byte> buffer);
+    Result<void> read_blocking(GuestOffset at, std::span<std::byte> buffer);
+    Task<Result<void>> prefetch(GuestOffset at, std::uint64_t length);
+
+protected:
+    /// Adds what the format counts to what every layer does.
+    virtual void add_to(Stats&) const {}
+    void set_backing_reference(BackingReference backing);
+    std::string backing_name() const { return info().backing.name; }
+    /// Called once the size of a table slice is known.
     void start_index(unsigned span_bits) { index_.start(below_, span_bits, size()); }
 
     std::unique_ptr<BlockFile> file_;
-    std::shared_ptr<Image> backing_;
+    std::shared_ptr<Layer> backing_;
+    std::atomic<std::uint64_t> bytes_;
+    RequestEpochs epochs_;
+    Counters<ImageCounter> counters_;
+
+private:
+    void count_read(std::uint64_t bytes) noexcept {
+        counters_.add(ImageCounter::reads);
+        counters_.add(ImageCounter::read_bytes, bytes);
+    }
+    Task<Result<void>> read_range(GuestOffset at, std::span<std::byte> buffer, bool is_request);
+    std::unexpected<Error> unsupported(const char* what) const;
+
     std::vector<Layer*> below_;  // all layers under this one, nearest first
     ChainIndex index_;
+    const std::string_view format_;
+    const std::uint64_t cluster_bytes_;
+    const bool is_writable_;
+    const bool has_file_holes_;
+    const bool lacks_backing_;
+    mutable Mutex reference_mutex_;
+    BackingReference reference_ QED_GUARDED_BY(reference_mutex_);
 };
 
 inline bool ChainMapping::reads_as_zeroes() const noexcept {

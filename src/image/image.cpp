@@ -3,39 +3,78 @@
 
 #include <fmt/format.h>
 
-#include "base/math.hpp"
+#include "base/assert.hpp"
 #include "base/no_throw.hpp"
+#include "chain/chain_opener.hpp"
 #include "chain/layer.hpp"
-#include "formats/qed/header_info.hpp"
-#include "formats/qed/open.hpp"
+#include "formats/qed/layer.hpp"
 #include "formats/raw/raw_layer.hpp"
+#include "formats/registry/registry.hpp"
+#include "image/image_access.hpp"
+#include "image/image_map.hpp"
 #include "qed/map.hpp"
 
 // Image forwards to its layer. The blocking forms try what needs no coroutine first.
 
 namespace qed {
 
-Image::Image(std::unique_ptr<Layer> layer) noexcept : layer_(std::move(layer)) {}
+namespace {
+
+/// What the caller of open_file() has brought along.
+class GivenBacking final : public BackingOpener {
+public:
+    explicit GivenBacking(std::shared_ptr<Layer> layer) : layer_(std::move(layer)) {}
+    Task<Result<std::shared_ptr<Layer>>> open(BackingReference) override {
+        co_return std::move(layer_);
+    }
+
+private:
+    std::shared_ptr<Layer> layer_;
+};
+
+Task<Result<void>> fail_with_empty_name() {
+    co_return fail(Errc::invalid_argument, "the name of a backing file is empty");
+}
+
+const QedLayer& qed_layer(const Layer& layer) {
+    const auto* qed = dynamic_cast<const QedLayer*>(&layer);
+    QED_ASSERT(qed != nullptr);
+    return *qed;
+}
+
+}  // namespace
+
+Image::Image(std::shared_ptr<Layer> layer) : layer_(std::move(layer)) {
+    if (layer_->backing() != nullptr) backing_.reset(new Image(layer_->backing()));
+}
 Image::~Image() = default;
+
+Result<std::unique_ptr<Image>> Image::open(const std::string& path, const OpenOptions& options) {
+    return without_throwing([&]() -> Result<std::unique_ptr<Image>> {
+        auto layer = sync_wait(open_chain(format_registry(), path, options));
+        if (!layer) return pass(layer);
+        return ImageAccess::make(std::move(*layer));
+    });
+}
 
 Task<Result<std::unique_ptr<Image>>> Image::open_file(std::unique_ptr<BlockFile> file,
                                                       std::shared_ptr<Image> backing,
                                                       OpenOptions options) {
-    Result<HeaderInfo> info = co_await read_header(*file);
-    if (!info) co_return pass(info);
-    Result<std::unique_ptr<Layer>> layer =
-        co_await open_qed(std::move(file), std::move(*info), std::move(backing), options);
+    const Result<const FormatDriver*> probed = co_await format_registry().probe(*file);
+    if (!probed) co_return std::unexpected(probed.error().clone());
+    // QED says best what is missing.
+    const FormatDriver* driver = *probed != nullptr ? *probed : format_registry().find("qed");
+    GivenBacking given(backing != nullptr ? backing->layer_ : nullptr);
+    auto layer = co_await driver->open(std::move(file), given, options);
     if (!layer) co_return pass(layer);
-    co_return Layer::wrap(std::move(*layer));
+    co_return ImageAccess::make(std::move(*layer));
 }
 
 Result<std::unique_ptr<Image>> Image::open_raw(std::unique_ptr<BlockFile> file) {
     return without_throwing([&]() -> Result<std::unique_ptr<Image>> {
-        const Result<std::uint64_t> bytes = file->size();
-        if (!bytes) return std::unexpected(bytes.error().clone());
-        // A raw file that ends within a sector reads as if it were padded with zeroes.
-        const std::uint64_t rounded = round_up(*bytes, kSectorBytes);
-        return Layer::wrap(std::make_unique<RawLayer>(std::move(file), rounded));
+        auto layer = RawLayer::open(std::move(file));
+        if (!layer) return pass(layer);
+        return ImageAccess::make(std::move(*layer));
     });
 }
 
@@ -46,25 +85,28 @@ bool Image::is_writable() const noexcept {
     return layer_->is_writable();
 }
 bool Image::is_raw() const noexcept {
-    return layer_->geometry() == nullptr;
+    return layer_->format() == RawLayer::kFormat;
+}
+LayerInfo Image::info() const {
+    return layer_->info();
 }
 Header Image::header() const {
-    return *layer_->header();
+    return qed_layer(*layer_).header();
 }
 const Geometry& Image::geometry() const noexcept {
-    return *layer_->geometry();
+    return qed_layer(*layer_).geometry();
 }
 std::string_view Image::file_name() const noexcept {
     return layer_->file().name();
 }
 std::string Image::backing_name() const {
-    return layer_->backing_name();
+    return layer_->info().backing.name;
 }
 BlockFile& Image::file() noexcept {
     return layer_->file();
 }
 Image* Image::backing() const noexcept {
-    return layer_->backing();
+    return backing_.get();
 }
 unsigned Image::depth() const noexcept {
     return layer_->depth();
@@ -128,14 +170,14 @@ Result<void> Image::prefetch_blocking(GuestOffset offset, std::uint64_t length) 
 }
 
 Task<Result<Mapping>> Image::extent_at(GuestOffset offset, std::uint64_t length) {
-    return layer_->extent_at(offset, length);
+    return layer_->mapping_at(offset, length);
 }
 Result<Mapping> Image::extent_at_blocking(GuestOffset offset, std::uint64_t length) {
-    return sync_wait(layer_->extent_at(offset, length));
+    return sync_wait(layer_->mapping_at(offset, length));
 }
 
 Task<Result<MappedExtent>> Image::map(GuestOffset offset, std::uint64_t length) {
-    return layer_->map(offset, length);
+    return map_first(*layer_, offset, length);
 }
 Result<MappedExtent> Image::map_blocking(GuestOffset offset, std::uint64_t length) {
     MappedExtent extent;
@@ -153,23 +195,24 @@ Result<void> Image::resize_blocking(std::uint64_t image_bytes, bool allow_data_l
 }
 
 Task<Result<void>> Image::set_backing_name(const char* name, BackingFormat format) {
-    return layer_->set_backing_name(name, format);
+    if (name != nullptr && *name == '\0') return fail_with_empty_name();
+    BackingReference backing;
+    if (name != nullptr) backing = {.name = name, .format = format};
+    return layer_->set_backing(std::move(backing));
 }
 Result<void> Image::set_backing_name_blocking(const char* name, BackingFormat format) {
-    return sync_wait(layer_->set_backing_name(name, format));
+    return sync_wait(set_backing_name(name, format));
 }
 
 Task<Result<void>> Image::quiesce() {
-    return layer_->quiesce();
+    return layer_->quiesce(false);
 }
 Result<void> Image::quiesce_blocking() {
-    return sync_wait(layer_->quiesce());
+    return sync_wait(layer_->quiesce(false));
 }
 
 Result<void> Image::close() {
-    Result<void> done = sync_wait(layer_->quiesce());
-    if (done) done = sync_wait(layer_->finish());
-    return done;
+    return sync_wait(layer_->quiesce(true));
 }
 
 }  // namespace qed

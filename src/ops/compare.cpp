@@ -19,7 +19,6 @@ namespace {
 constexpr std::uint64_t kPieceBytes = 256U << 10U;
 constexpr std::size_t kBufferAlignment = 4096;
 
-using Kind = DiskPiece::Kind;
 using Verdict = CompareReport::Verdict;
 
 /// A range that has to be read to be compared.
@@ -33,12 +32,7 @@ struct Item {
 /// One of the two disks.
 struct Side {
     Image& image;
-    DiskPiece ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
-
-    void pass_over(std::uint64_t length) {
-        ahead.length -= length;
-        ahead.file_offset += length;
-    }
+    ChainMapping ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
 };
 
 class Comparison {
@@ -106,21 +100,21 @@ private:
                 stop(next_, std::move(known.error()));
                 break;
             }
-            const DiskPiece& one = one_.ahead;
-            const DiskPiece& other = other_.ahead;
-            const bool alike = one.kind == other.kind && one.present == other.present;
-            if (options_.strict && !alike) {
+            const Mapping& one = one_.ahead.mapping;
+            const Mapping& other = other_.ahead.mapping;
+            const bool both_stored = one.is_stored() && other.is_stored();
+            if (options_.strict && one.kind != other.kind && !both_stored) {
                 differ(next_, Verdict::status_differs);
                 break;
             }
             std::uint64_t length = std::min(one.length, other.length);
-            const bool both_zero = one.kind == Kind::zero && other.kind == Kind::zero;
-            const bool known_equal = both_zero || is_same_place_(one, other);
+            const bool both_zero = !one.is_stored() && !other.is_stored();
+            const bool known_equal = both_zero || is_same_place_(one_.ahead, other_.ahead);
             if (!known_equal) length = std::min(length, kPieceBytes);
-            const Item item{next_, length, one.kind == Kind::data, other.kind == Kind::data};
+            const Item item{next_, length, one.is_stored(), other.is_stored()};
             next_ += length;
-            one_.pass_over(length);
-            other_.pass_over(length);
+            pass_over(one_.ahead.mapping, length);
+            pass_over(other_.ahead.mapping, length);
             if (!known_equal) return item;
             QED_CHECK(advance(length));
         }
@@ -153,10 +147,10 @@ private:
 
     Result<void> look_ahead() QED_REQUIRES(mutex_) {
         for (Side* side : {&one_, &other_}) {
-            if (side->ahead.length > 0) continue;
-            auto piece = disk_piece(side->image, next_, total_ - next_);
-            if (!piece) return pass(piece);
-            side->ahead = *piece;
+            if (side->ahead.mapping.length > 0) continue;
+            auto where = disk_mapping(side->image, next_, total_ - next_);
+            if (!where) return pass(where);
+            side->ahead = *where;
         }
         return {};
     }

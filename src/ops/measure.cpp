@@ -47,10 +47,10 @@ Result<Measurement> measure_image(Image& source, const Geometry& geometry) {
     Measurement result = measure_qed(source.size(), geometry);
     Counter counter(geometry);
     for (std::uint64_t at = 0; at < source.size();) {
-        auto piece = disk_piece(source, at, source.size() - at);
-        if (!piece) return pass(piece);
-        if (piece->kind == DiskPiece::Kind::data) counter.add(at, piece->length);
-        at += piece->length;
+        const auto where = disk_mapping(source, at, source.size() - at);
+        if (!where) return std::unexpected(where.error().clone());
+        if (where->mapping.is_stored()) counter.add(at, where->mapping.length);
+        at += where->mapping.length;
     }
     result.required = counter.bytes();
     return result;

@@ -22,8 +22,6 @@ constexpr std::uint64_t kPieceBytes = 256U << 10U;
 constexpr std::uint64_t kMemoryBytes = 256U << 20U;
 constexpr std::size_t kBufferAlignment = 4096;
 
-using Kind = DiskPiece::Kind;
-
 /// A range that the overlay does not allocate: whole clusters, but at the end of the disk.
 struct Item {
     std::uint64_t begin = 0;
@@ -36,21 +34,22 @@ struct Item {
 /// One of the two backing files; none reads as zeroes.
 struct Side {
     Image* image = nullptr;
-    DiskPiece ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
+    ChainMapping ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
 
     Result<void> look_ahead(std::uint64_t at, std::uint64_t length) {
-        if (ahead.length > 0) return {};
-        auto piece = image == nullptr
-                         ? Result<DiskPiece>(DiskPiece{.kind = Kind::zero, .length = length})
-                         : disk_piece(*image, at, length);
-        if (!piece) return pass(piece);
-        ahead = *piece;
+        if (ahead.mapping.length > 0) return {};
+        if (image == nullptr) {
+            ahead.mapping = Mapping::without_data(Mapping::Kind::unallocated, length);
+            return {};
+        }
+        auto where = disk_mapping(*image, at, length);
+        if (!where) return pass(where);
+        ahead = *where;
         return {};
     }
-    void pass_over(std::uint64_t length) {
-        ahead.length -= std::min(length, ahead.length);
-        ahead.file_offset += length;
-    }
+    /// Zeroes lie ahead.
+    bool is_zero() const { return !ahead.mapping.is_stored(); }
+    std::uint64_t length() const { return ahead.mapping.length; }
 };
 
 class Rebase {
@@ -58,7 +57,7 @@ public:
     Rebase(Image& overlay, Image* new_backing, const RebaseOptions& options)
         : overlay_(overlay),
           options_(options),
-          cluster_(overlay.geometry().cluster_bytes()),
+          cluster_(overlay.info().cluster_bytes),
           piece_bytes_(std::max(kPieceBytes, cluster_)),
           old_image_(overlay.backing()),
           new_image_(new_backing),
@@ -111,14 +110,14 @@ private:
                 if (!extent) return pass(extent);
                 const bool is_own = extent->kind != Mapping::Kind::unallocated;
                 unallocated_end_ = next_ + extent->length;
-                if (is_own) QED_CHECK(pass_over(extent->length));
+                if (is_own) QED_CHECK(skip(extent->length));
                 continue;
             }
             QED_CHECK(old_.look_ahead(next_, unallocated_end_ - next_));
             QED_CHECK(new_.look_ahead(next_, unallocated_end_ - next_));
-            const bool both_zero = old_.ahead.kind == Kind::zero && new_.ahead.kind == Kind::zero;
-            if (!both_zero && !is_same_place_(old_.ahead, new_.ahead)) return take_clusters();
-            QED_CHECK(pass_over(std::min(old_.ahead.length, new_.ahead.length)));
+            if (!(old_.is_zero() && new_.is_zero()) && !is_same_place_(old_.ahead, new_.ahead))
+                return take_clusters();
+            QED_CHECK(skip(std::min(old_.length(), new_.length())));
         }
         return std::nullopt;
     }
@@ -129,8 +128,8 @@ private:
         const std::uint64_t begin = next_ - next_ % cluster_;
         const std::uint64_t end = std::min(unallocated_end_, begin + piece_bytes_);
         const auto is_zero = [&](const Side& side) QED_REQUIRES(mutex_) {
-            return side.image == nullptr || (side.ahead.kind == Kind::zero && next_ == begin &&
-                                             side.ahead.length >= end - begin);
+            return side.image == nullptr ||
+                   (side.is_zero() && next_ == begin && side.length() >= end - begin);
         };
         const Item item{.begin = begin,
                         .length = end - begin,
@@ -141,14 +140,14 @@ private:
         return item;
     }
 
-    Result<void> pass_over(std::uint64_t length) QED_REQUIRES(mutex_) {
+    Result<void> skip(std::uint64_t length) QED_REQUIRES(mutex_) {
         go_on_at(next_ + length);
         return advance(length);
     }
 
     void go_on_at(std::uint64_t at) QED_REQUIRES(mutex_) {
-        old_.pass_over(at - next_);
-        new_.pass_over(at - next_);
+        pass_over(old_.ahead.mapping, at - next_);
+        pass_over(new_.ahead.mapping, at - next_);
         next_ = at;
     }
 

@@ -280,7 +280,7 @@ Result<ConvertReport> write_new(Plan& plan) {
         }
         report = convert_to_raw(plan.sources, file, plan.options);
     } else if ((*output)->is_new() && !preallocates) {
-        report = convert_to_qed(plan.sources, file, create_options(plan.new_disk), plan.options);
+        report = convert_to_image(plan.sources, file, create_options(plan.new_disk), plan.options);
     } else {
         report = fill_image(plan, **output);
     }

@@ -166,7 +166,7 @@ Result<std::unique_ptr<Image>> open_qed(const std::string& path, const DiskArgs&
     auto file = open_locked(path, args);
     if (!file) return pass(file);
     auto image = sync_wait(Image::open_file(std::move(*file), nullptr, image_options(args)));
-    if (image && args.open_backing && (*image)->header().has_backing()) {
+    if (image && args.open_backing && (*image)->info().has_backing()) {
         return fail(Errc::backing_refused,
                     fmt::format("'{}': a QED image behind NBD cannot have a backing file", path));
     }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "qed/block_file.hpp"
+#include "qed/format.hpp"
 #include "qed/header.hpp"
 #include "qed/task.hpp"
 
@@ -20,6 +21,12 @@ struct HeaderInfo {
     Geometry geometry;
     std::string backing_name;  ///< empty without a backing file
     std::uint64_t file_bytes = 0;
+
+    BackingReference backing() const {
+        if (!header.has_backing()) return {};
+        return {.name = backing_name,
+                .format = header.backing_is_raw() ? BackingFormat::raw : BackingFormat::unstated};
+    }
 };
 
 /// Reads and validates the header of the image in `file`.

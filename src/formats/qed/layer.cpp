@@ -23,6 +23,15 @@ TableCommitter::Rules rules_for(const HeaderInfo& info, const OpenOptions& optio
             .freed_limit = std::max(kFreedBytes, info.header.image_bytes / 8)};
 }
 
+LayerTraits traits_of(const HeaderInfo& info, const OpenOptions& options) {
+    return {.format = QedLayer::kFormat,
+            .bytes = info.header.image_bytes,
+            .cluster_bytes = info.header.cluster_bytes,
+            .backing = info.backing(),
+            .is_writable = options.writable,
+            .has_file_holes = false};
+}
+
 TableLayout layout_of(const HeaderInfo& info) {
     return {.cluster = ClusterSize(info.geometry.cluster_bits()),
             .table_clusters = info.geometry.table_clusters(),
@@ -32,14 +41,11 @@ TableLayout layout_of(const HeaderInfo& info) {
 }  // namespace
 
 QedLayer::QedLayer(std::unique_ptr<BlockFile> file, const HeaderInfo& info,
-                   std::unique_ptr<QedTables> tables, std::shared_ptr<Image> backing,
+                   std::unique_ptr<QedTables> tables, std::shared_ptr<Layer> backing,
                    const OpenOptions& options)
-    : Layer(std::move(file), std::move(backing)),
-      writable_(options.writable),
-      lacks_backing_(info.header.has_backing() && backing_ == nullptr),
+    : Layer(std::move(file), std::move(backing), traits_of(info, options)),
       geometry_(info.geometry),
       tables_(std::move(tables)),
-      bytes_(info.header.image_bytes),
       flushes_(*file_),
       header_(*file_, flushes_, info),
       engine_({.file = *file_,
@@ -57,21 +63,21 @@ QedLayer::QedLayer(std::unique_ptr<BlockFile> file, const HeaderInfo& info,
 // --- The base -----------------------------------------------------------------------------------
 
 std::uint64_t QedLayer::base_bytes() const noexcept {
-    if (lacks_backing_) return std::numeric_limits<std::uint64_t>::max();
+    if (lacks_backing()) return std::numeric_limits<std::uint64_t>::max();
     return backing_ != nullptr ? backing_->size() : 0;
 }
 
 // The open base shows until the image is closed, whatever the header says by then; one that the
 // header names shows when it is opened again.
 bool QedLayer::may_show_base() const noexcept {
-    return lacks_backing_ || backing_ != nullptr || header_.has_backing();
+    return lacks_backing() || backing_ != nullptr || header_.has_backing();
 }
 
 Task<Result<void>> QedLayer::read_base(GuestOffset at, std::span<std::byte> buffer) {
     const std::uint64_t end = std::min(size(), base_bytes());
     const auto stored = std::min<std::uint64_t>(buffer.size(), end - std::min(at.value, end));
     if (backing_ != nullptr && stored == buffer.size()) {
-        return Layer::of(*backing_).read(at, buffer);  // no coroutine on top
+        return backing_->read(at, buffer);  // no coroutine on top
     }
     return read_base_partly(at, buffer, stored);
 }
@@ -85,7 +91,7 @@ Task<Result<void>> QedLayer::read_base_partly(GuestOffset at, std::span<std::byt
                            fmt::format("{}: the backing file '{}' was not opened", file_->name(),
                                        backing_name()));
         }
-        QED_CO_CHECK(co_await Layer::of(*backing_).read(at, buffer.first(stored)));
+        QED_CO_CHECK(co_await backing_->read(at, buffer.first(stored)));
     }
     if (stored != buffer.size()) {
         std::memset(buffer.data() + stored, 0, buffer.size() - stored);
@@ -96,7 +102,7 @@ Task<Result<void>> QedLayer::read_base_partly(GuestOffset at, std::span<std::byt
 // --- Requests -----------------------------------------------------------------------------------
 
 Result<void> QedLayer::check_write(GuestOffset at, std::uint64_t length) const {
-    if (!writable_) {
+    if (!is_writable()) {
         return fail(Errc::read_only, fmt::format("{}: opened read-only", file_->name()));
     }
     QED_CHECK(flushes_.check_not_failed());
@@ -153,7 +159,7 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
 }
 
 Task<Result<void>> QedLayer::flush() {
-    if (!writable_) co_return {};
+    if (!is_writable()) co_return {};
     QED_CO_CHECK(flushes_.check_not_failed());
     counters_.add(ImageCounter::flushes);
     if (detail::mutant(detail::Mutant::flush_does_nothing)) co_return {};
@@ -167,11 +173,8 @@ Task<Result<void>> QedLayer::resize(std::uint64_t bytes, bool allow_data_loss) {
     co_return co_await resize_.resize(bytes, allow_data_loss);
 }
 
-Task<Result<void>> QedLayer::set_backing_name(const char* name, BackingFormat format) {
+Task<Result<void>> QedLayer::set_backing(BackingReference backing) {
     QED_CO_CHECK(check_write(GuestOffset{0}, 0));
-    if (name != nullptr && *name == '\0') {
-        co_return fail(Errc::invalid_argument, "a backing file name has at least 1 byte");
-    }
     AsyncMutex::Guard lock = co_await engine_.tables().table_lock().lock();
     const std::uint64_t unknown = header_.header().compat_features;
     if (unknown != 0) {
@@ -183,40 +186,22 @@ Task<Result<void>> QedLayer::set_backing_name(const char* name, BackingFormat fo
     // What was copied out of the old backing file is durable before that is forgotten.
     QED_CO_CHECK(co_await engine_.tables().write_deferred());
     QED_CO_CHECK(co_await flushes_.flush());
-    co_return co_await header_.replace_backing(name != nullptr ? name : "",
-                                               format == BackingFormat::raw);
+    QED_CO_CHECK(
+        co_await header_.replace_backing(backing.name, backing.format == BackingFormat::raw));
+    set_backing_reference(std::move(backing));
+    co_return {};
 }
 
-Task<Result<void>> QedLayer::quiesce() {
-    if (!writable_) co_return {};
-    co_return co_await engine_.idle().quiesce();
+Task<Result<void>> QedLayer::quiesce(bool closes) {
+    if (!is_writable()) co_return {};
+    QED_CO_CHECK(co_await engine_.idle().quiesce());
+    if (closes) co_return co_await engine_.idle().finish();
+    co_return {};
 }
 
-Task<Result<void>> QedLayer::finish() {
-    if (!writable_) co_return {};
-    co_return co_await engine_.idle().finish();
-}
-
-// --- Counts -------------------------------------------------------------------------------------
-
-void QedLayer::count_read(std::uint64_t bytes) noexcept {
-    counters_.add(ImageCounter::reads);
-    counters_.add(ImageCounter::read_bytes, bytes);
-}
-
-Stats QedLayer::stats() const {
-    Stats stats;
-    stats.reads = counters_.sum(ImageCounter::reads);
-    stats.read_bytes = counters_.sum(ImageCounter::read_bytes);
-    stats.writes = counters_.sum(ImageCounter::writes);
-    stats.write_bytes = counters_.sum(ImageCounter::write_bytes);
-    stats.zeroes = counters_.sum(ImageCounter::zeroes);
-    stats.discards = counters_.sum(ImageCounter::discards);
-    stats.flushes = counters_.sum(ImageCounter::flushes);
+void QedLayer::add_to(Stats& stats) const {
     engine_.add_to(stats);
-    stats.mapped_bytes = mapped_bytes();
     stats.cache = tables_->cache().stats();
-    return stats;
 }
 
 }  // namespace qed

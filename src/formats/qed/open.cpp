@@ -97,7 +97,7 @@ Task<Result<void>> scan_table(BlockFile& file, QedTables& tables, const Geometry
 // was cut short, the two would share it: every table is looked at before the first allocation.
 Task<Result<void>> scan_tables(QedLayer& layer) {
     if (detail::mutant(detail::Mutant::allocate_named_past_eof)) co_return {};
-    const Geometry& geometry = *layer.geometry();
+    const Geometry& geometry = layer.geometry();
     const TableCache& cache = layer.tables().cache();
     Result<AlignedBuffer> buffer =
         AlignedBuffer::create(std::min<std::uint64_t>(kScanBytes, geometry.table_bytes()), 4096);
@@ -123,8 +123,8 @@ Task<Result<void>> prepare_writing(QedLayer& layer) {
 
 }  // namespace
 
-Task<Result<std::unique_ptr<Layer>>> open_qed(std::unique_ptr<BlockFile> file, HeaderInfo info,
-                                              std::shared_ptr<Image> backing, OpenOptions options) {
+Task<Result<std::shared_ptr<Layer>>> open_qed(std::unique_ptr<BlockFile> file, HeaderInfo info,
+                                              std::shared_ptr<Layer> backing, OpenOptions options) {
     if (options.writable && file->is_read_only()) {
         co_return fail(Errc::read_only, fmt::format("{}: the file is read-only", file->name()));
     }
@@ -134,10 +134,10 @@ Task<Result<std::unique_ptr<Layer>>> open_qed(std::unique_ptr<BlockFile> file, H
                           cache_options(options, file->alignment().offset), options.writable);
     if (!tables) co_return pass(tables);
     QED_CO_CHECK(co_await (*tables)->load_l1(0, info.header.image_bytes));
-    auto layer = std::make_unique<QedLayer>(std::move(file), info, std::move(*tables),
+    auto layer = std::make_shared<QedLayer>(std::move(file), info, std::move(*tables),
                                             std::move(backing), options);
     if (options.writable) QED_CO_CHECK(co_await prepare_writing(*layer));
-    std::unique_ptr<Layer> opened = std::move(layer);
+    std::shared_ptr<Layer> opened = std::move(layer);
     co_return std::move(opened);
 }
 

@@ -13,7 +13,7 @@ namespace qed {
 ///
 /// \param info  what read_header() has read from `file`
 /// \errors read_only, needs_check, those of read_header(), io_error, out_of_memory
-Task<Result<std::unique_ptr<Layer>>> open_qed(std::unique_ptr<BlockFile> file, HeaderInfo info,
-                                              std::shared_ptr<Image> backing, OpenOptions options);
+Task<Result<std::shared_ptr<Layer>>> open_qed(std::unique_ptr<BlockFile> file, HeaderInfo info,
+                                              std::shared_ptr<Layer> backing, OpenOptions options);
 
 }  // namespace qed

@@ -32,7 +32,7 @@ Result<void> check_size(std::uint64_t image_bytes, const Geometry& geometry) {
 Result<std::unique_ptr<StreamWriter>> StreamWriter::create(BlockFile& file,
                                                            const CreateOptions& image,
                                                            std::uint64_t image_bytes,
-                                                           const ConvertOptions& options) {
+                                                           const WriterOptions& options) {
     auto geometry = Geometry::make(image.cluster_bytes, image.table_clusters);
     if (!geometry) return fail(Errc::invalid_argument, geometry.error().message());
     QED_CHECK(check_size(image_bytes, *geometry));
@@ -54,7 +54,7 @@ Result<std::unique_ptr<StreamWriter>> StreamWriter::create(BlockFile& file,
         header.backing_name_bytes = static_cast<std::uint32_t>(backing_name.size());
     }
     return std::unique_ptr<StreamWriter>(
-        new StreamWriter(file, *geometry, header, backing_name, options.sparse_bytes == 0));
+        new StreamWriter(file, *geometry, header, backing_name, options.allocates_zeroes));
 }
 
 StreamWriter::StreamWriter(BlockFile& file, const Geometry& geometry, const Header& header,
@@ -115,7 +115,7 @@ Result<void> StreamWriter::set_entry(std::uint64_t guest, std::uint64_t entry) {
     return {};
 }
 
-Result<ConvertTarget::Place> StreamWriter::place(std::uint64_t guest, std::uint64_t length) {
+Result<SequentialWriter::Place> StreamWriter::place(std::uint64_t guest, std::uint64_t length) {
     const std::uint64_t in_cluster = geometry_.in_cluster(GuestOffset{guest});
     QED_CHECK(seek(guest));
     if (entry(guest) <= kZeroEntry) {

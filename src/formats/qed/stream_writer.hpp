@@ -3,11 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "ops/convert/convert_target.hpp"
-#include "ops/convert/preallocator.hpp"
+#include "io/preallocator.hpp"
+#include "io/sequential_writer.hpp"
+#include "qed/create_options.hpp"
 #include "qed/geometry.hpp"
 #include "qed/header.hpp"
 
@@ -16,12 +19,12 @@ namespace qed {
 /// Writes a whole image in guest order: clusters go to the end of the file one behind the other,
 /// tables are written once, the header last. Memory: the L1 entries in use and one slice of an L2
 /// table, whatever the geometry. Until finish() the file is no image.
-class StreamWriter final : public ConvertTarget {
+class StreamWriter final : public SequentialWriter {
 public:
     /// \errors invalid_argument  the size or the name does not fit the geometry
     static Result<std::unique_ptr<StreamWriter>> create(BlockFile& file, const CreateOptions& image,
                                                         std::uint64_t image_bytes,
-                                                        const ConvertOptions& options);
+                                                        const WriterOptions& options);
 
     std::uint64_t grain() const noexcept override { return grain_; }
     std::uint64_t zero_unit() const noexcept override { return grain_; }

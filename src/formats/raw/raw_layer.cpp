@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/aligned_buffer.hpp"
+#include "base/math.hpp"
 
 namespace qed {
 namespace {
@@ -19,18 +20,16 @@ std::unexpected<Error> only_qed(const BlockFile& file, const char* what) {
 
 }  // namespace
 
-Stats RawLayer::stats() const {
-    Stats stats;
-    stats.mapped_bytes = mapped_bytes();
-    return stats;
-}
-
-Task<Result<Mapping>> RawLayer::load(GuestOffset at, std::uint64_t length) {
-    co_return find(at, length);
-}
-
-Error RawLayer::explain(GuestOffset at) {
-    return {Errc::corrupt_metadata, fmt::format("{}: no data at {}", file_->name(), at.value)};
+Result<std::shared_ptr<Layer>> RawLayer::open(std::unique_ptr<BlockFile> file) {
+    const Result<std::uint64_t> bytes = file->size();
+    if (!bytes) return std::unexpected(bytes.error().clone());
+    LayerTraits traits{.format = kFormat,
+                       .bytes = round_up(*bytes, kSectorBytes),
+                       .cluster_bytes = 0,
+                       .backing = {},
+                       .is_writable = !file->is_read_only(),
+                       .has_file_holes = true};
+    return std::shared_ptr<Layer>(new RawLayer(std::move(file), std::move(traits)));
 }
 
 Result<void> RawLayer::check_write(GuestOffset at, std::uint64_t length) const {
@@ -95,16 +94,12 @@ Task<Result<void>> RawLayer::resize(std::uint64_t, bool) {
     co_return only_qed(*file_, "is resized with truncate or fallocate");
 }
 
-Task<Result<void>> RawLayer::set_backing_name(const char*, BackingFormat) {
+Task<Result<void>> RawLayer::set_backing(BackingReference) {
     co_return only_qed(*file_, "has no backing file");
 }
 
-Task<Result<void>> RawLayer::quiesce() {
+Task<Result<void>> RawLayer::quiesce(bool) {
     if (is_writable()) co_return co_await file_->flush();
-    co_return {};
-}
-
-Task<Result<void>> RawLayer::finish() {
     co_return {};
 }
 

@@ -6,9 +6,10 @@
 #include <fmt/format.h>
 
 #include "base/no_throw.hpp"
-#include "formats/qed/stream_writer.hpp"
+#include "formats/registry/registry.hpp"
+#include "ops/convert/convert_run.hpp"
 #include "ops/convert/convert_source.hpp"
-#include "ops/convert/convert_target.hpp"
+#include "ops/convert/image_writer.hpp"
 
 namespace qed {
 namespace {
@@ -45,6 +46,19 @@ Result<void> check_room(std::uint64_t source_bytes, std::uint64_t target_bytes) 
                             target_bytes, source_bytes));
 }
 
+/// Through the writer of the format that `image` names.
+Result<ConvertReport> write_new(const ConvertSource& source, BlockFile& target,
+                                const CreateOptions& image, const ConvertOptions& options) {
+    const auto driver = format_registry().require(image.format);
+    if (!driver) return std::unexpected(driver.error().clone());
+    const auto into = (*driver)->stream_writer(target, image,
+                                               {.allocates_zeroes = options.sparse_bytes == 0,
+                                                .file_is_zero = options.target_is_zero,
+                                                .zero_unit = options.sparse_bytes});
+    if (!into) return std::unexpected(into.error().clone());
+    return run_convert(source, **into, options);
+}
+
 }  // namespace
 
 Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
@@ -54,7 +68,7 @@ Result<ConvertReport> convert(std::span<Image* const> sources, Image& target,
         QED_CHECK(check_sources(sources));
         const ConvertSource source(sources, options);
         QED_CHECK(check_room(source.size(), target.size()));
-        const auto into = make_image_target(target, options);
+        const auto into = make_image_writer(target, options);
         return run_convert(source, *into, options);
     });
 }
@@ -65,13 +79,12 @@ Result<ConvertReport> convert_to_raw(std::span<Image* const> sources, BlockFile&
         QED_CHECK(check_options(options));
         QED_CHECK(check_sources(sources));
         const ConvertSource source(sources, options);
-        const auto into = make_raw_target(target, source.size(), options);
-        return run_convert(source, *into, options);
+        return write_new(source, target, {.format = "raw", .image_bytes = source.size()}, options);
     });
 }
 
-Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile& target,
-                                     const CreateOptions& image, const ConvertOptions& options) {
+Result<ConvertReport> convert_to_image(std::span<Image* const> sources, BlockFile& target,
+                                       const CreateOptions& image, const ConvertOptions& options) {
     return without_throwing([&]() -> Result<ConvertReport> {
         QED_CHECK(check_options(options));
         QED_CHECK(check_sources(sources));
@@ -81,11 +94,10 @@ Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile&
                 "preallocation needs an image that exists: create it, then convert into it");
         }
         const ConvertSource source(sources, options);
-        const std::uint64_t bytes = image.image_bytes != 0 ? image.image_bytes : source.size();
-        QED_CHECK(check_room(source.size(), bytes));
-        auto into = StreamWriter::create(target, image, bytes, options);
-        if (!into) return pass(into);
-        return run_convert(source, **into, options);
+        CreateOptions whole = image;
+        if (whole.image_bytes == 0) whole.image_bytes = source.size();
+        QED_CHECK(check_room(source.size(), whole.image_bytes));
+        return write_new(source, target, whole, options);
     });
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ops/convert/convert_run.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <optional>
@@ -10,7 +12,6 @@
 #include "base/mutex.hpp"
 #include "base/no_throw.hpp"
 #include "ops/convert/convert_source.hpp"
-#include "ops/convert/convert_target.hpp"
 #include "ops/convert/copy_pipeline.hpp"
 #include "ops/convert/share_blocks.hpp"
 #include "ops/convert/zero_scan.hpp"
@@ -34,13 +35,13 @@ constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kSalvageBytes = 4096;
 constexpr std::size_t kBufferAlignment = 4096;
 
-using Kind = DiskPiece::Kind;
+using Kind = Mapping::Kind;
 
 /// A piece of the disk that goes from the source to the target.
 struct Item {
     std::uint64_t begin = 0;
     std::uint64_t length = 0;
-    Kind kind = Kind::data;
+    Kind kind = Kind::data;     ///< data, zero or unallocated
     BlockFile* file = nullptr;  ///< the data is one run of this file
     FileOffset file_offset{};
 
@@ -48,7 +49,7 @@ struct Item {
 };
 
 struct Placed {
-    ConvertTarget::Place place;
+    SequentialWriter::Place place;
     std::span<const std::byte> data;
 };
 
@@ -74,7 +75,7 @@ void add_range(std::vector<ConvertReport::Range>& ranges, ConvertReport::Range a
 
 class Copier {
 public:
-    Copier(const ConvertSource& source, ConvertTarget& target, const ConvertOptions& options);
+    Copier(const ConvertSource& source, SequentialWriter& target, const ConvertOptions& options);
     Result<ConvertReport> run();
 
 private:
@@ -83,11 +84,12 @@ private:
     Result<void> fill_slot(std::size_t slot);
     Result<void> empty_slot(std::size_t slot);
     Result<std::optional<Item>> next_item();
-    Result<DiskPiece> whole_grains(std::uint64_t at);
+    Result<ChainMapping> whole_grains(std::uint64_t at);
     Result<void> put_uncopied(const Item& item, AlignedBuffer& buffer);
     bool can_share(const Item& item);
     Result<void> share_item(const Item& item, AlignedBuffer& buffer);
-    Result<void> copy_into(std::uint64_t from, ConvertTarget::Place place, AlignedBuffer& buffer);
+    Result<void> copy_into(std::uint64_t from, SequentialWriter::Place place,
+                           AlignedBuffer& buffer);
     Result<std::span<std::byte>> memory_of(AlignedBuffer& buffer) const;
     Result<void> read_piece(std::uint64_t at, std::span<std::byte> piece);
     void salvage_piece(std::uint64_t at, std::span<std::byte> piece);
@@ -97,7 +99,7 @@ private:
     void stop(Error error);
 
     const ConvertSource& source_;
-    ConvertTarget& target_;
+    SequentialWriter& target_;
     const ConvertOptions& options_;
     const std::uint64_t grain_;
     const std::uint64_t piece_bytes_;
@@ -114,7 +116,7 @@ private:
     // Of the thread that plans.
     std::optional<Item> first_copied_;
     std::uint64_t next_ = 0;
-    DiskPiece ahead_;  ///< what is known of the source from next_ on; length 0: nothing
+    ChainMapping ahead_;  ///< what is known of the source from next_ on; length 0: nothing
     Sharing sharing_;
 
     Mutex report_mutex_;
@@ -124,7 +126,7 @@ private:
     std::uint64_t written_early_ QED_GUARDED_BY(report_mutex_) = 0;
 };
 
-std::uint64_t piece_size(const ConvertTarget& target, const ConvertOptions& options) {
+std::uint64_t piece_size(const SequentialWriter& target, const ConvertOptions& options) {
     std::uint64_t bytes = std::max(kPieceBytes, target.grain());
     while (bytes < options.sparse_bytes)
         bytes *= 2;
@@ -138,7 +140,7 @@ unsigned copies_of(const ConvertOptions& options, std::uint64_t piece_bytes) {
         std::clamp<std::uint64_t>(wanted, 1, std::clamp<std::uint64_t>(by_memory, 1, kMaxCopies)));
 }
 
-Copier::Copier(const ConvertSource& source, ConvertTarget& target, const ConvertOptions& options)
+Copier::Copier(const ConvertSource& source, SequentialWriter& target, const ConvertOptions& options)
     : source_(source),
       target_(target),
       options_(options),
@@ -228,50 +230,53 @@ Result<void> Copier::empty_slot(std::size_t number) {
 
 /// The longest run of whole grains from `at` on that is stored in one way; a grain that holds more
 /// than one kind counts as data.
-Result<DiskPiece> Copier::whole_grains(std::uint64_t at) {
+Result<ChainMapping> Copier::whole_grains(std::uint64_t at) {
     const std::uint64_t rest = source_.size() - at;
-    auto piece = source_.piece_at(at, rest, options_.copied_layers);
-    if (!piece) {
-        if (!options_.salvage) return piece;
-        return DiskPiece{.kind = Kind::data, .length = std::min(grain_, rest)};
+    const auto in_parts = [](std::uint64_t length) {  // to be read, whatever it is made of
+        return ChainMapping{.mapping = Mapping::without_data(Kind::encoded, length)};
+    };
+    auto where = source_.mapping_at(at, rest, options_.copied_layers);
+    if (!where) {
+        if (!options_.salvage) return where;
+        return in_parts(std::min(grain_, rest));
     }
+    Mapping& mapping = where->mapping;
     // Neighbours of one kind: a chain gives them piece by piece.
-    while (piece->length < rest && piece->length < grain_) {
-        auto next =
-            source_.piece_at(at + piece->length, rest - piece->length, options_.copied_layers);
-        if (!next || next->kind != piece->kind) break;
-        piece->length += next->length;
-        piece->file = nullptr;
+    while (mapping.length < rest && mapping.length < grain_) {
+        const auto next =
+            source_.mapping_at(at + mapping.length, rest - mapping.length, options_.copied_layers);
+        if (!next || next->mapping.is_stored() != mapping.is_stored()) break;
+        if (!mapping.is_stored() && next->mapping.kind != mapping.kind) break;
+        mapping.length += next->mapping.length;
+        if (mapping.is_stored()) mapping.kind = Kind::encoded;
     }
-    if (piece->length == rest) return piece;
-    if (piece->length < grain_) {
-        return DiskPiece{.kind = Kind::data, .length = std::min(grain_, rest)};
-    }
-    piece->length -= piece->length % grain_;
-    return piece;
+    if (mapping.length == rest) return where;
+    if (mapping.length < grain_) return in_parts(std::min(grain_, rest));
+    mapping.length -= mapping.length % grain_;
+    return where;
 }
 
 Result<std::optional<Item>> Copier::next_item() {
     if (first_copied_) return std::exchange(first_copied_, std::nullopt);
     if (next_ >= source_.size()) return std::nullopt;
-    if (ahead_.length == 0) {
-        auto piece = whole_grains(next_);
-        if (!piece) return pass(piece);
-        ahead_ = *piece;
+    if (ahead_.mapping.length == 0) {
+        auto where = whole_grains(next_);
+        if (!where) return pass(where);
+        ahead_ = *where;
     }
+    const Mapping& ahead = ahead_.mapping;
     Item item{.begin = next_,
-              .length = ahead_.length,
-              .kind = ahead_.kind,
-              .file = ahead_.file,
-              .file_offset = ahead_.file_offset};
+              .length = ahead.length,
+              .kind = ahead.is_stored() ? Kind::data : ahead.kind,
+              .file = file_of(ahead_),
+              .file_offset = ahead.offset};
     if (item.file != nullptr && !can_share(item)) item.file = nullptr;
     if (item.kind == Kind::data) {
         item.length =
             std::min(item.length, item.file != nullptr ? kSharedPieceBytes : piece_bytes_);
     }
     next_ += item.length;
-    ahead_.length -= item.length;
-    ahead_.file_offset += item.length;
+    pass_over(ahead_.mapping, item.length);
     return item;
 }
 
@@ -322,7 +327,7 @@ Result<std::span<std::byte>> Copier::memory_of(AlignedBuffer& buffer) const {
     return buffer.span();
 }
 
-Result<void> Copier::copy_into(std::uint64_t from, ConvertTarget::Place place,
+Result<void> Copier::copy_into(std::uint64_t from, SequentialWriter::Place place,
                                AlignedBuffer& buffer) {
     auto memory = memory_of(buffer);
     if (!memory) return pass(memory);
@@ -409,7 +414,7 @@ void Copier::stop(Error error) {
 
 }  // namespace
 
-Result<ConvertReport> run_convert(const ConvertSource& source, ConvertTarget& target,
+Result<ConvertReport> run_convert(const ConvertSource& source, SequentialWriter& target,
                                   const ConvertOptions& options) {
     Copier copier(source, target, options);
     auto report = copier.run();

@@ -61,13 +61,17 @@ Result<void> ConvertSource::read(std::uint64_t at, std::span<std::byte> buffer) 
     return {};
 }
 
-Result<DiskPiece> ConvertSource::piece_at(std::uint64_t at, std::uint64_t length,
-                                          unsigned layers) const {
+Result<ChainMapping> ConvertSource::mapping_at(std::uint64_t at, std::uint64_t length,
+                                               unsigned layers) const {
     at += window_begin_;
     const Part& part = part_at(at);
     length = std::min(length, part.end - at);
-    if (layers > 0) return top_piece(*part.image, at - part.begin, length, layers);
-    return disk_piece(*part.image, at - part.begin, length);
+    if (layers > 0) return top_mapping(*part.image, at - part.begin, length, layers);
+    auto where = disk_mapping(*part.image, at - part.begin, length);
+    if (where && where->mapping.kind == Mapping::Kind::unallocated) {
+        where->mapping.kind = Mapping::Kind::zero;  // of the whole chain
+    }
+    return where;
 }
 
 }  // namespace qed

@@ -23,7 +23,7 @@ public:
     Result<void> read(std::uint64_t at, std::span<std::byte> buffer) const;
     /// What is stored from `at` on, in at most `length` bytes. With `layers` > 0, what the top
     /// layers of that number do not allocate is `unallocated`, whatever lies below.
-    Result<DiskPiece> piece_at(std::uint64_t at, std::uint64_t length, unsigned layers) const;
+    Result<ChainMapping> mapping_at(std::uint64_t at, std::uint64_t length, unsigned layers) const;
     /// Whether everything was there: what lies behind the end of a file reads as zeroes, also when
     /// somebody has just moved the end.
     /// \errors io_error  a file is shorter than it was at first

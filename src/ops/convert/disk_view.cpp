@@ -6,27 +6,29 @@
 #include <algorithm>
 #include <cstring>
 
+#include "chain/chain_map.hpp"
+#include "image/image_access.hpp"
+
 namespace qed {
 namespace {
 
 /// What the top `layers` say of a range together.
-Result<Mapping> extent_above(Image& top, GuestOffset at, std::uint64_t length, unsigned layers) {
-    Image* layer = &top;
+Result<Mapping> mapping_above(Layer& top, GuestOffset at, std::uint64_t length, unsigned layers) {
+    Layer* layer = &top;
     for (unsigned depth = 0; depth < layers; ++depth) {
         if (at.value >= layer->size()) {
             // A layer that ends before this reads as zeroes, whatever lies below it.
             return Mapping::without_data(Mapping::Kind::zero, length);
         }
         length = std::min(length, layer->size() - at.value);
-        if (layer->is_raw()) return Mapping::in_place(FileOffset{at.value}, length);
-        auto extent = layer->extent_at_blocking(at, length);
-        if (!extent || extent->kind != Mapping::Kind::unallocated) return extent;
-        length = extent->length;
-        if (!layer->header().has_backing()) {
+        auto mapping = sync_wait(layer->mapping_at(at, length));
+        if (!mapping || mapping->kind != Mapping::Kind::unallocated) return mapping;
+        length = mapping->length;
+        if (layer->backing() == nullptr) {
+            if (layer->lacks_backing()) break;
             return Mapping::without_data(Mapping::Kind::zero, length);
         }
-        if (layer->backing() == nullptr) break;
-        layer = layer->backing();
+        layer = layer->backing().get();
     }
     return Mapping::without_data(Mapping::Kind::unallocated, length);
 }
@@ -44,34 +46,21 @@ bool is_same_file(const BlockFile& a, const BlockFile& b) {
 
 }  // namespace
 
-Result<DiskPiece> disk_piece(Image& image, std::uint64_t at, std::uint64_t length) {
-    if (at >= image.size()) return DiskPiece{.kind = DiskPiece::Kind::zero, .length = length};
-    auto mapped = image.map_blocking(GuestOffset{at}, std::min(length, image.size() - at));
-    if (!mapped) return pass(mapped);
-    DiskPiece piece{
-        .kind = DiskPiece::Kind::data, .length = mapped->length, .present = mapped->present};
-    if (mapped->zero || !mapped->data) {
-        piece.kind = DiskPiece::Kind::zero;
-        return piece;
+Result<ChainMapping> disk_mapping(Image& image, std::uint64_t at, std::uint64_t length) {
+    Layer& top = ImageAccess::layer_of(image);
+    if (at >= top.size()) {
+        return ChainMapping{.mapping = Mapping::without_data(Mapping::Kind::unallocated, length)};
     }
-    Image* layer = &image;
-    for (unsigned depth = 0; depth < mapped->depth; ++depth)
-        layer = layer->backing();
-    piece.file = &layer->file();
-    piece.file_offset = mapped->file_offset;
-    return piece;
+    const RequestEpochs::Guard request = top.enter();
+    return whole_mapping(top, GuestOffset{at}, std::min(length, top.size() - at));
 }
 
-Result<DiskPiece> top_piece(Image& image, std::uint64_t at, std::uint64_t length, unsigned layers) {
-    auto extent = extent_above(image, GuestOffset{at}, length, layers);
-    if (!extent) return pass(extent);
-    if (extent->kind == Mapping::Kind::unallocated) {
-        return DiskPiece{.kind = DiskPiece::Kind::unallocated, .length = extent->length};
-    }
-    if (extent->kind == Mapping::Kind::zero) {
-        return DiskPiece{.kind = DiskPiece::Kind::zero, .length = extent->length};
-    }
-    return disk_piece(image, at, extent->length);
+Result<ChainMapping> top_mapping(Image& image, std::uint64_t at, std::uint64_t length,
+                                 unsigned layers) {
+    const auto above = mapping_above(ImageAccess::layer_of(image), GuestOffset{at}, length, layers);
+    if (!above) return std::unexpected(above.error().clone());
+    if (above->is_stored()) return disk_mapping(image, at, above->length);
+    return ChainMapping{.mapping = *above};
 }
 
 Result<void> read_padded(Image& image, std::uint64_t at, std::span<std::byte> buffer) {
@@ -82,12 +71,16 @@ Result<void> read_padded(Image& image, std::uint64_t at, std::span<std::byte> bu
     return image.read_blocking(GuestOffset{at}, buffer.first(inside));
 }
 
-bool SamePlace::operator()(const DiskPiece& a, const DiskPiece& b) {
-    if (a.file == nullptr || b.file == nullptr || a.file_offset != b.file_offset) return false;
-    if (a.file != one_ || b.file != other_) {
-        same_file_ = is_same_file(*a.file, *b.file);
-        one_ = a.file;
-        other_ = b.file;
+bool SamePlace::operator()(const ChainMapping& a, const ChainMapping& b) {
+    BlockFile* const one = file_of(a);
+    BlockFile* const other = file_of(b);
+    if (one == nullptr || other == nullptr) return false;
+    if (a.mapping.storage != b.mapping.storage || a.mapping.offset != b.mapping.offset)
+        return false;
+    if (one != one_ || other != other_) {
+        same_file_ = is_same_file(*one, *other);
+        one_ = one;
+        other_ = other;
     }
     return same_file_;
 }

@@ -37,7 +37,7 @@ ConvertOptions random_options() {
 Result<ConvertReport> to_qed(Image& source, MemoryFile& file, const CreateOptions& create,
                              const ConvertOptions& options = {}) {
     Image* const sources[] = {&source};
-    return convert_to_qed(sources, file, create, options);
+    return convert_to_image(sources, file, create, options);
 }
 
 Result<ConvertReport> to_raw(Image& source, MemoryFile& file, const ConvertOptions& options = {}) {

@@ -186,7 +186,7 @@ TEST_F(AllocationFailureTest, ConvertAChain) {
             ConvertOptions convert;
             convert.copies = copies;
             const std::array<Image*, 1> sources = {source->get()};
-            auto report = convert_to_qed(sources, **target, create, convert);
+            auto report = convert_to_image(sources, **target, create, convert);
             if (!report) return pass(report);
             return (*source)->close();
         });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ops/convert/preallocator.hpp"
+#include "io/preallocator.hpp"
 
 #include <linux/magic.h>
 #include <sys/stat.h>

@@ -3,25 +3,22 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "qed/block_file.hpp"
-#include "qed/convert.hpp"
 #include "qed/error.hpp"
-#include "qed/image.hpp"
 
 namespace qed {
 
-/// Where convert puts what it has read. place(), reserve(), zero() and skip() are called for pieces
-/// in guest order, by one thread at a time; store() by any number of threads for places that were
-/// given out.
-class ConvertTarget {
+/// Writes a disk from its front to its back, as convert does. place(), reserve(), zero() and skip()
+/// are called for pieces in guest order, by one thread at a time; store() by any number of threads
+/// for places that were given out.
+class SequentialWriter {
 public:
-    ConvertTarget() = default;
-    ConvertTarget(const ConvertTarget&) = delete;
-    ConvertTarget& operator=(const ConvertTarget&) = delete;
-    virtual ~ConvertTarget() = default;
+    SequentialWriter() = default;
+    SequentialWriter(const SequentialWriter&) = delete;
+    SequentialWriter& operator=(const SequentialWriter&) = delete;
+    virtual ~SequentialWriter() = default;
 
     /// Pieces begin at multiples of this and, but for the last, end there.
     virtual std::uint64_t grain() const noexcept = 0;
@@ -50,18 +47,15 @@ public:
     virtual Result<void> finish() = 0;
 };
 
+/// How a SequentialWriter is to store what it gets.
+struct WriterOptions {
+    bool allocates_zeroes = false;  ///< zeroes take space on the disk, too
+    bool file_is_zero = false;      ///< the file reads as zeroes all over: they need not be written
+    std::uint64_t zero_unit =
+        4096;  ///< blocks in which zeroes are looked for, if it has the choice
+};
+
 /// The hint of write_early(), for a file.
 void begin_writeback(BlockFile& file) noexcept;
-
-/// A raw file or device of at least `bytes` afterwards.
-std::unique_ptr<ConvertTarget> make_raw_target(BlockFile& file, std::uint64_t bytes,
-                                               const ConvertOptions& options);
-/// An image that exists.
-std::unique_ptr<ConvertTarget> make_image_target(Image& image, const ConvertOptions& options);
-
-/// Copies `source` into `target` with several threads.
-class ConvertSource;
-Result<ConvertReport> run_convert(const ConvertSource& source, ConvertTarget& target,
-                                  const ConvertOptions& options);
 
 }  // namespace qed

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+namespace qed {
+
+class CacheBudget;
+
+/// When table entries may reach the file (docs/architecture.md, "Order on disk").
+enum class WriteOrder : std::uint8_t {
+    automatic,  ///< strict with a backing file, ordered without
+    strict,     ///< data, flush, then the entry: the image is consistent at every moment
+    ordered,    ///< NEED_CHECK is set first; entries follow the data without a flush
+    deferred,   ///< entries wait in memory for the next flush; a killed process loses what it
+                ///< wrote since then, a flushed write is as safe as with strict
+};
+
+/// How the image file and its backing files are locked against other processes.
+enum class LockMode : std::uint8_t {
+    normal,        ///< readers share the image, a writer excludes all other processes
+    force_shared,  ///< read-only while another process may write; may read inconsistent data
+    none,          ///< no locks: two writers destroy the image
+};
+
+/// What a header may make us open.
+enum class BackingRule : std::uint8_t {
+    same_directory,   ///< names that stay below the image's own directory
+    none,             ///< refuse images with a backing file
+    below_directory,  ///< names that stay below `BackingPolicy::directory`
+    any,              ///< whatever the header names, as long as it is a file or block device
+};
+
+/// The format of a backing file that the header does not state.
+enum class BackingFormat : std::uint8_t {
+    unstated,  ///< as the header says: raw with its flag, QED without; never probed
+    raw,
+    qed,
+};
+
+struct BackingPolicy {
+    BackingRule rule = BackingRule::same_directory;
+    const char* directory = nullptr;  ///< for below_directory
+    BackingFormat format = BackingFormat::unstated;
+    unsigned depth_limit = 64;  ///< layers below this image
+};
+
+/// How to open an image. Trivially destructible on purpose: g++ 12 destroys owning temporaries
+/// twice in co_await expressions.
+struct OpenOptions {
+    bool writable = false;      ///< false: never changes the file, not even its header
+    bool direct = false;        ///< O_DIRECT for the image file (not for its backing files)
+    bool sync = false;          ///< every write is durable when it completes
+    bool ignore_flush = false;  ///< flush does nothing: for throw-away work only
+    /// Blocking reads of files that are opened read-only (the backing files; the image, unless it
+    /// is writable or direct) copy out of a mapping where there can be one (Stats::mapped_bytes).
+    /// Saves the system call. For files that nobody truncates: if somebody does, reads notice and
+    /// ask the file from then on. Puts a handler of SIGBUS in place, for the whole process, and
+    /// threads that read must not block that signal after their first read.
+    bool mapped = false;
+    bool repair_dirty = true;  ///< writable and NEED_CHECK is set: check and repair first
+    bool open_backing = true;  ///< false: unallocated reads are an error, metadata works
+    LockMode lock = LockMode::normal;
+    WriteOrder order = WriteOrder::automatic;
+    BackingPolicy backing{};
+    CacheBudget* budget = nullptr;     ///< null: the process's
+    std::uint64_t cache_limit = 0;     ///< bytes of the budget this image may use; 0: all it needs
+    std::uint32_t slice_bytes = 4096;  ///< unit of the table cache: power of two, 512 .. 65536
+    std::uint32_t readahead_slices = 8;       ///< read at once on sequential misses; 1: off
+    std::uint64_t deferred_limit = 1U << 20;  ///< table bytes that may wait with deferred order
+};
+static_assert(std::is_trivially_destructible_v<OpenOptions>);
+
+}  // namespace qed

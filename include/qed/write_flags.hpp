@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace qed {
+
+/// How a write, or a write of zeroes, is to be done.
+enum class WriteFlags : std::uint8_t {
+    none = 0,
+    fua = 1,          ///< durable when it completes
+    may_unmap = 2,    ///< write_zeroes of a raw file may make holes; whole clusters of a QED image
+                      ///< are given back with and without it
+    no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
+    no_hole = 16,     ///< write_zeroes: the range stays allocated, or becomes so, at the price of
+                      ///< writing zero bytes
+    explicit_zero = 8,  ///< write_zeroes: make whole clusters zero clusters even if they read as
+                        ///< zeroes already, so that they hide a backing file that is set later
+};
+constexpr WriteFlags operator|(WriteFlags a, WriteFlags b) {
+    return static_cast<WriteFlags>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(WriteFlags flags, WriteFlags flag) {
+    return (static_cast<unsigned>(flags) & static_cast<unsigned>(flag)) != 0;
+}
+
+}  // namespace qed

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chain/format_driver.hpp"
+
+#include <fmt/format.h>
+
+namespace qed {
+
+Result<void> FormatDriver::check_create(const CreateOptions&) const {
+    return fail(Errc::unsupported, fmt::format("images of format {} cannot be created", name()));
+}
+
+Result<std::unique_ptr<SequentialWriter>> FormatDriver::stream_writer(BlockFile&,
+                                                                      const CreateOptions&,
+                                                                      const WriterOptions&) const {
+    return fail(Errc::unsupported, fmt::format("images of format {} cannot be created", name()));
+}
+
+Task<Result<void>> FormatDriver::create(BlockFile&, CreateOptions options) const {
+    co_return check_create(options);
+}
+
+}  // namespace qed

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/registry/registry.hpp"
+
+#include "formats/qed/qed_driver.hpp"
+#include "formats/raw/raw_driver.hpp"
+
+namespace qed {
+
+FormatRegistry& format_registry() {
+    struct BuiltIn {
+        RawDriver raw;
+        QedDriver qed;
+        FormatRegistry formats;
+        BuiltIn() {
+            formats.add(qed);
+            formats.add(raw);
+        }
+    };
+    static BuiltIn built_in;
+    return built_in.formats;
+}
+
+}  // namespace qed
