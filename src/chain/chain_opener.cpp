@@ -158,7 +158,7 @@ public:
         : chain_(chain), path_(path), depth_(depth) {}
 
     Task<Result<std::shared_ptr<Layer>>> open(BackingReference backing) override {
-        if (!chain_.options_.open_backing) co_return nullptr;
+        if (backing.name.empty() || !chain_.options_.open_backing) co_return nullptr;
         const BackingFormat stated = chain_.options_.backing.format;
         // What the user stated is for the first base, and the header's word comes first.
         if (depth_ == 0 && backing.format == BackingFormat::unstated) backing.format = stated;

@@ -25,8 +25,8 @@ public:
     BackingOpener(const BackingOpener&) = delete;
     BackingOpener& operator=(const BackingOpener&) = delete;
     virtual ~BackingOpener() = default;
-    /// \param backing  as the header states it
-    /// \returns null where it is not to be opened: the image then lacks its backing file
+    /// \param backing  as the header states it, also where it names none
+    /// \returns null where there is none, or where it is not to be opened
     virtual Task<Result<std::shared_ptr<Layer>>> open(BackingReference backing) = 0;
 };
 
@@ -47,7 +47,7 @@ public:
     /// that cannot be told by its first bytes: its files are opened only where it is stated.
     virtual bool probe(std::span<const std::byte> head) const noexcept = 0;
     /// Opens the image in `file`. A writable image is opened for one writer, whose lock is held.
-    /// \param backing  asked for the backing file, if the header names one
+    /// \param backing  asked once, when the header is known
     virtual Task<Result<std::shared_ptr<Layer>>> open(std::unique_ptr<BlockFile> file,
                                                       BackingOpener& backing,
                                                       OpenOptions options) const = 0;

@@ -17,7 +17,6 @@
 // Image forwards to its layer. The blocking forms try what needs no coroutine first.
 
 namespace qed {
-
 namespace {
 
 /// What the caller of open_file() has brought along.
@@ -31,10 +30,6 @@ public:
 private:
     std::shared_ptr<Layer> layer_;
 };
-
-Task<Result<void>> fail_with_empty_name() {
-    co_return fail(Errc::invalid_argument, "the name of a backing file is empty");
-}
 
 const QedLayer& qed_layer(const Layer& layer) {
     const auto* qed = dynamic_cast<const QedLayer*>(&layer);
@@ -195,10 +190,13 @@ Result<void> Image::resize_blocking(std::uint64_t image_bytes, bool allow_data_l
 }
 
 Task<Result<void>> Image::set_backing_name(const char* name, BackingFormat format) {
-    if (name != nullptr && *name == '\0') return fail_with_empty_name();
+    if (name != nullptr && *name == '\0') {
+        co_return fail(Errc::invalid_argument, "a backing file name has at least 1 byte");
+    }
     BackingReference backing;
-    if (name != nullptr) backing = {.name = name, .format = format};
-    return layer_->set_backing(std::move(backing));
+    if (name != nullptr) backing.name = name;
+    if (name != nullptr) backing.format = format;
+    co_return co_await layer_->set_backing(std::move(backing));
 }
 Result<void> Image::set_backing_name_blocking(const char* name, BackingFormat format) {
     return sync_wait(set_backing_name(name, format));

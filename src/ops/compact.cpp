@@ -29,14 +29,18 @@ public:
     ZeroClusters(Image& image, const CompactOptions& options) : image_(image), options_(options) {}
 
     Result<std::uint64_t> give_up() {
-        const std::uint64_t chunk = std::max(kChunkBytes, image_.geometry().cluster_bytes());
+        if (image_.info().cluster_bytes == 0) {
+            return fail(Errc::unsupported, fmt::format("{}: a raw disk has no clusters to give up",
+                                                       image_.file_name()));
+        }
+        const std::uint64_t chunk = std::max(kChunkBytes, image_.info().cluster_bytes);
         auto buffer = AlignedBuffer::create(chunk, 4096);
         if (!buffer) return pass(buffer);
         for (std::uint64_t at = 0; at < image_.size();) {
             const auto extent =
                 image_.extent_at_blocking(GuestOffset{at}, std::min(chunk, image_.size() - at));
             if (!extent) return std::unexpected(extent.error().clone());
-            if (extent->kind == Mapping::Kind::data) {
+            if (extent->is_stored()) {
                 QED_CHECK(look_at(at, buffer->span().first(extent->length)));
             }
             at += extent->length;
@@ -48,7 +52,7 @@ public:
 private:
     Result<void> look_at(std::uint64_t at, std::span<std::byte> data) {
         QED_CHECK(image_.read_blocking(GuestOffset{at}, data));
-        const std::uint64_t cluster = image_.geometry().cluster_bytes();
+        const std::uint64_t cluster = image_.info().cluster_bytes;
         while (!data.empty()) {
             const auto one = data.first(std::min<std::uint64_t>(cluster, data.size()));
             if (is_zero(one)) {

@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "base/aligned_buffer.hpp"
 #include "base/mutex.hpp"
 #include "base/no_throw.hpp"
@@ -243,6 +245,12 @@ Result<RebaseReport> prepare_rebase(Image& overlay, Image* new_backing,
                                     const RebaseOptions& options) {
     if (overlay.is_raw()) {
         return fail(Errc::unsupported, "a raw disk has no backing file to change");
+    }
+    const LayerInfo info = overlay.info();
+    if (info.format != "qed") {
+        return fail(Errc::unsupported,
+                    fmt::format("{}: an image of format {} cannot be given another backing file",
+                                overlay.file_name(), info.format));
     }
     return without_throwing([&] { return Rebase(overlay, new_backing, options).run(); });
 }

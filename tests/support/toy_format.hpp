@@ -135,14 +135,10 @@ public:
         traits.cluster_bytes = kToyBlock;
         const auto* const name = reinterpret_cast<const char*>(head.data()) + 24;
         traits.backing.name.assign(name, load_le64(head, 2) & 0xff);
-        std::shared_ptr<Layer> base;
-        if (!traits.backing.name.empty()) {
-            BackingReference reference = traits.backing;
-            auto opened = co_await backing.open(std::move(reference));
-            if (!opened) co_return pass(opened);
-            base = std::move(*opened);
-        }
-        co_return std::make_shared<ToyLayer>(std::move(file), std::move(base), std::move(traits));
+        BackingReference reference = traits.backing;
+        auto base = co_await backing.open(std::move(reference));
+        if (!base) co_return pass(base);
+        co_return std::make_shared<ToyLayer>(std::move(file), std::move(*base), std::move(traits));
     }
     Result<void> check_create(const CreateOptions&) const override { return {}; }
     Task<Result<void>> create(BlockFile& file, CreateOptions options) const override {

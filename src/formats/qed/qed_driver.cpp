@@ -21,14 +21,10 @@ Task<Result<std::shared_ptr<Layer>>> QedDriver::open(std::unique_ptr<BlockFile> 
                                                      OpenOptions options) const {
     Result<HeaderInfo> info = co_await read_header(*file);
     if (!info) co_return pass(info);
-    std::shared_ptr<Layer> base;
-    if (info->header.has_backing()) {
-        BackingReference reference = info->backing();
-        Result<std::shared_ptr<Layer>> opened = co_await backing.open(std::move(reference));
-        if (!opened) co_return pass(opened);
-        base = std::move(*opened);
-    }
-    co_return co_await open_qed(std::move(file), std::move(*info), std::move(base), options);
+    BackingReference reference = info->backing();
+    Result<std::shared_ptr<Layer>> base = co_await backing.open(std::move(reference));
+    if (!base) co_return pass(base);
+    co_return co_await open_qed(std::move(file), std::move(*info), std::move(*base), options);
 }
 
 Result<std::unique_ptr<SequentialWriter>> QedDriver::stream_writer(
