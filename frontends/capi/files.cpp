@@ -147,7 +147,7 @@ int qed_convert(qed_image* source, const char* target_path, const qed_convert_op
         if (!from) return std::unexpected(from.error().clone());
         if (from->target_format != QED_FORMAT_RAW && from->target_format != QED_FORMAT_QED) {
             return qed::fail(Errc::invalid_argument,
-                             "options.target_format is to be QED_FORMAT_QED or QED_FORMAT_RAW");
+                             "options.target_format must be QED_FORMAT_QED or QED_FORMAT_RAW");
         }
         auto target = NewFile::create(target_path);
         if (!target) return qed::pass(target);

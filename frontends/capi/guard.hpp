@@ -48,7 +48,7 @@ Result<void> require_structure(const Struct* given, std::string_view what) {
     QED_CHECK(require(given, what));
     if (given->struct_bytes >= sizeof given->struct_bytes) return {};
     return fail(Errc::invalid_argument,
-                std::string(what) + ".struct_bytes is not set: it is the structure's size");
+                std::string(what) + ".struct_bytes is not set: set it to the structure's size");
 }
 
 /// A caller's structure: members that it does not have yet are zero.
@@ -65,7 +65,7 @@ Result<Struct> structure_of(const Struct* given, std::string_view what) {
     const std::span unknown(from + shared, bytes - shared);
     if (std::ranges::any_of(unknown, [](std::byte byte) { return byte != std::byte{0}; })) {
         return fail(Errc::invalid_argument,
-                    std::string(what) + " asks for what this version of libqed does not know");
+                    std::string(what) + " sets members that this version of libqed does not know");
     }
     std::memcpy(&known, from, shared);
     return known;

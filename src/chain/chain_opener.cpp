@@ -191,7 +191,7 @@ Result<std::shared_ptr<Image>> ChainOpener::base_of(const std::string& path, con
 Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
     if (options_.writable && options_.lock == LockMode::force_shared) {
         return fail(Errc::invalid_argument,
-                    "an image that is opened beside a writer cannot be written to");
+                    "an image that is opened with force_shared cannot be writable");
     }
     FileOptions file_options;
     file_options.writable = options_.writable;
@@ -217,11 +217,12 @@ Result<std::unique_ptr<Image>> ChainOpener::open_top(const std::string& path) {
 Result<void> ChainOpener::check_name(const std::string& image_path, const std::string& name) const {
     const std::size_t colon = name.find(':');
     if (colon != std::string::npos && name.find('/') > colon) {
-        return fail(Errc::backing_refused,
-                    fmt::format("{}: the backing file name '{}' looks like a protocol or an option "
-                                "string; only files are opened from a header (a file of that name "
-                                "is reached as './{}')",
-                                image_path, name, name));
+        return fail(
+            Errc::backing_refused,
+            fmt::format("{}: the backing file name '{}' looks like a protocol or an option "
+                        "string; only files are opened from a header (write a file of that name "
+                        "as './{}')",
+                        image_path, name, name));
     }
     if (options_.backing.rule == BackingRule::none) {
         return fail(Errc::backing_refused,
@@ -246,8 +247,8 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
     };
     const Descriptor directory(::open(start.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (directory.fd < 0) {
-        return open_failure(errno, fmt::format("{}: cannot open the directory '{}', where backing "
-                                               "files are looked for",
+        return open_failure(errno, fmt::format("{}: cannot open the directory '{}' for backing "
+                                               "files",
                                                image_path, start));
     }
     open_how how{};

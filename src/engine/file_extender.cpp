@@ -24,7 +24,7 @@ Task<Result<void>> FileExtender::extend_to(std::uint64_t end) {
     Result<void> grown = co_await file_.truncate(std::max(end, target));
     if (!grown) {
         co_return std::unexpected(
-            std::move(grown.error()).with_context("making the image file longer"));
+            std::move(grown.error()).with_context("extending the image file"));
     }
     bytes_.store(std::max(end, target), std::memory_order_release);
     co_return {};

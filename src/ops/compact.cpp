@@ -68,7 +68,7 @@ private:
             return {};
         }
         return fail(Errc::cancelled,
-                    "compacting was stopped; the image is sound, and running it again goes on");
+                    "compacting was stopped; the image is consistent, and a second run continues");
     }
 
     Image& image_;

@@ -20,7 +20,7 @@ same() { # file: the guest sees the same as before, and QEMU finds no fault in t
     expect 0 qed check "$1"
 }
 
-@test "create does not make anew what the new image would lie on" {
+@test "create does not replace the new image's own base" {
     make_chain
     for base in base.qed mid.qed top.qed; do
         expect 1 qed create -q -b top.qed -F qed "$base"
@@ -284,7 +284,7 @@ same() { # file: the guest sees the same as before, and QEMU finds no fault in t
     [[ ! -e none.qed ]]
 }
 
-@test "snapshot refuses an image that nobody would repair below another" {
+@test "snapshot refuses an image that needs a repair" {
     qed create -q a.qed 1M
     printf '\x02' | dd of=a.qed bs=1 seek=16 conv=notrunc status=none # NEED_CHECK
     expect 1 qed snapshot a.qed b.qed

@@ -84,7 +84,7 @@ public:
         world_.spawn(write(), [] { return std::string("the writer"); });
         for (std::uint64_t i = 0; i < 4; ++i)
             world_.spawn(read(40), [i] { return fmt::format("reader {}", i); });
-        world_.spawn(disturb(), [] { return std::string("the one who evicts"); });
+        world_.spawn(disturb(), [] { return std::string("the evicting task"); });
         ASSERT_TRUE(world_.run(200'000));
         EXPECT_TRUE(world_.unfinished().empty()) << world_.unfinished().front();
         EXPECT_EQ(failure_, "");

@@ -58,10 +58,10 @@ int run_compact(const CompactArgs& args, Console& console) {
 void add_compact(CLI::App& app, Console& console) {
     auto args = std::make_shared<CompactArgs>();
     CLI::App& command =
-        add_command(app, "compact", "Make an unused image's file as small as its data, in place",
+        add_command(app, "compact", "Shrink the file of an unused image to the size of its data",
                     "  qed compact -p disk.qed\n"
-                    "Safe to interrupt at any moment: run it again and it goes on.");
-    command.add_option("file", args->file, "The image; nobody else may use it")
+                    "Safe to interrupt at any moment; a second run continues.");
+    command.add_option("file", args->file, "The image; no other program may use it")
         ->required()
         ->type_name("");
     add_output_option(command, args->output);

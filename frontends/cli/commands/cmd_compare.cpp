@@ -101,16 +101,17 @@ int run_compare(const CompareArgs& args, Console& console) {
 
 void add_compare(CLI::App& app, Console& console) {
     auto args = std::make_shared<CompareArgs>();
-    CLI::App& command =
-        add_command(app, "compare", "Tell whether two disks have the same content",
-                    "  qed compare -f raw -F qed disk.raw disk.qed\n"
-                    "Exit status: 0 the same, 1 different, 2 not opened, 3 bad tables, 4 not read");
+    CLI::App& command = add_command(
+        app, "compare", "Tell whether two disks have the same content",
+        "  qed compare -f raw -F qed disk.raw disk.qed\n"
+        "Exit status: 0 equal, 1 different, 2 not opened, 3 corrupt tables, 4 not readable");
     command.add_option("one", args->one, "The first disk")->required()->type_name("");
     command.add_option("other", args->other, "The second disk")->required()->type_name("");
-    command.add_option("-f", args->one_format, "Format of the first: qed or raw")->type_name("FMT");
-    command.add_option("-F", args->other_format, "Format of the second")->type_name("FMT");
+    command.add_option("-f", args->one_format, "Format of the first disk: qed or raw")
+        ->type_name("FMT");
+    command.add_option("-F", args->other_format, "Format of the second disk")->type_name("FMT");
     command.add_flag("-s", args->strict, "Sizes and allocation must be equal too");
-    command.add_option("-T", args->cache, "Cache mode, as none")->type_name("MODE");
+    command.add_option("-T", args->cache, "Cache mode, such as none")->type_name("MODE");
     add_lock_options(command, args->lock);
     add_backing_options(command, args->backing);
     add_progress_options(command, args->progress);

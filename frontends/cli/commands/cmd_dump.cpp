@@ -84,7 +84,7 @@ std::string feature_list(const Header& header) {
     if (header.has_backing()) list += " BACKING_FILE";
     if (header.needs_check()) list += " NEED_CHECK";
     if (header.backing_is_raw()) list += " BACKING_FORMAT_NO_PROBE";
-    if ((header.features & ~feature::kKnown) != 0) list += " and unknown ones";
+    if ((header.features & ~feature::kKnown) != 0) list += " and unknown bits";
     return list;
 }
 
@@ -195,11 +195,12 @@ int run_dump(const DumpArgs& args, Console& console) {
 
 void add_dump(CLI::App& app, Console& console) {
     auto args = std::make_shared<DumpArgs>();
-    CLI::App& command =
-        add_command(app, "dump", "Show the header and tables of an image as they are",
-                    "  qed dump --tables damaged.qed");
-    command.add_option("file", args->file, "The image, sound or not")->required()->type_name("");
-    command.add_flag("--tables", args->tables, "The L2 tables too, as runs of entries");
+    CLI::App& command = add_command(app, "dump", "Show the header and tables of an image unchecked",
+                                    "  qed dump --tables damaged.qed");
+    command.add_option("file", args->file, "The image, consistent or not")
+        ->required()
+        ->type_name("");
+    command.add_flag("--tables", args->tables, "Show the L2 tables too, as runs of entries");
     add_output_option(command, args->output);
     add_lock_options(command, args->lock);
     on_run(command, console, args, run_dump);

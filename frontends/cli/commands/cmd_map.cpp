@@ -125,13 +125,15 @@ void add_map(CLI::App& app, Console& console) {
                                     "  qed map --html report.html clone.qed");
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command
-        .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
+        .add_option("-f", args->format,
+                    "Format: qed or raw; default: the file's first bytes decide")
         ->type_name("FMT");
     command.add_option("-s,--start-offset", args->start, "First byte of the disk to show")
         ->type_name("SIZE");
-    command.add_option("-l,--max-length", args->length, "How much to show")->type_name("SIZE");
+    command.add_option("-l,--max-length", args->length, "The most bytes to show")
+        ->type_name("SIZE");
     add_output_option(command, args->output);
-    command.add_option("--html", args->html, "Write a page with pictures instead; - to print it")
+    command.add_option("--html", args->html, "Write a page with pictures instead; - prints it")
         ->type_name("FILE");
     command.add_option("--svg", args->svg, "Write a picture of the disk instead")
         ->type_name("FILE");

@@ -43,7 +43,7 @@ Result<void> parse_numbers(const ConvertArgs& args, Plan& plan) {
     plan.options.share_blocks = args.share_blocks || args.sparse.empty();
     if (args.share_blocks && !args.sparse.empty()) {
         return fail(Errc::invalid_argument,
-                    "-C copies without looking at the data, -S looks at it");
+                    "-C shares blocks without reading the data, and -S reads it; use one of them");
     }
     if (!args.copies.empty()) {
         auto copies = parse_number(args.copies, "-m", 1, 16);
@@ -65,7 +65,7 @@ Result<void> parse_numbers(const ConvertArgs& args, Plan& plan) {
 Result<void> check_combination(const ConvertArgs& args, const Plan& plan) {
     if (args.target_is_zero && !args.no_create) {
         return fail(Errc::invalid_argument,
-                    "--target-is-zero speaks of an existing target; add -n");
+                    "--target-is-zero describes an existing target; add -n");
     }
     if (args.no_create && !args.options.empty()) {
         return fail(Errc::invalid_argument,
@@ -137,7 +137,8 @@ Result<void> plan_foreign(const ConvertArgs& args, Plan& plan) {
     }
     for (const std::string& list : args.options) {
         if (list.find("subformat") != std::string::npos) {
-            return fail(Errc::unsupported, "-o subformat: only the usual one, in a single file");
+            return fail(Errc::unsupported,
+                        "-o subformat: only the default one, in a single file, is supported");
         }
     }
     plan.foreign_options = args.options;
@@ -161,7 +162,8 @@ Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
     target.bytes = plan.source_bytes;
     if (args.no_create) return {};
     if (is_nbd_uri(*path)) {
-        return fail(Errc::invalid_argument, "an NBD export is there already; add -n to fill it");
+        return fail(Errc::invalid_argument,
+                    "an NBD export exists already; add -n to write into it");
     }
     QED_CHECK(resolve_new_disk(*path, target));
     if (!target.backing_name.empty()) {

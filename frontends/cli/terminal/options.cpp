@@ -70,7 +70,7 @@ void add_lock_options(CLI::App& app, LockArgs& args) {
     auto* shared =
         app.add_flag("-U,--force-share", args.shared, "Read even while another program writes");
     app.add_flag("--no-lock", args.none,
-                 "Neither take nor test locks: if any other program writes meanwhile, the image "
+                 "Neither take nor test locks: if another program writes meanwhile, the image "
                  "can be destroyed")
         ->excludes(shared);
 }
@@ -78,7 +78,7 @@ void add_lock_options(CLI::App& app, LockArgs& args) {
 void add_backing_options(CLI::App& app, BackingArgs& args) {
     app.add_option("--backing", args.rule, "Backing files: none, same-dir, dir:PATH, any")
         ->type_name("RULE");
-    app.add_option("--backing-format", args.format, "Format where a header states none: raw, qed")
+    app.add_option("--backing-format", args.format, "Format if a header states none: raw, qed")
         ->check(CLI::IsMember({"raw", "qed"}))
         ->type_name("FMT");
 }

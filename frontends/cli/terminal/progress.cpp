@@ -33,9 +33,9 @@ constexpr std::chrono::milliseconds kRedraw{100};
 }  // namespace
 
 void add_progress_options(CLI::App& app, ProgressArgs& args) {
-    app.add_flag("-p,--progress", args.show, "Show progress, also when not on a terminal");
+    app.add_flag("-p,--progress", args.show, "Show progress even without a terminal");
     app.add_flag("-q,--quiet", args.quiet, "Print errors only");
-    app.add_flag("--json-progress", args.json, "Progress as one JSON object a line");
+    app.add_flag("--json-progress", args.json, "Show progress as one JSON object per line");
 }
 
 std::string progress_percent(std::uint64_t done, std::uint64_t total) {

@@ -74,10 +74,11 @@ Task<Result<void>> QedLayer::shrink(std::uint64_t bytes, bool allow_data_loss) {
             const Result<Mapping> found = co_await look_up(at, old_bytes - at.value);
             if (!found) co_return std::unexpected(found.error().clone());
             if (found->kind == Mapping::Kind::data) {
-                co_return fail(Errc::invalid_argument,
-                               fmt::format("{}: shrinking to {} bytes would drop data at {}; pass "
-                                           "--shrink if that is meant",
-                                           file_->name(), bytes, at.value));
+                co_return fail(
+                    Errc::invalid_argument,
+                    fmt::format("{}: shrinking to {} bytes would discard data at {}; pass "
+                                "--shrink to do so",
+                                file_->name(), bytes, at.value));
             }
             at += found->length;
         }

@@ -22,7 +22,7 @@ constexpr std::size_t kMaxBackingNameBytes = 1023;
 Result<void> check_size(std::uint64_t image_bytes, const Geometry& geometry) {
     if (image_bytes % kSectorBytes == 0 && image_bytes <= geometry.max_image_bytes()) return {};
     return fail(Errc::invalid_argument,
-                fmt::format("an image of {} bytes: want a multiple of {}, at most {} with this "
+                fmt::format("an image of {} bytes: expected a multiple of {}, at most {} with this "
                             "cluster and table size",
                             image_bytes, kSectorBytes, geometry.max_image_bytes()));
 }

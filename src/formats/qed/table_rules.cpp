@@ -31,15 +31,15 @@ std::string_view reason(EntryFault fault) {
         case EntryFault::unaligned:
             return "is not aligned to a cluster";
         case EntryFault::in_header:
-            return "lies over the header";
+            return "overlaps the header";
         case EntryFault::past_end:
             return "begins past the end of the file";
         case EntryFault::cut_short:
-            return "is cut short by the end of the file";
+            return "reaches past the end of the file";
         case EntryFault::in_l1_table:
-            return "lies over the L1 table";
+            return "overlaps the L1 table";
         case EntryFault::in_l2_table:
-            return "lies over an L2 table";
+            return "overlaps an L2 table";
     }
     return "is bad";
 }

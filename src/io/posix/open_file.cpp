@@ -74,11 +74,12 @@ int open_flags(const FileOptions& options) noexcept {
 std::unexpected<Error> open_failure(int failure, std::string_view name,
                                     const FileOptions& options) {
     if (failure == EINVAL && options.direct) {
-        return fail(Errc::unsupported,
-                    fmt::format("{}: the file system does not do direct I/O (O_DIRECT); open the "
-                                "file through the page cache",
-                                name),
-                    EOPNOTSUPP);
+        return fail(
+            Errc::unsupported,
+            fmt::format("{}: the file system does not support direct I/O (O_DIRECT); open the "
+                        "file through the page cache",
+                        name),
+            EOPNOTSUPP);
     }
     const char* action = "open it for reading";
     if (options.writable) action = "open it for reading and writing";

@@ -353,7 +353,7 @@ UringLoop::~UringLoop() = default;
 
 Result<std::unique_ptr<UringLoop>> UringLoop::create(const UringOptions& options) {
     if (options.entries == 0) {
-        return fail(Errc::invalid_argument, "io_uring needs room for at least 1 request");
+        return fail(Errc::invalid_argument, "io_uring needs space for at least 1 request");
     }
     auto impl = std::make_unique<Impl>(options.try_inline_reads);
     QED_CHECK(impl->init(options.entries));

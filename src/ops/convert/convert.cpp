@@ -22,7 +22,7 @@ Result<void> check_sources(std::span<Image* const> sources) {
     for (const Image* source : sources) {
         if (source->size() > kMaxBytes - bytes) {
             return fail(Errc::invalid_argument,
-                        fmt::format("the sources have more than {} bytes together", kMaxBytes));
+                        fmt::format("the sources together have more than {} bytes", kMaxBytes));
         }
         bytes += source->size();
     }
@@ -34,7 +34,7 @@ Result<void> check_options(const ConvertOptions& options) {
         return {};
     }
     return fail(Errc::invalid_argument,
-                fmt::format("a sparse size of {}: want a multiple of {} up to {}, or 0",
+                fmt::format("a sparse size of {}: expected a multiple of {} up to {}, or 0",
                             options.sparse_bytes, kSectorBytes, kMaxSparseBytes));
 }
 
@@ -76,9 +76,8 @@ Result<ConvertReport> convert_to_qed(std::span<Image* const> sources, BlockFile&
         QED_CHECK(check_options(options));
         QED_CHECK(check_sources(sources));
         if (image.preallocation != Preallocation::off) {
-            return fail(
-                Errc::unsupported,
-                "preallocation needs an image that exists: create it, then convert into it");
+            return fail(Errc::unsupported,
+                        "preallocation needs an existing image: create it, then convert into it");
         }
         const ConvertSource source(sources, options);
         const std::uint64_t bytes = image.image_bytes != 0 ? image.image_bytes : source.size();

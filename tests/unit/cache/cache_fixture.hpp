@@ -73,7 +73,7 @@ public:
     Running<Result<SliceRef>> start_pin(std::uint64_t slice) {
         return {executor, cache->pin(slice)};
     }
-    /// The answer without waiting for anybody: reads end at once.
+    /// Loads with reads that end at once.
     Result<Mapping> load(std::uint64_t cluster) {
         const bool before = std::exchange(file.holds, false);
         Running<Result<Mapping>> running = start_load(cluster);

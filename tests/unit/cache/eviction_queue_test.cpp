@@ -170,7 +170,7 @@ TEST_F(EvictionQueueTest, SmallQueueBeginsAtAFifth) {
     EXPECT_EQ(queue_.small_target_bytes(), 20u);
 }
 
-// The main queue has 80 entries from here on, the small one 20; 100 has just been evicted.
+// At the start the main queue has 80 entries, the small one 20; 100 was just evicted.
 class AdaptationTest : public EvictionQueueTest {
 protected:
     AdaptationTest() {
@@ -210,7 +210,7 @@ TEST_F(AdaptationTest, SmallQueueShrinksByWhatComesBackAfterItLeftTheMainQueue) 
 }
 
 TEST_F(AdaptationTest, SmallQueueStaysBetweenATenthAndSevenTenths) {
-    // A loop over fewer entries than fit beside the main queue, then one over more than fit.
+    // A loop over fewer entries than fit next to the main queue, then a loop over more.
     for (int round = 0; round < 100; ++round)
         look_up(200, 260);
     EXPECT_LE(queue_.small_target_bytes(), 70u);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One budget in bytes: for tables larger than it, for many images, for images with a limit of
-// their own, for images that nobody uses.
+// their own, for unused images.
 #include "cache/shared_budget.hpp"
 
 #include <random>

@@ -52,7 +52,7 @@ public:
     void free_one(std::mt19937_64& random) {
         auto victim = blocks.begin();
         std::advance(victim, static_cast<std::ptrdiff_t>(random() % blocks.size()));
-        ASSERT_TRUE(is_filled(victim->first, victim->second)) << "somebody wrote into it";
+        ASSERT_TRUE(is_filled(victim->first, victim->second)) << "another block overwrote it";
         live_bytes -= SliceArena::block_bytes(victim->second);
         arena.free(victim->first);
         blocks.erase(victim);

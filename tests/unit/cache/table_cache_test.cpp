@@ -59,7 +59,7 @@ TEST_F(TableCacheTest, AMissReadsTheSliceAndTheNextLookupHits) {
     auto load = image_.start_load(7);
     EXPECT_FALSE(load.done());
     EXPECT_EQ(image_.find(7).kind, Mapping::Kind::not_loaded)
-        << "nobody sees a slice that is being read";
+        << "a slice that is being read must be invisible";
     image_.end_read();
 
     ASSERT_TRUE(load.done());
@@ -194,7 +194,7 @@ TEST_F(TableCacheTest, APinStaysValidWhenItsSliceIsDroppedAndIsFreedWithTheLastH
 TEST_F(TableCacheTest, TryPinTakesOnlyWhatIsInMemory) {
     EXPECT_FALSE(image_.cache->try_pin(0));
     auto load = image_.start_load(0);
-    EXPECT_FALSE(image_.cache->try_pin(0)) << "nobody sees a slice that is being read";
+    EXPECT_FALSE(image_.cache->try_pin(0)) << "a slice that is being read must be invisible";
     image_.end_read();
     EXPECT_TRUE(image_.cache->try_pin(0));
 }

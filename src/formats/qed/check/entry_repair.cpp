@@ -128,7 +128,7 @@ Task<Result<void>> EntryRepair::extend_file() {
     findings_.add(Finding::Kind::bad_l2_entry, {}, 0, true, [&] {
         return fmt::format(
             "the file ends at {:#x}, inside a cluster or table that is in use; it "
-            "was extended to {:#x}, and what is missing reads as zeroes",
+            "was extended to {:#x}, and the missing bytes read as zeroes",
             old_bytes, bytes);
     });
     co_return co_await load();
@@ -156,7 +156,7 @@ Task<Result<void>> EntryRepair::copy_table(BadL1Entry bad) {
         QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kUnallocatedEntry));
         ++findings_.report().corruptions_fixed;
         add_bad_l1_finding(findings_, *image_, bad,
-                           "the entry was cleared: one repair copies no more than 64 MiB, or as "
+                           "the entry was cleared: one repair copies at most 64 MiB, or as "
                            "much as the file had");
         co_return {};
     }
@@ -278,7 +278,7 @@ Task<Result<void>> EntryRepair::copy_apart(TableWalk::Piece piece, std::size_t i
         }
         if (*copied) {
             ++findings_.report().corruptions_fixed;
-            done = fmt::format("it was given a copy of its own at {:#x}", to->value);
+            done = fmt::format("it got its own copy at {:#x}", to->value);
         }
     }
     const L2EntryPlace place = piece.place(*image_, i);

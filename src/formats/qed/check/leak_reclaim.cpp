@@ -155,7 +155,7 @@ Task<Result<void>> LeakReclaim::copy_clusters(std::span<const Move> moves) {
         if (!*copied) {
             co_return fail(Errc::io_error,
                            fmt::format("{}: clusters in {:#x} to {:#x} cannot be read, so they "
-                                       "cannot be moved; leaked clusters were left as they are",
+                                       "cannot be moved; leaked clusters were not reclaimed",
                                        file().name(), from.value,
                                        from.value + ((end - begin) << cluster_bits())));
         }

@@ -190,8 +190,8 @@ Result<void> ScanWorker::check_room() const {
     }
     return fail(
         Errc::unsupported,
-        fmt::format("{}: the tables name clusters scattered over {} bytes of file; to note "
-                    "them all takes more than the {} MiB of memory it may use",
+        fmt::format("{}: the tables name clusters scattered over {} bytes of file; recording "
+                    "them takes more than the permitted {} MiB of memory",
                     image_.file().name(), image_.file_bytes(), options_.memory_limit >> 20));
 }
 

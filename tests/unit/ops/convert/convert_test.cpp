@@ -356,7 +356,7 @@ TEST(ConvertTest, FailsWhenASourceBecomesShorterMeanwhile) {
         ASSERT_FALSE(report);
         EXPECT_EQ(report.error().code(), Errc::io_error);
         EXPECT_THAT(report.error().message(), HasSubstr("memory.qed"));
-        EXPECT_THAT(report.error().message(), HasSubstr("shortened"));
+        EXPECT_THAT(report.error().message(), HasSubstr("truncated"));
         EXPECT_EQ(target.load_u64(0) & 0xffffffffU, 0U) << "a header in spite of the error";
     }
 }
