@@ -104,7 +104,7 @@ void add_compare(CLI::App& app, Console& console) {
     CLI::App& command = add_command(
         app, "compare", "Tell whether two disks have the same content",
         "  qed compare -f raw -F qed disk.raw disk.qed\n"
-        "Exit status: 0 equal, 1 different, 2 not opened, 3 corrupt tables, 4 not readable");
+        "Exit status: 0 equal, 1 different, 2 not opened, 3 corrupt, 4 not readable");
     command.add_option("one", args->one, "The first disk")->required()->type_name("");
     command.add_option("other", args->other, "The second disk")->required()->type_name("");
     command.add_option("-f", args->one_format, "Format of the first disk: qed or raw")
