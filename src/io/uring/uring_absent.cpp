@@ -5,7 +5,7 @@
 
 namespace qed {
 
-struct UringLoop::Impl {};
+struct [[gnu::visibility("hidden")]] UringLoop::Impl {};
 
 UringLoop::~UringLoop() = default;
 

@@ -44,7 +44,8 @@ IoOp& op_of(Waiter& waiter) noexcept {
 
 }  // namespace
 
-struct UringLoop::Impl final : IoLoop {
+// Hidden: a class in a class that is exported would be exported with it.
+struct [[gnu::visibility("hidden")]] UringLoop::Impl final : IoLoop {
     struct Completion {
         IoOp* op = nullptr;
         int answer = 0;
