@@ -125,7 +125,7 @@ Json json_of(const BenchSpec& spec, const BenchResult& result, const Stats& stat
                           {"max", latency.max()}};
     const CacheStats total = CacheBudget::process()->stats();
     json["cache"] = json_of(stats.cache);
-    json["cache-total"] = json_of(total);  // with the backing files
+    json["cache-total"] = json_of(total);  // including the backing files
     json["cache-memory"] = {{"bytes", total.bytes},
                             {"peak-bytes", total.peak_bytes},
                             {"limit-bytes", total.limit_bytes},

@@ -21,13 +21,13 @@ struct DumpArgs {
     OutputArgs output;
 };
 
-/// The file as it is, without a claim that it is sound.
+/// The unchecked content of the file.
 struct Dump {
     std::unique_ptr<BlockFile> file;
     std::uint64_t file_bytes = 0;
     Header header;
     std::string backing_name;
-    std::string fault;  ///< why the header cannot be used, if it cannot
+    std::string fault;  ///< the reason why the header is unusable, or empty
 };
 
 Result<Dump> read_dump(const DumpArgs& args) {
@@ -139,7 +139,7 @@ Json run_json(const EntryRun& run) {
     return json;
 }
 
-/// One L1 entry a line; with `all`, its L2 table on the lines below. Written as it is read.
+/// Prints one L1 entry per line; with `all`, its L2 table on the lines below. Prints while reading.
 Result<void> write_tables_json(TableDump& tables, bool all, Console& console) {
     auto entries = tables.l1_entries();
     if (!entries) return pass(entries);

@@ -9,7 +9,7 @@ namespace {
 void refuse_command(CLI::App& app, Console& console, const std::string& name,
                     const std::string& why) {
     CLI::App* const command = app.add_subcommand(name, why);
-    command->group("");  // not in the help: it only explains itself when used
+    command->group("");  // not in the help; its message explains it when it is used
     command->allow_extras();
     command->callback([&console, name, why] {
         console.exit_status = console.fail(fmt::format("{} is not supported: {}", name, why));
