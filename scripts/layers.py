@@ -30,6 +30,7 @@ BELOW = {
 PUBLIC = {
     "api.hpp": "base",
     "error.hpp": "base",
+    "progress.hpp": "base",
     "units.hpp": "base",
     "mapping.hpp": "base",
     "frame_pool.hpp": "base",
@@ -38,6 +39,7 @@ PUBLIC = {
     "executor.hpp": "coro",
     "block_file.hpp": "io",
     "files.hpp": "io",
+    "output_file.hpp": "io",
     "file_lock.hpp": "io",
     "nbd.hpp": "io",
     "cache_budget.hpp": "cache",
@@ -45,13 +47,17 @@ PUBLIC = {
     "header.hpp": "formats/qed",
     "geometry.hpp": "formats/qed",
     "check.hpp": "formats/qed",
+    "backing.hpp": "image",
     "image.hpp": "image",
     "map.hpp": "image",
     "compact.hpp": "ops",
     "compare.hpp": "ops",
+    "clone.hpp": "ops",
+    "commit.hpp": "ops",
     "convert.hpp": "ops",
     "measure.hpp": "ops",
     "rebase.hpp": "ops",
+    "snapshot.hpp": "ops",
     "qed.h": "ops",
 }
 

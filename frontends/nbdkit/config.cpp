@@ -91,6 +91,17 @@ int parse_milliseconds(const char* key, const char* value, std::chrono::millisec
     return 0;
 }
 
+int parse_depth(const char* key, const char* value, unsigned& depth) {
+    unsigned parsed = 0;
+    if (nbdkit_parse_unsigned(key, value, &parsed) < 0) return -1;
+    if (parsed > kMaxBackingDepth) {
+        nbdkit_error("%s=%u: expected at most %u", key, parsed, kMaxBackingDepth);
+        return -1;
+    }
+    depth = parsed;
+    return 0;
+}
+
 }  // namespace
 
 const char* const kConfigHelp =
@@ -104,6 +115,7 @@ const char* const kConfigHelp =
     "backing-rule=RULE          Backing files that may be opened: same-dir (default), none,\n"
     "                           dir:PATH (below PATH) or any\n"
     "backing-format=FORMAT      raw or qed, for backing files whose format is not stated\n"
+    "backing-depth=N            Most backing files of the chain; default 256\n"
     "cache-size=SIZE            Memory for L2 tables; default 12800K\n"
     "direct=true                O_DIRECT: bypass the page cache of this machine\n"
     "mapped=true                Map files opened read-only (backing files; with readonly=true the\n"
@@ -141,6 +153,7 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "backing-format") {
         return choose(key_text, value, kBackingFormats, options.backing.format);
     }
+    if (key == "backing-depth") return parse_depth(key_text, value, options.backing.depth_limit);
     if (key == "cache-size") return parse_bytes(value, cache_bytes);
     if (key == "direct") return parse_flag(value, options.direct);
     if (key == "mapped") return parse_flag(value, options.mapped);

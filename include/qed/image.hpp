@@ -54,11 +54,16 @@ enum class BackingFormat : std::uint8_t {
     qed,
 };
 
+/// The most backing files below an image, unless the caller states another limit.
+inline constexpr unsigned kDefaultBackingDepth = 256;
+/// The most backing files that any caller may allow.
+inline constexpr unsigned kMaxBackingDepth = 1024;
+
 struct BackingPolicy {
     BackingRule rule = BackingRule::same_directory;
     const char* directory = nullptr;  ///< for below_directory
     BackingFormat format = BackingFormat::unstated;
-    unsigned depth_limit = 64;  ///< layers below this image
+    unsigned depth_limit = kDefaultBackingDepth;  ///< layers below this image
 };
 
 /// How to open an image. Trivially destructible on purpose: g++ 12 destroys owning temporaries
@@ -102,7 +107,8 @@ struct CreateOptions {
     BackingFormat backing_format = BackingFormat::unstated;  ///< must be stated with a name
     bool check_backing = true;  ///< open the backing file and take its size
     Preallocation preallocation = Preallocation::off;
-    bool exclusive = false;  ///< fail when the file exists
+    bool exclusive = false;                       ///< fail when the file exists
+    unsigned depth_limit = kDefaultBackingDepth;  ///< fail with more backing files than this
 };
 static_assert(std::is_trivially_destructible_v<CreateOptions>);
 

@@ -19,6 +19,7 @@
 
 #include "base/mutex.hpp"
 #include "base/no_throw.hpp"
+#include "chain/backing_name.hpp"
 #include "chain/layer.hpp"
 #include "formats/qed/header_info.hpp"
 #include "formats/qed/qed_layer.hpp"
@@ -274,8 +275,9 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
 }
 
 Result<std::shared_ptr<Image>> ChainOpener::open_base(const std::string& image_path,
-                                                      const std::string& name, BackingFormat format,
-                                                      unsigned depth) {
+                                                      const std::string& stated,
+                                                      BackingFormat format, unsigned depth) {
+    const std::string name(without_file_prefix(stated));
     if (depth > options_.backing.depth_limit) {
         return fail(Errc::backing_refused,
                     fmt::format("{}: more than {} backing files below the image", image_path,

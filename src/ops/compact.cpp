@@ -63,12 +63,8 @@ private:
     }
 
     Result<void> report(std::uint64_t done) const {
-        if (options_.progress == nullptr ||
-            options_.progress(options_.progress_context, done, image_.size())) {
-            return {};
-        }
-        return fail(Errc::cancelled,
-                    "compacting was stopped; the image is consistent, and a second run continues");
+        return options_.progress.report(done, image_.size(),
+                                        "the image is consistent, and a second run continues");
     }
 
     Image& image_;

@@ -44,12 +44,11 @@ Result<DiskArgs> disk_args_of(const CheckArgs& args) {
 
 Result<CheckReport> check(BlockFile& file, const CheckArgs& args, Console& console, Repair repair,
                           unsigned threads) {
-    Progress progress(console, args.progress);
+    ProgressView progress(console, args.progress);
     CheckOptions options;
     options.repair = repair;
     options.threads = threads;
-    options.progress = Progress::callback;
-    options.progress_context = &progress;
+    options.progress = progress.hooks();
     auto report = sync_wait(check_file(file, options));
     progress.finish(report.has_value());
     return report;

@@ -38,10 +38,9 @@ std::string compact_json(const std::string& file, const CompactReport& report) {
 int run_compact(const CompactArgs& args, Console& console) {
     auto path = plain_path(args.file);
     if (!path) return console.fail(path.error());
-    Progress progress(console, args.progress);
+    ProgressView progress(console, args.progress);
     CompactOptions options;
-    options.progress = Progress::callback;
-    options.progress_context = &progress;
+    options.progress = progress.hooks();
     auto report = compact(*path, options);
     progress.finish(report.has_value());
     if (!report) return console.fail(report.error());

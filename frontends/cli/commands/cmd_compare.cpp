@@ -82,11 +82,10 @@ int run_compare(const CompareArgs& args, Console& console) {
     auto other = open_side(args.other, args.other_format, args, storage);
     if (!other) return fail_with(console, other.error(), kExitNotOpened);
 
-    Progress progress(console, args.progress);
+    ProgressView progress(console, args.progress);
     CompareOptions options;
     options.strict = args.strict;
-    options.progress = Progress::callback;
-    options.progress_context = &progress;
+    options.progress = progress.hooks();
     auto report = compare(*one->image, *other->image, options);
     progress.finish(report.has_value());
     if (!report) {

@@ -5,9 +5,9 @@
 
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
-#include "cli/disks/new_disk.hpp"
 #include "cli/serve/sandbox_option.hpp"
 #include "cli/terminal/sizes.hpp"
+#include "qed/backing.hpp"
 
 namespace qed::cli {
 namespace {

@@ -6,11 +6,11 @@
 
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
-#include "cli/disks/output_file.hpp"
 #include "cli/reports/map_picture.hpp"
 #include "cli/reports/map_print.hpp"
 #include "cli/serve/sandbox_option.hpp"
 #include "cli/terminal/sizes.hpp"
+#include "qed/output_file.hpp"
 
 namespace qed::cli {
 namespace {
@@ -59,7 +59,7 @@ struct PictureFile {
     bool is_wanted() const { return !path.empty(); }
     Result<void> open(std::vector<std::string>& folders) {
         if (!is_wanted() || path == "-") return {};
-        auto created = OutputFile::create(path, CacheMode{});
+        auto created = OutputFile::create(path);
         if (!created) return pass(created);
         output = std::move(*created);
         folders.push_back(output->directory());
@@ -72,7 +72,7 @@ struct PictureFile {
         }
         BlockFile& file = output->file();
         QED_CHECK(file.write(FileOffset{0}, std::as_bytes(std::span(text))).run_blocking());
-        return output->commit(false);
+        return output->publish(Durability::none);
     }
 };
 

@@ -163,6 +163,7 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     add("cache-size", args.cache_size);
     add("backing-rule", rule_text(backing));
     add("backing-format", args.backing.format);
+    add("backing-depth", args.backing.depth);
     if (args.settle_after) add("settle-after", std::to_string(*args.settle_after));
     if (args.release_after) add("release-after", std::to_string(*args.release_after));
     if (args.read_only) add("readonly", "true");

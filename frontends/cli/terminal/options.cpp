@@ -3,6 +3,8 @@
 
 #include <cstdlib>
 
+#include "cli/terminal/sizes.hpp"
+
 namespace qed::cli {
 
 Result<CacheMode> parse_cache_mode(std::string_view text, std::string_view option) {
@@ -81,6 +83,19 @@ void add_backing_options(CLI::App& app, BackingArgs& args) {
     app.add_option("--backing-format", args.format, "Format if a header states none: raw, qed")
         ->check(CLI::IsMember({"raw", "qed"}))
         ->type_name("FMT");
+    add_depth_option(app, args.depth);
+}
+
+void add_depth_option(CLI::App& app, std::string& depth) {
+    app.add_option("--backing-depth", depth, "Most backing files of a chain; default 256")
+        ->type_name("N");
+}
+
+Result<unsigned> backing_depth(const std::string& depth) {
+    if (depth.empty()) return kDefaultBackingDepth;
+    auto number = parse_number(depth, "--backing-depth", 0, kMaxBackingDepth);
+    if (!number) return pass(number);
+    return static_cast<unsigned>(*number);
 }
 
 Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& storage) {
@@ -110,6 +125,9 @@ Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& 
                     fmt::format("{}: '{}' is not a rule; use none, same-dir, dir:PATH or any",
                                 origin, rule));
     }
+    auto depth = backing_depth(args.depth);
+    if (!depth) return pass(depth);
+    policy.depth_limit = *depth;
     if (args.format == "raw") policy.format = BackingFormat::raw;
     if (args.format == "qed") policy.format = BackingFormat::qed;
     return policy;

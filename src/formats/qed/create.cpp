@@ -6,10 +6,6 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/endian.hpp"
-#include "base/no_throw.hpp"
-#include "chain/chain_opener.hpp"
-#include "qed/file_lock.hpp"
-#include "qed/files.hpp"
 #include "qed/image.hpp"
 
 // Writing a new, empty image: tables first, the header last, so that a half-made one is not
@@ -154,59 +150,6 @@ Task<Result<void>> Image::format(BlockFile& file, CreateOptions options) {
     QED_CO_CHECK(co_await file.flush());
     QED_CO_CHECK(co_await write_header_block(file, *plan));
     co_return co_await file.flush();
-}
-
-namespace {
-
-Result<std::shared_ptr<Image>> open_base(const std::string& path, const CreateOptions& options) {
-    OpenOptions open;
-    open.backing.rule = BackingRule::any;  // the user has named it
-    return open_backing(path, options.backing_name, options.backing_format, open);
-}
-
-Result<void> check_backing_options(const CreateOptions& options) {
-    if (options.backing_name == nullptr) return {};
-    if (options.backing_format != BackingFormat::unstated) return {};
-    return fail(Errc::invalid_argument,
-                fmt::format("the format of the backing file '{}' must be stated: raw or qed",
-                            options.backing_name));
-}
-
-Result<void> create_image(const std::string& path, const CreateOptions& options) {
-    QED_CHECK(check_backing_options(options));
-    CreateOptions complete = options;
-    // Held until the end: its locks keep us from making anew what the image is to lie on.
-    std::shared_ptr<Image> base;
-    if (options.backing_name != nullptr && options.check_backing) {
-        auto opened = open_base(path, options);
-        if (!opened) return pass(opened);
-        base = std::move(*opened);
-        // The size of an overlay that was not told its own is that of what it lies on.
-        if (complete.image_bytes == 0) complete.image_bytes = base->size();
-    }
-    if (const Result<Plan> plan = plan_image(complete); !plan) {
-        return std::unexpected(plan.error().clone());  // before an existing file is touched
-    }
-    FileOptions file_options;
-    file_options.writable = true;
-    file_options.create = true;
-    file_options.exclusive = options.exclusive;
-    Result<std::unique_ptr<BlockFile>> file = qed::open_file(path, file_options);
-    if (!file) return pass(file);
-    auto locked = FileLock::acquire((*file)->descriptor(), LockRole::creator, path);
-    if (!locked && base != nullptr && locked.error().code() == Errc::locked) {
-        return std::unexpected(std::move(locked.error())
-                                   .with_context(fmt::format("'{}' may lie on '{}' itself",
-                                                             options.backing_name, path)));
-    }
-    if (!locked) return pass(locked);
-    return sync_wait(Image::format(**file, complete));
-}
-
-}  // namespace
-
-Result<void> Image::create(const std::string& path, const CreateOptions& options) {
-    return without_throwing([&] { return create_image(path, options); });
 }
 
 }  // namespace qed

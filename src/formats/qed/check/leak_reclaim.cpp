@@ -160,10 +160,7 @@ Task<Result<void>> LeakReclaim::copy_clusters(std::span<const Move> moves) {
                                        from.value + ((end - begin) << cluster_bits())));
         }
         begin = end;
-        if (options_.progress != nullptr &&
-            !options_.progress(options_.progress_context, begin, moves.size())) {
-            co_return fail(Errc::cancelled, "reclaiming leaked clusters was stopped");
-        }
+        QED_CO_CHECK(options_.progress.report(begin, moves.size(), "leaked clusters remain"));
     }
     co_return {};
 }

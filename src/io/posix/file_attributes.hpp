@@ -5,7 +5,7 @@
 
 #include "qed/error.hpp"
 
-namespace qed::cli {
+namespace qed {
 
 /// Gives a new file the extended attributes of the file that it replaces, its access list among
 /// them, and no access list where that one has none. Both are open; `path` is for messages.
@@ -13,4 +13,4 @@ namespace qed::cli {
 /// \errors those of an attribute that cannot be kept
 Result<void> copy_attributes(int from, int to, const std::string& path);
 
-}  // namespace qed::cli
+}  // namespace qed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/disks/file_attributes.hpp"
+#include "io/posix/file_attributes.hpp"
 
 #include <sys/xattr.h>
 
@@ -12,7 +12,7 @@
 
 #include <fmt/format.h>
 
-namespace qed::cli {
+namespace qed {
 namespace {
 
 constexpr const char* kAccessList = "system.posix_acl_access";
@@ -74,4 +74,4 @@ Result<void> copy_attributes(int from, int to, const std::string& path) {
     return {};
 }
 
-}  // namespace qed::cli
+}  // namespace qed
