@@ -40,16 +40,6 @@ function(qed_module folder_name)
     set_property(GLOBAL APPEND PROPERTY QED_MODULES ${name})
 endfunction()
 
-# qed_link_upwards(<folder>...): these modules include some that lie above them (the exceptions of
-# scripts/layers.py), so an executable that needs one of them gets all of the library.
-function(qed_link_upwards)
-    get_property(all GLOBAL PROPERTY QED_CLOSURE_ops)
-    foreach(folder_name IN LISTS ARGN)
-        string(REPLACE "/" "_" name "${folder_name}")
-        set_property(GLOBAL PROPERTY QED_CLOSURE_${name} "${all}")
-    endforeach()
-endfunction()
-
 # qed_link_modules(<target> <module>...): the objects of these modules and of all below them.
 function(qed_link_modules target)
     set(all)

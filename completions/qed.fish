@@ -35,3 +35,4 @@ complete -c qed -n 'not __qed_needs_command' -l output -x -a 'human json'
 complete -c qed -n 'not __qed_needs_command' -l repair -x -a 'leaks entries all'
 complete -c qed -n 'not __qed_needs_command' -l backing -x -a 'none same-dir dir: any'
 complete -c qed -n 'not __qed_needs_command' -l backing-format -x -a 'raw qed'
+complete -c qed -n 'not __qed_needs_command' -l backing-depth -x

@@ -25,8 +25,8 @@ constexpr bool kIsSanitized = false;
 Result<Missing> judge(Mode mode, Missing missing) {
     if (mode != Mode::on || missing.empty()) return missing;
     return fail(Errc::unsupported,
-                fmt::format("the sandbox cannot be complete here: {}; with --sandbox=auto what is "
-                            "there is used",
+                fmt::format("the sandbox cannot be complete here: {}; --sandbox=auto uses the "
+                            "available parts",
                             missing));
 }
 
@@ -34,7 +34,8 @@ Result<Missing> judge(Mode mode, Missing missing) {
 
 Result<Missing> enter(Mode mode, const Needs& needs) {
     if (mode == Mode::off) return Missing();
-    if (kIsSanitized) return judge(mode, "this is a sanitizer build, which needs what it forbids");
+    if (kIsSanitized)
+        return judge(mode, "this is a sanitizer build, which needs the forbidden calls");
     // Files first, because the filter forbids the system calls that this needs.
     auto files = restrict_files(needs);
     if (!files) return files;

@@ -54,7 +54,7 @@ PHRASES = [
     (r"\bmanieth\b", "N-th"),
     (r"\bis met (?:again )?by\b", "report: the next call reports the error"),
     (r"\bwhat is likely\b", "the fast path"),
-    (r"\b(?:says|tells|say|tell) (?:it )?all\b", "document: describes every call"),
+    (r"\b(?:says|tells|say|tell) (?:it )?all(?=[.,;:)]| (?:of|about)\b)", "describes, documents"),
     (r"\bcame too late\b", "arrived after"),
     (r"\bto the likes\b|\bas (?:it|they) likes?\b", "as needed"),
     (r"\b(?:is|are|was|were|be) in the way\b(?! of (?:all|most))", "conflict with"),

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qed/files.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
-#include <filesystem>
 
 #include "capi/guard.hpp"
 #include "capi/handle.hpp"
 #include "qed/check.hpp"
 #include "qed/convert.hpp"
 #include "qed/file_lock.hpp"
+#include "qed/output_file.hpp"
 
 // What is done to whole files: check, repair and convert.
 
@@ -54,62 +50,22 @@ qed_check_report c_report(const qed::CheckReport& from) {
     return to;
 }
 
-/// A file of ours that goes away again unless it is kept.
-class NewFile {
-public:
-    static Result<NewFile> create(const std::string& path) {
-        auto file = qed::open_file(path, {.writable = true, .create = true, .exclusive = true});
-        if (!file) return qed::pass(file);
-        NewFile made(path, std::move(*file));
-        QED_CHECK(qed::FileLock::acquire(made.file().descriptor(), qed::LockRole::creator, path));
-        return made;
-    }
-    NewFile(NewFile&& other) noexcept = default;
-    NewFile& operator=(NewFile&&) = delete;
-    ~NewFile() {
-        if (file_ != nullptr) ::unlink(path_.c_str());
-    }
-
-    BlockFile& file() { return *file_; }
-    void keep() { file_.reset(); }
-
-    /// The file's name, too, is on the disk when this returns.
-    Result<void> flush() {
-        QED_CHECK(qed::sync_wait(flush_file(*file_)));
-        const std::string folder = std::filesystem::path(path_).parent_path().string();
-        const int descriptor =
-            ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        const int failed = descriptor < 0 || ::fsync(descriptor) != 0 ? errno : 0;
-        if (descriptor >= 0) ::close(descriptor);
-        if (failed == 0) return {};
-        return std::unexpected(qed::Error::from_errno(failed, path_ + ": its folder's flush"));
-    }
-
-private:
-    NewFile(std::string path, std::unique_ptr<BlockFile> file)
-        : path_(std::move(path)), file_(std::move(file)) {}
-    static qed::Task<Result<void>> flush_file(BlockFile& file) { co_return co_await file.flush(); }
-
-    std::string path_;
-    std::unique_ptr<BlockFile> file_;
-};
-
-Result<void> convert_into(NewFile& target, qed::Image& source, const qed_convert_options& from) {
+Result<void> convert_into(qed::BlockFile& target, qed::Image& source,
+                          const qed_convert_options& from) {
     qed::ConvertOptions how;
     how.sparse_bytes = from.keep_zeroes ? 0 : how.sparse_bytes;
     how.write_early = !from.no_flush;
-    how.progress = from.progress;
-    how.progress_context = from.progress_context;
+    how.progress = {.callback = from.progress, .context = from.progress_context};
     const std::array<qed::Image*, 1> sources = {&source};
     if (from.target_format == QED_FORMAT_RAW) {
         how.target_is_zero = true;
-        auto done = qed::convert_to_raw(sources, target.file(), how);
+        auto done = qed::convert_to_raw(sources, target, how);
         return done ? Result<void>{} : qed::pass(done);
     }
     qed::CreateOptions image;
     if (from.cluster_bytes != 0) image.cluster_bytes = from.cluster_bytes;
     if (from.table_clusters != 0) image.table_clusters = from.table_clusters;
-    auto done = qed::convert_to_image(sources, target.file(), image, how);
+    auto done = qed::convert_to_image(sources, target, image, how);
     return done ? Result<void>{} : qed::pass(done);
 }
 
@@ -130,8 +86,7 @@ int qed_check(const char* path, const qed_check_options* options, qed_check_repo
         qed::CheckOptions how;
         how.repair = static_cast<qed::Repair>(from->repair);
         how.threads = std::max(from->threads, 1U);
-        how.progress = from->progress;
-        how.progress_context = from->progress_context;
+        how.progress = {.callback = from->progress, .context = from->progress_context};
         auto found = qed::sync_wait(qed::check_file(**file, how));
         if (!found) return qed::pass(found);
         return fill_structure(report, c_report(*found), "report");
@@ -147,13 +102,12 @@ int qed_convert(qed_image* source, const char* target_path, const qed_convert_op
         if (!from) return std::unexpected(from.error().clone());
         if (from->target_format != QED_FORMAT_RAW && from->target_format != QED_FORMAT_QED) {
             return qed::fail(Errc::invalid_argument,
-                             "options.target_format is to be QED_FORMAT_QED or QED_FORMAT_RAW");
+                             "options.target_format must be QED_FORMAT_QED or QED_FORMAT_RAW");
         }
-        auto target = NewFile::create(target_path);
+        auto target = qed::OutputFile::create(target_path, {.exclusive = true});
         if (!target) return qed::pass(target);
-        QED_CHECK(convert_into(*target, *source->image, *from));
-        if (!from->no_flush) QED_CHECK(target->flush());
-        target->keep();
-        return {};
+        QED_CHECK(convert_into((*target)->file(), *source->image, *from));
+        return (*target)->publish(from->no_flush ? qed::Durability::none
+                                                 : qed::Durability::content_and_name);
     });
 }

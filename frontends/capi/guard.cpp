@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capi/guard.hpp"
 
+#include <array>
+
 #include "qed/version.hpp"
 
 namespace qed::capi {
@@ -17,6 +19,38 @@ static_assert(c_code(Errc::unsupported_feature) == QED_UNSUPPORTED_FEATURE);
 static_assert(c_code(Errc::write_stopped) == QED_WRITE_STOPPED);
 static_assert(c_code(Errc::cancelled) == QED_CANCELLED);
 
+struct Wording {
+    std::string_view of_program;
+    std::string_view of_interface;
+};
+/// Advice in the library's messages names commands and options of the program. A caller of this
+/// interface gets what it has instead. Longer texts come before those that they contain.
+constexpr std::array<Wording, 7> kWordings = {{
+    {"'qed check -r all'", "qed_check() with QED_REPAIR_ALL"},
+    {"'qed check'", "qed_check()"},
+    {"--backing=any or --backing=dir:PATH", "QED_BACKING_ANY or QED_BACKING_BELOW_DIRECTORY"},
+    {"(-F raw, or --backing-format raw)", "(backing_format QED_FORMAT_RAW)"},
+    {"-U (--force-share)", "QED_LOCK_FORCE_SHARED"},
+    {"--no-lock", "QED_LOCK_NONE"},
+    {"--shrink", "allow_data_loss"},
+}};
+
+std::string worded_for_c(std::string message) {
+    for (const Wording& wording : kWordings) {
+        const std::size_t at = message.find(wording.of_program);
+        if (at == std::string::npos) continue;
+        message.replace(at, wording.of_program.size(), wording.of_interface);
+    }
+    return message;
+}
+
+/// Where there is no memory for another message, the library's own.
+void copy_message(const std::string& message, qed_error& error) noexcept {
+    const std::size_t bytes = std::min(message.size(), sizeof error.message - 1);
+    std::memcpy(error.message, message.data(), bytes);
+    error.message[bytes] = '\0';
+}
+
 }  // namespace
 
 int report(const Error& failure, qed_error* error) noexcept {
@@ -24,10 +58,11 @@ int report(const Error& failure, qed_error* error) noexcept {
     if (error == nullptr) return code;
     error->code = code;
     error->sys_errno = failure.sys_errno();
-    const std::string& message = failure.message();
-    const std::size_t bytes = std::min(message.size(), sizeof error->message - 1);
-    std::memcpy(error->message, message.data(), bytes);
-    error->message[bytes] = '\0';
+    try {
+        copy_message(worded_for_c(failure.message()), *error);
+    } catch (const std::bad_alloc&) {
+        copy_message(failure.message(), *error);
+    }
     return code;
 }
 

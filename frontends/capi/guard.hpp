@@ -13,12 +13,12 @@
 #include "qed/error.hpp"
 #include "qed/qed.h"
 
-// What every C function needs: failures without exceptions, and structures that may be older or
-// newer than the library.
+// Shared by all C functions: errors without exceptions, and structures that may be older or newer
+// than the library.
 
 namespace qed::capi {
 
-/// Fills in `error`, where there is one, and returns its code.
+/// Fills in `error`, if it is not NULL, and returns the code.
 int report(const Error& failure, qed_error* error) noexcept;
 
 /// Runs `work`, which returns a Result<void>, for a C caller.
@@ -32,27 +32,27 @@ int guarded(qed_error* error, Work work) noexcept {
     }
 }
 
-/// \errors invalid_argument where `pointer` is NULL
+/// \errors invalid_argument if `pointer` is NULL
 template <class Pointed>
 Result<void> require(const Pointed* pointer, std::string_view what) {
     if (pointer != nullptr) return {};
     return fail(Errc::invalid_argument, std::string(what) + " is NULL");
 }
 
-/// \errors invalid_argument where `value` is not 0 .. `last`
+/// \errors invalid_argument if `value` is not in 0 .. `last`
 Result<void> require_choice(int value, int last, std::string_view what);
 
-/// \errors invalid_argument where a caller's structure is NULL or does not say its size
+/// \errors invalid_argument if a caller's structure is NULL or does not state its size
 template <class Struct>
 Result<void> require_structure(const Struct* given, std::string_view what) {
     QED_CHECK(require(given, what));
     if (given->struct_bytes >= sizeof given->struct_bytes) return {};
     return fail(Errc::invalid_argument,
-                std::string(what) + ".struct_bytes is not set: it is the structure's size");
+                std::string(what) + ".struct_bytes is not set: set it to the structure's size");
 }
 
-/// A caller's structure: members that it does not have yet are zero.
-/// \errors invalid_argument where it was made for a newer library and uses what is new there
+/// A copy of a caller's structure. Members that an older structure lacks are zero.
+/// \errors invalid_argument if it was made for a newer library and sets members that are new there
 template <class Struct>
 Result<Struct> structure_of(const Struct* given, std::string_view what) {
     static_assert(std::is_trivially_copyable_v<Struct>);
@@ -65,13 +65,13 @@ Result<Struct> structure_of(const Struct* given, std::string_view what) {
     const std::span unknown(from + shared, bytes - shared);
     if (std::ranges::any_of(unknown, [](std::byte byte) { return byte != std::byte{0}; })) {
         return fail(Errc::invalid_argument,
-                    std::string(what) + " asks for what this version of libqed does not know");
+                    std::string(what) + " sets members that this version of libqed does not know");
     }
     std::memcpy(&known, from, shared);
     return known;
 }
 
-/// Fills in as much of the caller's structure as it has.
+/// Fills in the members that the caller's structure has.
 template <class Struct>
 Result<void> fill_structure(Struct* given, Struct known, std::string_view what) {
     QED_CHECK(require_structure(given, what));

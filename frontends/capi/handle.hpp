@@ -6,7 +6,7 @@
 #include "qed/image.hpp"
 #include "qed/qed.h"
 
-/// What a C program holds.
+/// The handle of a C program.
 struct qed_image {
     std::unique_ptr<qed::Image> image;
 };

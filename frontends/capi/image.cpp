@@ -3,8 +3,10 @@
 #include <cstring>
 #include <utility>
 
+#include "capi/backing_options.hpp"
 #include "capi/guard.hpp"
 #include "capi/handle.hpp"
+#include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
 // Opening, closing and creating images, and what is asked of an open one.
@@ -23,31 +25,45 @@ static_assert(std::to_underlying(qed::WriteOrder::deferred) == QED_ORDER_DEFERRE
 static_assert(std::to_underlying(qed::BackingRule::any) == QED_BACKING_ANY);
 static_assert(std::to_underlying(qed::BackingFormat::qed) == QED_FORMAT_QED);
 
-Result<qed::OpenOptions> open_options(const qed_open_options* given) {
-    const auto from = structure_of(given, "options");
-    if (!from) return std::unexpected(from.error().clone());
-    QED_CHECK(require_choice(from->lock, QED_LOCK_NONE, "options.lock"));
-    QED_CHECK(require_choice(from->order, QED_ORDER_DEFERRED, "options.order"));
-    QED_CHECK(require_choice(from->backing_rule, QED_BACKING_ANY, "options.backing_rule"));
-    QED_CHECK(require_choice(from->backing_format, QED_FORMAT_QED, "options.backing_format"));
-    if (from->backing_rule == QED_BACKING_BELOW_DIRECTORY) {
-        QED_CHECK(require(from->backing_directory, "options.backing_directory"));
-    }
+Result<qed::OpenOptions> open_options(const qed_open_options& from) {
+    QED_CHECK(require_choice(from.lock, QED_LOCK_NONE, "options.lock"));
+    QED_CHECK(require_choice(from.order, QED_ORDER_DEFERRED, "options.order"));
+    QED_CHECK(require_choice(from.format, QED_FORMAT_QED, "options.format"));
+    const auto backing = qed::capi::backing_policy(from);
+    if (!backing) return std::unexpected(backing.error().clone());
     qed::OpenOptions options;
-    options.writable = from->writable;
-    options.direct = from->direct;
-    options.sync = from->sync;
-    options.ignore_flush = from->ignore_flush;
-    options.mapped = from->mapped;
-    options.repair_dirty = !from->refuse_dirty;
-    options.open_backing = !from->no_backing;
-    options.lock = static_cast<qed::LockMode>(from->lock);
-    options.order = static_cast<qed::WriteOrder>(from->order);
-    options.backing.rule = static_cast<qed::BackingRule>(from->backing_rule);
-    options.backing.directory = from->backing_directory;
-    options.backing.format = static_cast<qed::BackingFormat>(from->backing_format);
-    options.cache_limit = from->cache_limit;
+    options.writable = from.writable;
+    options.direct = from.direct;
+    options.sync = from.sync;
+    options.ignore_flush = from.ignore_flush;
+    options.mapped = from.mapped;
+    options.repair_dirty = !from.refuse_dirty;
+    options.open_backing = !from.no_backing;
+    options.lock = static_cast<qed::LockMode>(from.lock);
+    options.order = static_cast<qed::WriteOrder>(from.order);
+    options.backing = *backing;
+    options.cache_limit = from.cache_limit;
     return options;
+}
+
+Result<std::unique_ptr<qed::Image>> open_raw(const char* path, const qed::OpenOptions& options) {
+    if (options.writable && options.lock == qed::LockMode::force_shared) {
+        return qed::fail(qed::Errc::invalid_argument,
+                         "options.lock is QED_LOCK_FORCE_SHARED: a disk that another process may "
+                         "write cannot be opened for writing");
+    }
+    auto file = qed::open_file(path, {.writable = options.writable,
+                                      .direct = options.direct,
+                                      .sync = options.sync,
+                                      .ignore_flush = options.ignore_flush,
+                                      .mapped = options.mapped});
+    if (!file) return qed::pass(file);
+    qed::LockRole role = options.writable ? qed::LockRole::writer : qed::LockRole::reader;
+    if (options.lock == qed::LockMode::force_shared) role = qed::LockRole::shared_reader;
+    if (options.lock != qed::LockMode::none) {
+        QED_CHECK(qed::FileLock::acquire((*file)->descriptor(), role, path));
+    }
+    return qed::Image::open_raw(std::move(*file));
 }
 
 Result<void> hand_over(Result<std::unique_ptr<qed::Image>> opened, qed_image** image) {
@@ -63,9 +79,12 @@ int qed_open(const char* path, const qed_open_options* options, qed_image** imag
     return guarded(error, [&]() -> Result<void> {
         QED_CHECK(require(path, "path"));
         QED_CHECK(require(image, "image"));
-        const auto how = open_options(options);
+        const auto from = structure_of(options, "options");
+        if (!from) return std::unexpected(from.error().clone());
+        const auto how = open_options(*from);
         if (!how) return std::unexpected(how.error().clone());
-        return hand_over(qed::Image::open(path, *how), image);
+        const bool is_raw = from->format == QED_FORMAT_RAW;
+        return hand_over(is_raw ? open_raw(path, *how) : qed::Image::open(path, *how), image);
     });
 }
 
@@ -73,9 +92,9 @@ int qed_open_raw(const char* path, bool writable, qed_image** image, qed_error* 
     return guarded(error, [&]() -> Result<void> {
         QED_CHECK(require(path, "path"));
         QED_CHECK(require(image, "image"));
-        auto file = qed::open_file(path, {.writable = writable});
-        if (!file) return qed::pass(file);
-        return hand_over(qed::Image::open_raw(std::move(*file)), image);
+        qed::OpenOptions options;
+        options.writable = writable;
+        return hand_over(open_raw(path, options), image);
     });
 }
 
@@ -101,6 +120,9 @@ int qed_create(const char* path, const qed_create_options* options, qed_error* e
         create.backing_format = static_cast<qed::BackingFormat>(from->backing_format);
         create.check_backing = !from->no_backing_check;
         create.exclusive = !from->replace;
+        const auto depth = qed::capi::depth_limit(from->backing_depth);
+        if (!depth) return std::unexpected(depth.error().clone());
+        create.depth_limit = *depth;
         return qed::Image::create(path, create);
     });
 }

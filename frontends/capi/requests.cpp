@@ -7,7 +7,7 @@
 #include "capi/handle.hpp"
 #include "qed/map.hpp"
 
-// What a guest asks of its disk.
+// The requests of a guest.
 
 using qed::GuestOffset;
 using qed::Result;
@@ -123,7 +123,7 @@ int qed_map(qed_image* image, uint64_t offset, uint64_t bytes, qed_extent* exten
             const std::span room(some.data(), std::min(some.size(), capacity - *count));
             const Result<size_t> found =
                 qed::map_extents(*image->image, GuestOffset{offset}, bytes, room);
-            if (!found && *count != 0) return {};  // met again by who asks for the rest
+            if (!found && *count != 0) return {};  // the next call reports the error
             if (!found) return std::unexpected(found.error().clone());
             if (*found == 0) return {};
             for (const qed::MappedExtent& extent : room.first(*found)) {

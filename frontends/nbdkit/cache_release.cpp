@@ -33,7 +33,7 @@ void CacheRelease::run() {
         if (before != 0) budget_.release_unused();
         const std::uint64_t after = budget_.stats().bytes;
         if (after < before) {
-            nbdkit_debug("idle tables left the cache: %llu of %llu bytes are still in use",
+            nbdkit_debug("idle tables were evicted: %llu of %llu bytes are still in use",
                          static_cast<unsigned long long>(after),
                          static_cast<unsigned long long>(before));
         }

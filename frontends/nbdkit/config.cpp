@@ -91,6 +91,17 @@ int parse_milliseconds(const char* key, const char* value, std::chrono::millisec
     return 0;
 }
 
+int parse_depth(const char* key, const char* value, unsigned& depth) {
+    unsigned parsed = 0;
+    if (nbdkit_parse_unsigned(key, value, &parsed) < 0) return -1;
+    if (parsed > kMaxBackingDepth) {
+        nbdkit_error("%s=%u: expected at most %u", key, parsed, kMaxBackingDepth);
+        return -1;
+    }
+    depth = parsed;
+    return 0;
+}
+
 }  // namespace
 
 const char* const kConfigHelp =
@@ -100,26 +111,28 @@ const char* const kConfigHelp =
     "export=NAME                Serve this export name only; default: any name\n"
     "order=ORDER                When table entries reach the file: automatic (default), strict,\n"
     "                           ordered or deferred\n"
-    "lock=MODE                  normal (default), force-shared (read beside a writer) or none\n"
+    "lock=MODE                  normal (default), force-shared (read while others write) or none\n"
     "backing-rule=RULE          Backing files that may be opened: same-dir (default), none,\n"
     "                           dir:PATH (below PATH) or any\n"
     "backing-format=FORMAT      raw or qed, for backing files whose format is not stated\n"
+    "backing-depth=N            Most backing files of the chain; default 256\n"
     "cache-size=SIZE            Memory for L2 tables; default 12800K\n"
-    "direct=true                O_DIRECT: past the page cache of this machine\n"
+    "direct=true                O_DIRECT: bypass the page cache of this machine\n"
     "mapped=true                Map files opened read-only (backing files; with readonly=true the\n"
-    "                           image); nobody may truncate them\n"
-    "settle-after=MILLISECONDS  Clear the image's need-check bit after so long without a write;\n"
-    "                           default 2000, 0: only at the end\n"
-    "release-after=MILLISECONDS Give back the memory of tables that were not used for so long;\n"
+    "                           image); no program may truncate them\n"
+    "settle-after=MILLISECONDS  Quiesce the image (clear its dirty bit) after this time without a\n"
+    "                           write; default 2000, 0: only when the server stops\n"
+    "release-after=MILLISECONDS Free the memory of tables that were not used for this time;\n"
     "                           default 60000, 0: never\n"
-    "stats=true                 Print counters to standard error at the end\n"
-    "sandbox=MODE               Once everything is open, give up all other rights of the process:\n"
-    "                           off (default), auto (as far as the kernel can) or on (or fail).\n"
+    "stats=true                 Print counters to standard error when the server stops\n"
+    "sandbox=MODE               Once all files are open, give up all other rights of the process:\n"
+    "                           off (default), auto (the parts the kernel has) or on (or fail).\n"
     "                           nbdkit's filters and logging to syslog may not work in it.\n"
-    "sandbox-read=FILE          A file to be opened from inside the sandbox: nbdkit's --tls-psk\n"
-    "control-fd=NUMBER          For supervisors: a stream socket on which the plugin says 'ready'\n"
-    "                           and, after a clean end, 'closed'; when the other end is closed,\n"
-    "                           clients are disconnected";
+    "sandbox-read=FILE          A file that may be opened in the sandbox: nbdkit's --tls-psk\n"
+    "control-fd=NUMBER          For supervisors: a stream socket on which the plugin sends "
+    "'ready'\n"
+    "                           and, after a clean end, 'closed'; when the other end closes it,\n"
+    "                           the plugin disconnects the clients";
 
 int Config::set(const char* key_text, const char* value) {
     const std::string_view key(key_text);
@@ -140,6 +153,7 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "backing-format") {
         return choose(key_text, value, kBackingFormats, options.backing.format);
     }
+    if (key == "backing-depth") return parse_depth(key_text, value, options.backing.depth_limit);
     if (key == "cache-size") return parse_bytes(value, cache_bytes);
     if (key == "direct") return parse_flag(value, options.direct);
     if (key == "mapped") return parse_flag(value, options.mapped);
@@ -159,7 +173,7 @@ int Config::complete() {
         return -1;
     }
     if (options.lock == LockMode::force_shared && !read_only) {
-        nbdkit_error("lock=force-shared only reads: add readonly=true");
+        nbdkit_error("lock=force-shared needs readonly=true");
         return -1;
     }
     if (!backing_directory.empty()) {

@@ -34,7 +34,7 @@ void Maintenance::run() {
         if (stopping_) return;
         lock.unlock();
         if (const auto settled = image_.quiesce_blocking(); !settled) {
-            nbdkit_error("settling the image: %s", settled.error().message().c_str());
+            nbdkit_error("quiescing the image: %s", settled.error().message().c_str());
         }
         lock.lock();
     }

@@ -7,6 +7,7 @@
 
 #include "qed/api.hpp"
 #include "qed/block_file.hpp"
+#include "qed/progress.hpp"
 #include "qed/task.hpp"
 
 namespace qed {
@@ -58,8 +59,7 @@ struct CheckOptions {
     std::uint32_t finding_limit = 1000;
     /// Called regularly with the done and the total work of the current pass (in table bytes, or in
     /// clusters to move); returns false to stop the check.
-    bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
-    void* progress_context = nullptr;
+    Progress progress;
     unsigned reads_in_flight = 4;  ///< for each thread
     /// Threads that read tables, including the caller's thread; small images use fewer. With more
     /// than one, the caller's thread waits at the end until the other threads have finished.

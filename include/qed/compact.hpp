@@ -8,14 +8,14 @@
 #include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
+#include "qed/progress.hpp"
 
 namespace qed {
 
 struct CompactOptions {
     LockMode lock = LockMode::normal;  ///< normal or none
     /// Called regularly with the done and the total bytes; returns false to stop.
-    bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
-    void* progress_context = nullptr;
+    Progress progress;
 };
 static_assert(std::is_trivially_destructible_v<CompactOptions>);
 

@@ -7,6 +7,7 @@
 #include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
+#include "qed/progress.hpp"
 
 namespace qed {
 
@@ -15,8 +16,7 @@ struct CompareOptions {
     bool strict = false;
     unsigned threads = 0;  ///< 0: chosen for this machine
     /// Called after each piece, by one thread at a time; returns false to stop.
-    bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
-    void* progress_context = nullptr;
+    Progress progress;
 };
 static_assert(std::is_trivially_destructible_v<CompareOptions>);
 

@@ -10,6 +10,7 @@
 #include "qed/block_file.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
+#include "qed/progress.hpp"
 
 namespace qed {
 
@@ -38,8 +39,7 @@ struct ConvertOptions {
     /// less left to do.
     bool write_early = false;
     /// Called after each piece, by one thread at a time; returns false to stop.
-    bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
-    void* progress_context = nullptr;
+    Progress progress;
 };
 static_assert(std::is_trivially_destructible_v<ConvertOptions>);
 

@@ -25,7 +25,8 @@ struct CreateOptions {
     BackingFormat backing_format = BackingFormat::unstated;  ///< must be stated with a name
     bool check_backing = true;  ///< open the backing file and take its size
     Preallocation preallocation = Preallocation::off;
-    bool exclusive = false;  ///< fail when the file exists
+    bool exclusive = false;                       ///< fail when the file exists
+    unsigned depth_limit = kDefaultBackingDepth;  ///< fail with more backing files than this
 };
 static_assert(std::is_trivially_destructible_v<CreateOptions>);
 

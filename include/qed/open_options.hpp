@@ -39,11 +39,16 @@ enum class BackingFormat : std::uint8_t {
     qed,
 };
 
+/// The most backing files below an image, unless the caller states another limit.
+inline constexpr unsigned kDefaultBackingDepth = 256;
+/// The most backing files that any caller may allow.
+inline constexpr unsigned kMaxBackingDepth = 1024;
+
 struct BackingPolicy {
     BackingRule rule = BackingRule::same_directory;
     const char* directory = nullptr;  ///< for below_directory
     BackingFormat format = BackingFormat::unstated;
-    unsigned depth_limit = 64;  ///< layers below this image
+    unsigned depth_limit = kDefaultBackingDepth;  ///< layers below this image
 };
 
 /// How to open an image. Trivially destructible on purpose: g++ 12 destroys owning temporaries

@@ -8,7 +8,7 @@
  * Results: 0, or an enum qed_error_code and a message in `error` (which may be NULL). A call that
  * fails with QED_INVALID_ARGUMENT or QED_OUT_OF_RANGE changes nothing.
  * Errors and costs are those of the C++ function that does the work: of qed::Image (image.hpp) for
- * images and requests, else see map.hpp, check.hpp and convert.hpp.
+ * images and requests, else see the header of its name: map.hpp, check.hpp, commit.hpp ...
  * Thread-safety: any call on one image may run on any thread at any time, except that qed_close()
  * comes last. Nothing here throws, prints, or ends the process.
  * Structures: set `struct_bytes` to their size and everything else to zero, which is the default:
@@ -107,6 +107,9 @@ struct qed_open_options {
     int backing_format; /* enum qed_backing_format */
     const char* backing_directory;
     uint64_t cache_limit; /* bytes of table cache this image may use; 0: all it needs */
+    int format;           /* enum qed_backing_format of the file itself. QED_FORMAT_RAW: a raw file
+                           * or device, all data; what concerns tables and backing is ignored */
+    unsigned backing_depth; /* most backing files below the image, up to 1024; 0: 256 */
 };
 
 /* An open image. */
@@ -128,9 +131,11 @@ struct qed_create_options {
     int backing_format;       /* enum qed_backing_format; must be stated with a name */
     bool no_backing_check;    /* do not look at the backing file; `image_bytes` is needed then */
     bool replace;             /* an existing file is replaced, once its lock is held */
+    unsigned backing_depth;   /* most backing files below the image, up to 1024; 0: 256 */
 };
 
-/* Makes a new, empty image, or with a backing name a clone. QED_ALREADY_EXISTS unless `replace`. */
+/* Makes a new, empty image, or with a backing name a clone. QED_ALREADY_EXISTS unless `replace`.
+ * The image appears when it is complete: a failure or a crash leaves what was there before. */
 int qed_create(const char* path, const struct qed_create_options* options, struct qed_error* error);
 
 uint64_t qed_size(const qed_image* image); /* bytes of the virtual disk */
@@ -263,12 +268,80 @@ struct qed_convert_options {
 };
 
 /* Copies the disk `source`, as a guest sees it, into a new file; QED_ALREADY_EXISTS if that file
- * exists. A failed call removes the file; a killed process leaves it unfinished. To convert a raw
+ * exists. The file appears when it is complete: a failure or a crash leaves none. To convert a raw
  * disk, open it with qed_open_raw(). */
 int qed_convert(qed_image* source, const char* target_path,
                 const struct qed_convert_options* options, struct qed_error* error);
 
-/* A raw file or device as an image that is all data. */
+/* ---- operations on whole image files, which no other process may use meanwhile --------------- */
+
+struct qed_commit_options {
+    size_t struct_bytes;
+    const char* base;  /* the file of the chain that takes the content; NULL: the backing file */
+    bool keep_overlay; /* do not empty the image afterwards; implied with a lower `base` */
+    bool direct;       /* O_DIRECT for the file that takes the content */
+    bool sync;         /* its writes are durable one by one */
+    bool ignore_flush; /* it is not flushed: a power cut may then lose content */
+    int backing_rule;  /* enum qed_backing_rule */
+    int backing_format;
+    const char* backing_directory;
+    qed_progress progress;
+    void* progress_context;
+};
+
+/* Copies what the image at `path` holds into its backing file, and empties the image (commit.hpp).
+ * `options` may be NULL. */
+int qed_commit(const char* path, const struct qed_commit_options* options, struct qed_error* error);
+
+struct qed_snapshot_options {
+    size_t struct_bytes;
+    int format;             /* enum qed_backing_format of the image; QED_FORMAT_UNSTATED: QED */
+    unsigned backing_depth; /* most backing files below the image, up to 1024; 0: 256 */
+};
+
+/* The file at `path` gets the name `frozen_path`, an empty overlay over it takes its place
+ * (snapshot.hpp). `options` may be NULL. */
+int qed_snapshot(const char* path, const char* frozen_path,
+                 const struct qed_snapshot_options* options, struct qed_error* error);
+/* Drops what the image at `path` holds on top of its backing file. */
+int qed_snapshot_revert(const char* path, struct qed_error* error);
+
+struct qed_clone_options {
+    size_t struct_bytes;
+    int base_format;        /* enum qed_backing_format; QED_FORMAT_UNSTATED: QED */
+    bool replace;           /* replace files that exist; otherwise QED_ALREADY_EXISTS */
+    unsigned backing_depth; /* most backing files below a clone, up to 1024; 0: 256 */
+    qed_progress progress;  /* counts clones */
+    void* progress_context;
+};
+
+/* Makes `count` empty overlays of `base_path` (clone.hpp). After a failure the first ones may be
+ * there. `options` may be NULL. */
+int qed_clone(const char* base_path, const char* const* paths, size_t count,
+              const struct qed_clone_options* options, struct qed_error* error);
+
+struct qed_rebase_options {
+    size_t struct_bytes;
+    int format;            /* enum qed_backing_format of the new backing file; must be stated */
+    bool change_name_only; /* copy nothing: the caller knows that the contents match */
+    bool direct;           /* O_DIRECT for the image */
+    bool sync;             /* its writes are durable one by one */
+    bool ignore_flush;     /* it is not flushed: a power cut may then lose content */
+    int backing_rule;      /* enum qed_backing_rule, for both chains */
+    int backing_format;
+    const char* backing_directory;
+    unsigned backing_depth; /* most backing files below the image, up to 1024; 0: 256 */
+    qed_progress progress;
+    void* progress_context;
+};
+
+/* Gives the image at `path` another backing file while the guest sees the same bytes (rebase.hpp).
+ * `new_backing` is relative to the image's folder; NULL: none, and `options` may be NULL then. */
+int qed_rebase(const char* path, const char* new_backing, const struct qed_rebase_options* options,
+               struct qed_error* error);
+
+/* A raw file or device as an image that is all data, locked like any image: qed_open() with
+ * `format` QED_FORMAT_RAW and otherwise default options. */
 int qed_open_raw(const char* path, bool writable, qed_image** image, struct qed_error* error);
 
 /* NOLINTEND(readability-identifier-naming) */

@@ -2,19 +2,30 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 #include "qed/api.hpp"
 #include "qed/error.hpp"
 #include "qed/image.hpp"
+#include "qed/progress.hpp"
 
 namespace qed {
 
 struct RebaseOptions {
     bool dry_run = false;  ///< only count what would be written
-    /// Called regularly with the done and the total bytes; returns false to stop.
-    bool (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;
-    void* progress_context = nullptr;
+    Progress progress;     ///< in bytes
+    // The rest is for rebase() alone.
+    BackingFormat format = BackingFormat::qed;  ///< of the new backing file
+    /// Copy nothing: the caller knows that the contents match. The current chain is not opened, and
+    /// neither file has to be there.
+    bool change_name_only = false;
+    bool direct = false;          ///< O_DIRECT for the image
+    bool sync = false;            ///< its writes are durable one by one
+    bool ignore_flush = false;    ///< it is not flushed: a power cut may then lose content
+    bool direct_backing = false;  ///< O_DIRECT for the new backing file
+    BackingPolicy backing{};      ///< for both chains. The current one may have more layers than
+                                  ///< `depth_limit`, up to kMaxBackingDepth
 };
 static_assert(std::is_trivially_destructible_v<RebaseOptions>);
 
@@ -35,5 +46,21 @@ struct RebaseReport {
 ///         ranges that both take from the same place of the same file
 QED_API Result<RebaseReport> prepare_rebase(Image& overlay, Image* new_backing,
                                             const RebaseOptions& options);
+
+/// Gives the image at `path` another backing file, while its guest sees the same bytes: copies all
+/// content in which the new chain differs, flushes, then changes the header.
+///
+/// \param new_backing  as the header will have it: relative to the image's folder. Null: none
+/// No process may use the image. Blocks.
+/// What a crash leaves: the image over the old backing file or over the new one, with the content
+/// that it needs for both. It can be run again.
+/// \errors invalid_argument (the new chain would lead back to the image), backing_refused (more
+///         than `backing.depth_limit` backing files, or a file that the policy refuses),
+///         needs_check (the new backing file was not closed cleanly), no_space (found before the
+///         first write, where it can be), locked, cancelled, not_qed, and those of reading and
+///         writing
+/// \cost   of prepare_rebase(); with `change_name_only` the write of one sector
+QED_API Result<RebaseReport> rebase(const std::string& path, const char* new_backing,
+                                    const RebaseOptions& options);
 
 }  // namespace qed

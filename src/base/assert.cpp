@@ -9,7 +9,8 @@
 namespace qed::detail {
 
 void assert_failed(const char* expression, const char* file, int line) noexcept {
-    fmt::print(stderr, "libqed: {}:{}: this cannot happen: {} is false\n", file, line, expression);
+    fmt::print(stderr, "libqed: {}:{}: internal error: assertion failed: {}\n", file, line,
+               expression);
     std::abort();
 }
 

@@ -12,14 +12,14 @@ namespace qed {
 
 /// Keys of entries that have left a queue, remembered for a span of bytes. Not thread-safe.
 ///
-/// Its clock counts bytes that pass the queue; a key's age is what has passed since its stamp. Keys
-/// lie in buckets of four, eight bytes each, so memory is fixed and both operations touch one
-/// cache line; in a full bucket the oldest key makes room. Two keys that look the same are taken
-/// for one: its user must be able to live with that.
+/// Its clock counts bytes that pass the queue; a key's age is the bytes since its stamp. Keys lie
+/// in buckets of four, eight bytes each, so memory is fixed and both operations touch one cache
+/// line. In a full bucket a new key replaces the oldest. Two keys with the same fingerprint count
+/// as one; the user of the table must tolerate that.
 class GhostTable {
 public:
-    /// Forgets everything. Remembers keys up to an age of `span_bytes`, at most `keys` rounded up
-    /// to a power of two. Without the memory for that it remembers nothing.
+    /// Forgets everything. Then remembers keys up to an age of `span_bytes`, at most `keys` rounded
+    /// up to a power of two. If memory is exhausted, it remembers nothing.
     void reset(std::size_t keys, std::uint64_t span_bytes) noexcept;
 
     void advance(std::uint64_t bytes) noexcept { now_ += bytes; }
@@ -49,7 +49,7 @@ private:
         return static_cast<std::uint32_t>(time >> unit_shift_);
     }
 
-    ZeroedArray<Bucket> buckets_;  // touched as it fills: making a budget costs nothing
+    ZeroedArray<Bucket> buckets_;  // takes memory as it fills, so that an unused budget is free
     std::uint64_t span_bytes_ = 0;
     std::uint64_t now_ = 0;
     int unit_shift_ = 0;

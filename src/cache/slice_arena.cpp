@@ -50,7 +50,7 @@ struct SliceArena::Slab {
     std::uint32_t capacity = 0;
     std::uint32_t search_from = 0;
     bool is_open = false;
-    std::vector<std::uint64_t> taken;  // one bit a block
+    std::vector<std::uint64_t> taken;  // one bit per block
 };
 
 struct SliceArena::Chunk {
@@ -97,7 +97,7 @@ SliceArena::Slab* SliceArena::new_slab(std::uint32_t size_class) noexcept try {
     if (open_.empty()) open_.resize(kClasses);
     if (empty_.empty() && returned_.empty() && !add_chunk()) return nullptr;
     const std::size_t slabs = chunks_.size() * kSlabsPerChunk;
-    // Room for every slab in every list, so that freeing never allocates.
+    // Space for every slab in every list, so that freeing never allocates.
     open_[size_class].reserve(slabs);
     empty_.reserve(slabs);
     returned_.reserve(slabs);
@@ -106,7 +106,7 @@ SliceArena::Slab* SliceArena::new_slab(std::uint32_t size_class) noexcept try {
     from.pop_back();
     if (&from == &returned_) {
         resident_bytes_ += kSlabBytes;
-        // One call instead of a fault for each page; where the kernel has no such call, they come.
+        // One call instead of a fault per page; on a kernel without this call the faults happen.
         ::madvise(slab->memory, kSlabBytes, MADV_POPULATE_WRITE);
     }
     slab->size_class = size_class;

@@ -9,9 +9,9 @@
 
 namespace qed {
 
-/// Memory for slice payloads. Once mapped, an address stays readable until the arena is gone, even
-/// after its block was freed, given back to the system or reused: readers without a pin may still
-/// look at it (and will notice that its slice has changed). Callers serialise all calls.
+/// Memory for slice payloads. A mapped address stays readable until the arena is destroyed, even
+/// after its block was freed, returned to the system or reused: readers without a pin may still
+/// read it (and then notice that its slice has changed). Callers serialise all calls.
 class SliceArena {
 public:
     SliceArena();
@@ -21,14 +21,14 @@ public:
 
     /// Largest block in bytes.
     static constexpr std::size_t kMaxBytes = 64 * 1024;
-    /// What a block of `bytes` really takes.
+    /// The memory that a block of `bytes` takes.
     static std::size_t block_bytes(std::size_t bytes) noexcept;
 
-    /// Null when the system has no memory. 16-byte aligned, 64-byte where the size is a multiple
-    /// of 64; content is arbitrary.
+    /// Null if the system has no memory. Aligned to 16 bytes, or to 64 if the size is a multiple of
+    /// 64. The content is arbitrary.
     void* allocate(std::size_t bytes) noexcept;
     void free(void* block) noexcept;
-    /// Memory of empty slabs goes back to the system at once, not only when many are empty.
+    /// Returns the memory of all empty slabs to the system now, not only when many are empty.
     void trim() noexcept;
     std::size_t resident_bytes() const noexcept { return resident_bytes_; }
 
@@ -43,7 +43,7 @@ private:
     std::unordered_map<std::uintptr_t, std::unique_ptr<Chunk>> chunks_;
     std::vector<std::vector<Slab*>> open_;  // by size class: slabs with a free block
     std::vector<Slab*> empty_;              // resident, no block in use
-    std::vector<Slab*> returned_;           // memory given back
+    std::vector<Slab*> returned_;           // memory returned to the system
     std::size_t resident_bytes_ = 0;
 };
 

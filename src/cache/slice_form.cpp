@@ -9,8 +9,8 @@
 namespace qed {
 namespace {
 
-/// Goes through a ranked payload: calls `begin(index, value)` for each entry in [first, end) where
-/// a value begins to hold, in order; with `runs` also for the one that holds at `first`.
+/// Walks a ranked payload: calls `begin(index, value)` in order for each entry in [first, end) at
+/// which a value starts to apply; with `runs` also for the value that applies at `first`.
 template <Form kForm, class Begin>
 void for_each_value(SliceWord word, std::uint32_t first, std::uint32_t end, const SliceShape& shape,
                     const Begin& begin) noexcept {
@@ -21,7 +21,7 @@ void for_each_value(SliceWord word, std::uint32_t first, std::uint32_t end, cons
     std::uint32_t group = first / 64;
     std::uint64_t bits = bits_of(group);
     const std::uint64_t below = (std::uint64_t{1} << (first % 64)) - 1;
-    std::uint32_t rank = count_bits(bits & below);  // values that begin before the entry
+    std::uint32_t rank = count_bits(bits & below);  // values that start before the entry
     for (std::uint32_t i = 0; i < group; ++i)
         rank += count_bits(bits_of(i));
 

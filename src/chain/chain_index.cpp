@@ -24,7 +24,7 @@ void ChainIndex::start(const std::vector<Layer*>& below, unsigned span_bits,
 }
 
 ChainIndex::Jump ChainIndex::from(GuestOffset at, std::uint64_t length) noexcept {
-    // Behind the end that was looked at the image may have grown over layers that end there.
+    // After the examined end, the image may have grown over layers that end there.
     if (!is_on() || at.value >= image_bytes_) return {.length = length};
     const std::uint64_t slice = at.value >> span_bits_;
     std::uint8_t steps = steps_[slice].load(std::memory_order_relaxed);
@@ -38,13 +38,13 @@ std::uint8_t ChainIndex::learn(std::uint64_t slice) noexcept {
     const GuestOffset begin{slice << span_bits_};
     const std::uint64_t end = std::min((slice + 1) << span_bits_, image_bytes_);
     std::uint8_t steps = 1;
-    // The last layer is never skipped: it says what is not allocated anywhere.
+    // The last layer is never skipped: it answers for ranges that no layer allocates.
     for (const std::size_t last = below_->size() - 1; steps <= last; ++steps) {
         Layer& layer = *(*below_)[steps - 1U];
         if (layer.size() < end || layer.lacks_backing()) break;
         if (steps == std::numeric_limits<std::uint8_t>::max()) break;
         const Mapping found = layer.find(begin, end - begin.value);
-        if (found.kind == Mapping::Kind::not_loaded) return steps;  // not known before it is loaded
+        if (found.kind == Mapping::Kind::not_loaded) return steps;  // unknown until it is loaded
         if (found.kind != Mapping::Kind::unallocated || found.length != end - begin.value) break;
     }
     steps_[slice].store(steps, std::memory_order_relaxed);

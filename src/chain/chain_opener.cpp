@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,7 +20,9 @@
 
 #include "base/assert.hpp"
 #include "base/mutex.hpp"
+#include "chain/backing_name.hpp"
 #include "chain/layer.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "qed/cache_budget.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
@@ -157,15 +158,18 @@ public:
     Below(ChainOpener& chain, const std::string& path, unsigned depth)
         : chain_(chain), path_(path), depth_(depth) {}
 
+    // No coroutine of its own: chains may be long, and each would take its part of the stack.
     Task<Result<std::shared_ptr<Layer>>> open(BackingReference backing) override {
-        if (backing.name.empty() || !chain_.options_.open_backing) co_return nullptr;
+        if (backing.name.empty() || !chain_.options_.open_backing) return none();
         const BackingFormat stated = chain_.options_.backing.format;
         // What the user stated is for the first base, and the header's word comes first.
         if (depth_ == 0 && backing.format == BackingFormat::unstated) backing.format = stated;
-        co_return co_await chain_.open_base(path_, std::move(backing), depth_ + 1);
+        return chain_.open_base(path_, std::move(backing), depth_ + 1);
     }
 
 private:
+    static Task<Result<std::shared_ptr<Layer>>> none() { co_return nullptr; }
+
     ChainOpener& chain_;
     const std::string& path_;
     unsigned depth_;
@@ -207,7 +211,7 @@ OpenOptions ChainOpener::base_options() const {
 Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_top(const std::string& path) {
     if (options_.writable && options_.lock == LockMode::force_shared) {
         co_return fail(Errc::invalid_argument,
-                       "an image that is opened beside a writer cannot be written to");
+                       "an image that is opened with force_shared cannot be writable");
     }
     FileOptions file_options;
     file_options.writable = options_.writable;
@@ -226,11 +230,12 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_top(const std::string& pa
 Result<void> ChainOpener::check_name(const std::string& image_path, const std::string& name) const {
     const std::size_t colon = name.find(':');
     if (colon != std::string::npos && name.find('/') > colon) {
-        return fail(Errc::backing_refused,
-                    fmt::format("{}: the backing file name '{}' looks like a protocol or an option "
-                                "string; only files are opened from a header (a file of that name "
-                                "is reached as './{}')",
-                                image_path, name, name));
+        return fail(
+            Errc::backing_refused,
+            fmt::format("{}: the backing file name '{}' looks like a protocol or an option "
+                        "string; only files are opened from a header (write a file of that name "
+                        "as './{}')",
+                        image_path, name, name));
     }
     if (options_.backing.rule == BackingRule::none) {
         return fail(Errc::backing_refused,
@@ -253,10 +258,11 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
         return open_failure(reason,
                             fmt::format("{}: cannot open the backing file '{}'", image_path, name));
     };
-    const Descriptor directory(::open(start.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const Descriptor directory(
+        open_above_standard(AT_FDCWD, start.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     if (directory.fd < 0) {
-        return open_failure(errno, fmt::format("{}: cannot open the directory '{}', where backing "
-                                               "files are looked for",
+        return open_failure(errno, fmt::format("{}: cannot open the directory '{}' for backing "
+                                               "files",
                                                image_path, start));
     }
     open_how how{};
@@ -271,8 +277,8 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
             wanted = std::move(*below);
         }
     }
-    const long opened = ::syscall(SYS_openat2, directory.fd, wanted.c_str(), &how, sizeof how);
-    if (opened >= 0) return static_cast<int>(opened);
+    const int opened = open_above_standard(directory.fd, wanted.c_str(), how);
+    if (opened >= 0) return opened;
     if (errno != EXDEV) return refuse_failure(errno);
     return fail(Errc::backing_refused,
                 fmt::format("{}: the backing file '{}' lies outside of the allowed directory '{}'; "
@@ -300,7 +306,7 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<Blo
 Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_base(const std::string& image_path,
                                                             BackingReference backing,
                                                             unsigned depth) {
-    const std::string& name = backing.name;
+    const std::string name(without_file_prefix(backing.name));
     if (depth > options_.backing.depth_limit) {
         co_return fail(Errc::backing_refused,
                        fmt::format("{}: more than {} backing files below the image", image_path,

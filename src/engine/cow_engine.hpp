@@ -13,7 +13,7 @@ namespace qed {
 
 /// The copy-on-write engine of one image: owns the parts that change it and wires them together.
 /// Knows no format. What it needs of one comes in through seams: the mapping in memory
-/// (TableCache), where tables lie (TableLayout), the dirty mark (DirtyMarker), and the disk that
+/// (MappingCache), where tables lie (TableLayout), the dirty mark (DirtyMarker), and the disk that
 /// the guest sees (GuestDisk).
 ///
 /// Thread-safety: any member from any thread, except that finish() comes last.
@@ -22,7 +22,7 @@ public:
     /// What the engine is built on; all of it outlives the engine.
     struct Base {
         BlockFile& file;
-        TableCache& cache;
+        MappingCache& cache;
         FlushGroup& flushes;
         DirtyMarker& marker;
         GuestDisk& disk;

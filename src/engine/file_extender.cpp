@@ -40,7 +40,7 @@ Task<Result<void>> FileExtender::extend_to(std::uint64_t end) {
     }
     if (!grown) {
         co_return std::unexpected(
-            std::move(grown.error()).with_context("making the image file longer"));
+            std::move(grown.error()).with_context("extending the image file"));
     }
     QED_ASSERT(reached >= end);
     bytes_.store(reached, std::memory_order_release);

@@ -31,11 +31,12 @@ struct FlushGroup::Join {
 
 Result<void> FlushGroup::check_not_failed() const {
     if (!has_failed()) return {};
-    return fail(Errc::write_stopped,
-                fmt::format("{}: an earlier flush or table write failed, so that it is unknown "
-                            "what is on disk: no more writes are accepted; close the image and "
-                            "check it",
-                            file_.name()));
+    return fail(
+        Errc::write_stopped,
+        fmt::format("{}: an earlier flush or table write failed, so the state of the disk is "
+                    "unknown: no more writes are accepted; close the image and "
+                    "check it",
+                    file_.name()));
 }
 
 Task<Result<void>> FlushGroup::flush() {

@@ -10,13 +10,13 @@
 
 namespace qed {
 
-/// Knows when every request that was under way at some moment has ended, so that a freed cluster
-/// is not handed out while somebody may still read or write it. Requests enter and leave without
-/// sharing a cache line; nobody ever waits.
+/// Tells when every request that was in flight at some moment has ended, so that a freed cluster is
+/// not reused while a request may still read or write it. Requests enter and leave without sharing
+/// a cache line, and no request ever waits.
 ///
-/// Two counters take turns: those who entered in epoch e are counted apart from those of e + 1.
-/// try_advance() and epoch() are called under one lock of the caller's. What is unlinked while
-/// epoch() is e has no more users once it is e + 2.
+/// Two counters alternate: requests of epoch e are counted separately from those of epoch e + 1.
+/// The caller calls try_advance() and epoch() under one of its locks. A cluster that is unlinked
+/// while epoch() is e has no more users when epoch() is e + 2.
 class RequestEpochs {
     struct Shard;
 
@@ -46,7 +46,7 @@ public:
         unsigned parity_ = 0;
     };
 
-    /// Before the first table lookup of a request; the guard is held until its last I/O has ended.
+    /// Call this before the first lookup of a request; hold the guard until its last I/O has ended.
     [[nodiscard]] Guard enter() noexcept {
         const std::size_t number = thread_shard();
         const auto parity = static_cast<unsigned>(epoch_.load(std::memory_order_acquire) & 1);
@@ -59,7 +59,7 @@ public:
 
     std::uint64_t epoch() const noexcept { return epoch_.load(std::memory_order_relaxed); }
 
-    /// Moves to the next epoch unless a request of the epoch before this one is under way.
+    /// Moves to the next epoch unless a request of the previous epoch is in flight.
     bool try_advance() noexcept {
         const std::uint64_t epoch = epoch_.load(std::memory_order_relaxed);
         std::int64_t under_way = 0;
@@ -72,14 +72,14 @@ public:
 
 private:
     struct alignas(kCacheLineBytes) Shard {
-        // Less those who have left on the thread that has the shard to itself.
+        // Minus the requests that left on the thread that owns the shard.
         std::array<std::atomic<std::int64_t>, 2> entered{};
         std::array<std::atomic<std::int64_t>, 2> left_elsewhere{};
 
         // The thread that owns the shard leaves without a locked instruction, which would wait for
-        // all that the request has stored into its buffer. Nobody else takes from `entered`. After
-        // somebody who advances has found nobody under way, what the owner does next to it is to
-        // enter, a locked instruction that sees what came before the advance.
+        // all stores of the request into its buffer. No other thread decrements `entered`. After a
+        // thread that advances has found no request in flight, the owner's next access is to enter:
+        // a locked instruction, which sees everything before the advance.
         void leave(std::size_t number, unsigned parity) noexcept {
             if (number == own_thread_shard() && number < kSharedShard) {
                 std::atomic<std::int64_t>& count = entered[parity];
@@ -88,7 +88,7 @@ private:
                 left_elsewhere[parity].fetch_add(1, std::memory_order_release);
             }
         }
-        // In this order: whoever is seen to have left is also seen to have entered.
+        // In this order: a request that is seen to have left is also seen to have entered.
         std::int64_t under_way(std::size_t parity) noexcept {
             const std::int64_t left = left_elsewhere[parity].load(std::memory_order_acquire);
             return entered[parity].fetch_add(0, std::memory_order_seq_cst) - left;

@@ -61,9 +61,9 @@ TableUpdate TableCommitter::update_for(const MappingUpdate& mapping) const {
     TableUpdate update;
     update.slice = parts_.cache.slice_index(mapping.at);
     update.first = static_cast<std::uint32_t>(layout_.cluster.index(mapping.at)) &
-                   (parts_.cache.shape().entries() - 1);
+                   (parts_.cache.addressing().slice_entries() - 1);
     update.count = static_cast<std::uint32_t>(mapping.clusters);
-    QED_ASSERT(mapping.clusters <= parts_.cache.shape().entries() - update.first);
+    QED_ASSERT(mapping.clusters <= parts_.cache.addressing().slice_entries() - update.first);
     update.base = entry_for(mapping);
     update.after_flush = mapping.after_flush;
     update.pin = parts_.cache.try_pin(update.slice);

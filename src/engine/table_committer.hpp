@@ -8,7 +8,7 @@
 #include <span>
 
 #include "base/mutex.hpp"
-#include "cache/table_cache.hpp"
+#include "cache/mapping_cache.hpp"
 #include "coro/async_mutex.hpp"
 #include "engine/cluster_allocator.hpp"
 #include "engine/cluster_size.hpp"
@@ -62,7 +62,7 @@ class TableCommitter final : public MetadataWriter {
 public:
     struct Parts {
         BlockFile& file;
-        TableCache& cache;
+        MappingCache& cache;
         ClusterAllocator& allocator;
         FileExtender& extender;
         FlushGroup& flushes;
@@ -79,7 +79,7 @@ public:
 
     /// A slice.
     std::uint64_t update_span() const noexcept override {
-        return layout_.cluster.bytes() << parts_.cache.shape().entry_bits;
+        return layout_.cluster.bytes() << parts_.cache.addressing().entry_bits();
     }
     Task<Result<void>> commit(const MappingUpdate& mapping) override;
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "base/counters.hpp"
-#include "cache/table_cache.hpp"
+#include "cache/mapping_cache.hpp"
 #include "engine/cluster_allocator.hpp"
 #include "engine/cluster_range_lock.hpp"
 #include "engine/cluster_size.hpp"
@@ -26,7 +26,7 @@ enum class EngineCounter : std::uint8_t {
 /// What WritePath and ZeroPath work with: the parts of one engine. They outlive both.
 struct WriteContext {
     BlockFile& file;
-    TableCache& cache;
+    MappingCache& cache;
     GuestDisk& disk;
     RequestEpochs& epochs;
     ClusterAllocator& allocator;

@@ -2,13 +2,14 @@
 #include <fmt/format.h>
 
 #include "base/no_throw.hpp"
+#include "chain/backing_name.hpp"
 #include "chain/chain_opener.hpp"
 #include "formats/registry/registry.hpp"
-#include "qed/file_lock.hpp"
-#include "qed/files.hpp"
+#include "qed/backing.hpp"
 #include "qed/image.hpp"
+#include "qed/output_file.hpp"
 
-// Making an image, whatever its format.
+// Making an image file in any format: it appears under its name only when it is complete.
 
 namespace qed {
 
@@ -20,50 +21,47 @@ Task<Result<void>> Image::format(BlockFile& file, CreateOptions options) {
 
 namespace {
 
-Result<std::shared_ptr<Layer>> open_base(const std::string& path, const CreateOptions& options) {
-    OpenOptions open;
-    open.backing.rule = BackingRule::any;  // the user has named it
-    BackingReference backing{.name = options.backing_name, .format = options.backing_format};
-    return sync_wait(open_backing(format_registry(), path, std::move(backing), open));
-}
-
 Result<void> check_backing_options(const CreateOptions& options) {
-    if (options.backing_name == nullptr) return {};
     if (options.backing_format != BackingFormat::unstated) return {};
     return fail(Errc::invalid_argument,
                 fmt::format("the format of the backing file '{}' must be stated: raw or qed",
                             options.backing_name));
 }
 
-Result<void> create_image(const std::string& path, const CreateOptions& options) {
+/// The backing file, which has to stay as it is until the image is there.
+/// \returns null where the caller does not want it opened
+Result<std::shared_ptr<Image>> check_backing(const std::string& path,
+                                             const CreateOptions& options) {
     QED_CHECK(check_backing_options(options));
+    QED_CHECK(check_new_backing(path, resolve_backing_name(path, options.backing_name),
+                                options.backing_format, options.depth_limit,
+                                options.check_backing));
+    if (!options.check_backing) return nullptr;
+    OpenOptions open;
+    open.backing.rule = BackingRule::any;  // the caller has named it
+    open.backing.depth_limit = options.depth_limit;
+    BackingReference backing{.name = options.backing_name, .format = options.backing_format};
+    return sync_wait(open_backing(format_registry(), path, std::move(backing), open));
+}
+
+Result<void> create_image(const std::string& path, const CreateOptions& options) {
     CreateOptions complete = options;
-    // Held until the end: its locks keep us from making anew what the image is to lie on.
+    std::string name;
     std::shared_ptr<Layer> base;
-    if (options.backing_name != nullptr && options.check_backing) {
-        auto opened = open_base(path, options);
-        if (!opened) return pass(opened);
-        base = std::move(*opened);
-        // The size of an overlay that was not told its own is that of what it lies on.
-        if (complete.image_bytes == 0) complete.image_bytes = base->size();
+    if (options.backing_name != nullptr) {
+        name = without_file_prefix(options.backing_name);
+        complete.backing_name = name.c_str();
+        auto checked = check_backing(path, complete);
+        if (!checked) return pass(checked);
+        base = std::move(*checked);
+        // The size of an overlay that was not told its own is that of its backing file.
+        if (complete.image_bytes == 0 && base != nullptr) complete.image_bytes = base->size();
     }
-    const Result<const FormatDriver*> driver = format_registry().require(options.format);
-    if (!driver) return std::unexpected(driver.error().clone());
-    QED_CHECK((*driver)->check_create(complete));  // before an existing file is touched
-    FileOptions file_options;
-    file_options.writable = true;
-    file_options.create = true;
-    file_options.exclusive = options.exclusive;
-    Result<std::unique_ptr<BlockFile>> file = qed::open_file(path, file_options);
-    if (!file) return pass(file);
-    auto locked = FileLock::acquire((*file)->descriptor(), LockRole::creator, path);
-    if (!locked && base != nullptr && locked.error().code() == Errc::locked) {
-        return std::unexpected(std::move(locked.error())
-                                   .with_context(fmt::format("'{}' may lie on '{}' itself",
-                                                             options.backing_name, path)));
-    }
-    if (!locked) return pass(locked);
-    return sync_wait((*driver)->create(**file, complete));
+    // No other process can see the file before publish(), which flushes it.
+    auto output = OutputFile::create(path, {.ignore_flush = true, .exclusive = options.exclusive});
+    if (!output) return pass(output);
+    QED_CHECK(sync_wait(Image::format((*output)->file(), complete)));
+    return (*output)->publish(Durability::content_and_name);
 }
 
 }  // namespace

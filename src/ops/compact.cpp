@@ -67,12 +67,8 @@ private:
     }
 
     Result<void> report(std::uint64_t done) const {
-        if (options_.progress == nullptr ||
-            options_.progress(options_.progress_context, done, image_.size())) {
-            return {};
-        }
-        return fail(Errc::cancelled,
-                    "compacting was stopped; the image is sound, and running it again goes on");
+        return options_.progress.report(done, image_.size(),
+                                        "the image is consistent, and a second run continues");
     }
 
     Image& image_;

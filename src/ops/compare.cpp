@@ -174,11 +174,7 @@ private:
 
     Result<void> advance(std::uint64_t bytes) QED_REQUIRES(mutex_) {
         done_ += bytes;
-        if (options_.progress == nullptr ||
-            options_.progress(options_.progress_context, done_, total_)) {
-            return {};
-        }
-        return fail(Errc::cancelled, "stopped on request");
+        return options_.progress.report(done_, total_);
     }
 
     const CompareOptions& options_;

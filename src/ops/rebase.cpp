@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <vector>
 
@@ -11,9 +12,12 @@
 #include "base/aligned_buffer.hpp"
 #include "base/mutex.hpp"
 #include "base/no_throw.hpp"
+#include "chain/backing_name.hpp"
 #include "ops/convert/disk_view.hpp"
 #include "ops/convert/zero_scan.hpp"
+#include "ops/layer_files.hpp"
 #include "ops/threads.hpp"
+#include "qed/backing.hpp"
 
 namespace qed {
 namespace {
@@ -212,11 +216,8 @@ private:
 
     Result<void> advance(std::uint64_t bytes) QED_REQUIRES(mutex_) {
         done_ += bytes;
-        if (options_.progress == nullptr ||
-            options_.progress(options_.progress_context, done_, overlay_.size())) {
-            return {};
-        }
-        return fail(Errc::cancelled, "stopped on request; the image is unchanged for its guest");
+        return options_.progress.report(done_, overlay_.size(),
+                                        "the image is unchanged for its guest");
     }
 
     Image& overlay_;
@@ -253,6 +254,95 @@ Result<RebaseReport> prepare_rebase(Image& overlay, Image* new_backing,
                                 overlay.file_name(), info.format));
     }
     return without_throwing([&] { return Rebase(overlay, new_backing, options).run(); });
+}
+
+namespace {
+
+Result<std::unique_ptr<Image>> open_overlay(const std::string& path, const RebaseOptions& options) {
+    OpenOptions open;
+    open.writable = true;
+    open.direct = options.direct;
+    open.sync = options.sync;
+    open.ignore_flush = options.ignore_flush;
+    open.open_backing = !options.change_name_only;
+    open.backing = options.backing;
+    open.backing.depth_limit = kMaxBackingDepth;
+    // One flush at the end makes all of it durable; a kill before that leaves the old backing file.
+    open.order = WriteOrder::deferred;
+    return Image::open(path, open);
+}
+
+Result<std::unique_ptr<Image>> open_new_backing(const std::string& path,
+                                                const RebaseOptions& options) {
+    if (options.format == BackingFormat::raw) {
+        auto file = open_locked(path, {.direct = options.direct_backing}, LockRole::reader);
+        if (!file) return pass(file);
+        return Image::open_raw(std::move(*file));
+    }
+    OpenOptions open;
+    open.direct = options.direct_backing;
+    open.backing = options.backing;
+    return Image::open(path, open);
+}
+
+/// Refuses before the first write what would fill the file system.
+Result<void> check_free_space(const std::string& path, Image& overlay, Image* base) {
+    std::error_code error;
+    const std::uint64_t free_bytes = std::filesystem::space(path, error).available;
+    if (error || free_bytes / 2 > overlay.size()) return {};
+    RebaseOptions count;
+    count.dry_run = true;
+    const auto need = prepare_rebase(overlay, base, count);
+    if (!need) return std::unexpected(need.error().clone());
+    if (need->needed_bytes <= free_bytes) return {};
+    return fail(Errc::no_space,
+                fmt::format("{}: would grow by up to {} bytes, but its file system has {} free; "
+                            "nothing was changed",
+                            path, need->needed_bytes, free_bytes));
+}
+
+Result<RebaseReport> move_content(const std::string& path, Image& overlay, Image* base,
+                                  const RebaseOptions& options) {
+    QED_CHECK(check_free_space(path, overlay, base));
+    return prepare_rebase(overlay, base, options);
+}
+
+Result<RebaseReport> rebase_image(const std::string& path, const char* new_backing,
+                                  const RebaseOptions& options) {
+    const bool has_base = new_backing != nullptr;
+    const std::string name(has_base ? without_file_prefix(new_backing) : std::string_view{});
+    const std::string backing_path = resolve_backing_name(path, name);
+    if (has_base) {
+        QED_CHECK(check_new_backing(path, backing_path, options.format, options.backing.depth_limit,
+                                    !options.change_name_only));
+    }
+    auto overlay = open_overlay(path, options);
+    if (!overlay) return pass(overlay);
+    Result<RebaseReport> report{};
+    if (!options.change_name_only) {
+        std::unique_ptr<Image> base;
+        if (has_base) {
+            auto opened = open_new_backing(backing_path, options);
+            if (!opened) {
+                return std::unexpected(std::move(opened.error()).with_context("new backing file"));
+            }
+            base = std::move(*opened);
+        }
+        report = move_content(path, **overlay, base.get(), options);
+        if (!report || options.dry_run) return report;
+    }
+    // Makes what was copied durable before the old backing file is forgotten.
+    QED_CHECK((*overlay)->set_backing_name_blocking(
+        has_base ? name.c_str() : nullptr, has_base ? options.format : BackingFormat::unstated));
+    QED_CHECK((*overlay)->close());
+    return report;
+}
+
+}  // namespace
+
+Result<RebaseReport> rebase(const std::string& path, const char* new_backing,
+                            const RebaseOptions& options) {
+    return without_throwing([&] { return rebase_image(path, new_backing, options); });
 }
 
 }  // namespace qed

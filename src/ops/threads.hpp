@@ -9,9 +9,9 @@
 
 namespace qed {
 
-/// Runs `work` on `count` threads at once, the caller's among them, until all have ended. Where the
-/// system gives fewer threads it is slower, not wrong: `work` takes its share itself. It must not
-/// throw: the others may wait for what this one has begun.
+/// Runs `work` on `count` threads, including the caller's, until all have ended. With fewer threads
+/// from the system the work is slower but complete: `work` takes its share itself. It must not
+/// throw, because other threads may wait for its results.
 template <class Work>
 void run_on_threads(unsigned count, const Work& work) noexcept {
     static_assert(noexcept(work()));
@@ -31,8 +31,8 @@ void run_on_threads(unsigned count, const Work& work) noexcept {
     work();
 }
 
-/// Threads that pay for work that mostly reads: one for each processor, but at least so many that
-/// storage has several reads at once; threads that wait cost next to nothing.
+/// The number of threads for work that mostly reads: one for each processor, but at least enough to
+/// give the storage several reads at once. Waiting threads cost very little.
 inline unsigned reading_threads() {
     constexpr unsigned kFewest = 4;
     constexpr unsigned kMax = 16;

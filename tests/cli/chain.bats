@@ -20,11 +20,11 @@ same() { # file: the guest sees the same as before, and QEMU finds no fault in t
     expect 0 qed check "$1"
 }
 
-@test "create does not make anew what the new image would lie on" {
+@test "create does not replace the new image's own base" {
     make_chain
     for base in base.qed mid.qed top.qed; do
         expect 1 qed create -q -b top.qed -F qed "$base"
-        [[ $errors == *"may lie on '$base'"* ]]
+        [[ $errors == *"cannot be its own backing file"* || $errors == *"lies on '$base' itself"* ]]
         expect 1 qed clone --force top.qed "$base"
     done
     same top.qed
@@ -284,7 +284,7 @@ same() { # file: the guest sees the same as before, and QEMU finds no fault in t
     [[ ! -e none.qed ]]
 }
 
-@test "snapshot refuses an image that nobody would repair below another" {
+@test "snapshot refuses an image that needs a repair" {
     qed create -q a.qed 1M
     printf '\x02' | dd of=a.qed bs=1 seek=16 conv=notrunc status=none # NEED_CHECK
     expect 1 qed snapshot a.qed b.qed
@@ -359,5 +359,188 @@ same() { # file: the guest sees the same as before, and QEMU finds no fault in t
             qemu-img compare -q -F raw top.qed want.raw
             mv base.keep base.qed && mv top.keep top.qed
         done
+    done
+}
+
+@test "no command makes a chain that leads back to where it begins" {
+    make_chain
+    qemu-img create -q -u -f qed -b gone.qed -F qed lost.qed 1M
+    qemu-img create -q -u -f qed -b lost.qed -F qed over.qed 1M
+    ln -s top.qed link.qed
+    before="$(sha256sum -- *.qed)"
+    for words in "rebase -u -b top.qed -F qed top.qed" "rebase -u -b ./top.qed -F qed top.qed" \
+        "rebase -u -b $PWD/top.qed -F raw top.qed" "rebase -u -b link.qed -F qed top.qed" \
+        "rebase -u -b file:top.qed -F qed top.qed" "rebase -u -b top.qed -F qed base.qed" \
+        "rebase -b top.qed -F qed base.qed" "rebase -b top.qed -F qed top.qed" \
+        "snapshot lost.qed gone.qed" "snapshot lost.qed ./gone.qed" "snapshot over.qed gone.qed" \
+        "create -f qed -b lost.qed -F qed gone.qed" "create -f qed -b over.qed -F qed gone.qed 1M" \
+        "create -f qed -u -b over.qed -F qed gone.qed 1M" "clone over.qed gone.qed" \
+        "clone --force top.qed base.qed" "convert -O qed -B over.qed -F qed base.qed gone.qed" \
+        "create -f qed -b top.qed -F qed base.qed"; do
+        # shellcheck disable=SC2086
+        expect 1 qed $words
+        [[ $errors == *"its own backing file"* || $errors == *"itself"* ]]
+        [[ ! -e gone.qed && $(sha256sum -- *.qed) == "$before" ]]
+    done
+    expect 0 qed snapshot lost.qed found.qed
+}
+
+@test "a chain grows only as long as it can be opened" {
+    qed create -q -f qed l0.qed 1M
+    qemu-io -f qed -c "write -P 1 0 64k" l0.qed >/dev/null
+    for ((i = 1; i <= 5; ++i)); do
+        expect 0 qed clone --backing-depth 5 l$((i - 1)).qed l$i.qed
+    done
+    before="$(sha256sum l5.qed)"
+    qed create -q -f qed other.qed 1M
+    for words in "clone l5.qed l6.qed" "create -q -f qed -b l5.qed -F qed l6.qed" \
+        "snapshot l5.qed l6.qed" "rebase -b l5.qed -F qed other.qed" \
+        "rebase -u -b l5.qed -F qed other.qed"; do
+        # shellcheck disable=SC2086
+        expect 1 qed $words --backing-depth 5
+        [[ $errors == *"more than 5 backing files"* && $errors == *commit* && $errors == *rebase* ]]
+        [[ ! -e l6.qed && $(sha256sum l5.qed) == "$before" ]]
+    done
+    expect 0 qed clone l5.qed l6.qed
+    expect 1 qed map --backing-depth 5 l6.qed
+    expect 0 qed map l6.qed
+    # Both ways out work on a chain that is too long.
+    expect 0 qed commit --backing-depth 2 l6.qed
+    expect 0 qed rebase --backing-depth 2 -b l1.qed -F qed l6.qed
+    expect 0 qed map --backing-depth 2 l6.qed
+    qemu-io -r -f qed -c "read -P 1 0 64k" l6.qed
+    expect 1 qed map --backing-depth 1025 l6.qed
+}
+
+@test "256 backing files are opened by default, and a long chain is told" {
+    qed create -q -f qed l0.qed 1M
+    for ((i = 1; i <= 64; ++i)); do qed clone l$((i - 1)).qed l$i.qed 2>>warnings.txt; done
+    [[ ! -s warnings.txt ]]
+    for ((i = 65; i <= 256; ++i)); do qed clone l$((i - 1)).qed l$i.qed 2>>warnings.txt; done
+    [[ $(grep -c "backing files below it" warnings.txt) == 192 ]]
+    expect 0 qed map l256.qed
+    expect 1 qed clone l256.qed l257.qed
+    expect 0 qed clone --backing-depth 1000 l256.qed l257.qed
+    expect 1 qed map l257.qed
+    expect 0 qed map --backing-depth 300 l257.qed
+    expect 0 qed commit l257.qed
+    expect 0 qed rebase -b l10.qed -F qed l257.qed
+    expect 0 qed map l257.qed
+}
+
+@test "a base that was not closed cleanly gets no overlay" {
+    qed create -q -f qed base.qed 1M
+    qed create -q -f qed other.qed 1M
+    printf '\x02' | dd of=base.qed bs=1 seek=16 conv=notrunc status=none # NEED_CHECK
+    for words in "clone base.qed new.qed" "create -q -f qed -b base.qed -F qed new.qed" \
+        "rebase -b base.qed -F qed other.qed" \
+        "convert -O qed -B base.qed -F qed other.qed new.qed"; do
+        # shellcheck disable=SC2086
+        expect 1 qed $words
+        [[ $errors == *"check -r all"* && ! -e new.qed ]]
+    done
+    expect 0 qed check -r all base.qed
+    expect 0 qed clone base.qed new.qed
+}
+
+@test "a backing file that the default rule refuses is told at once" {
+    mkdir vm old
+    qed create -q -f qed vm/disk.qed 1M
+    expect 0 qed snapshot vm/disk.qed old/monday.qed
+    [[ $errors == *"outside of the folder"* && $errors == *"--backing"* ]]
+    expect 1 qed map vm/disk.qed
+    for words in "clone old/monday.qed vm/a.qed" \
+        "create -q -f qed -b ../old/monday.qed -F qed vm/b.qed" \
+        "rebase -u -b ../old/monday.qed -F qed vm/disk.qed"; do
+        # shellcheck disable=SC2086
+        expect 0 qed $words
+        [[ $errors == *"outside of the folder"* ]]
+    done
+    expect 0 qed clone old/monday.qed old/a.qed
+    [[ -z $errors ]]
+}
+
+@test "file: before a path means that path, in arguments and in headers" {
+    mkdir sub
+    qemu-img create -q -f qed base.qed 1M
+    qemu-io -f qed -c "write -P 5 0 64k" base.qed >/dev/null
+    qemu-img create -q -u -f qed -b file:../base.qed -F qed sub/header.qed 1M
+    expect 0 qed create -q -f qed -b file:base.qed -F qed file:a.qed
+    expect 0 qed clone file:base.qed file:b.qed
+    expect 0 qed snapshot -q file:b.qed file:c.qed
+    expect 0 qed rebase -b file:base.qed -F qed file:b.qed
+    expect 0 qed convert -O qed -B file:base.qed -F qed base.qed d.qed
+    expect 0 qed info --output=json --backing-chain a.qed
+    for image in a.qed b.qed c.qed d.qed; do
+        expect 0 qed map $image
+        qemu-io -r -f qed -c "read -P 5 0 64k" $image
+    done
+    expect 1 qed map sub/header.qed
+    [[ $errors == *"lies outside"* ]]
+    expect 0 qed map --backing any sub/header.qed
+    expect 0 qed convert -O raw --backing any sub/header.qed out.raw
+    qemu-img compare -q -f qed -F raw base.qed out.raw
+}
+
+# The first system call of a name fails, or the first two.
+failing() { # call error count command...
+    local call="$1" error="$2" count="$3"
+    shift 3
+    ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0" strace -qq -o /dev/null -e "trace=$call" \
+        -e "inject=$call:error=$error:when=1..$count" "$QED_BIN" "$@"
+}
+
+@test "snapshot works without hard links, and never overwrites there either" {
+    make_chain
+    before="$(sha256sum top.qed)"
+    for error in EPERM EOPNOTSUPP; do
+        expect 1 failing linkat $error 1 snapshot top.qed base.qed
+        [[ $before == "$(sha256sum top.qed)" ]]
+    done
+    expect 0 failing linkat EPERM 1 snapshot top.qed monday.qed
+    same top.qed
+    same monday.qed
+    [[ $(qemu-img info --output=json top.qed | jq -r '."backing-filename"') == monday.qed ]]
+    [[ $(ls) != *unfinished* ]]
+    # A failure after the renaming takes it back.
+    before="$(sha256sum top.qed)"
+    expect 1 failing linkat EPERM 2 snapshot top.qed tuesday.qed
+    [[ $before == "$(sha256sum top.qed)" && ! -e tuesday.qed ]]
+}
+
+@test "few descriptors: what reports a failure has changed nothing" {
+    make_chain
+    mkdir saved
+    cp -- *.qed saved
+    for command in "commit top.qed" "convert -O qed top.qed base2.qed" "snapshot -q top.qed f.qed" \
+        "clone top.qed f.qed" "create -q -f qed -b top.qed -F qed f.qed"; do
+        for ((limit = 4; limit <= 16; ++limit)); do
+            status=0
+            # shellcheck disable=SC2016
+            bash -c 'ulimit -n "$1"; shift; exec "$QED_BIN" "$@"' - $limit $command \
+                2>errors.txt || status=$?
+            if [[ $status != 0 ]]; then
+                [[ -s errors.txt && ! -e f.qed && ! -e base2.qed ]]
+                qemu-img compare -q -F raw top.qed want.raw
+            fi
+            rm -f f.qed base2.qed
+            cp saved/* .
+        done
+        [[ $status == 0 ]]
+    done
+}
+
+@test "what no file can take the place of is found out before the work" {
+    qed create -q -f qed a.qed 1M
+    qed create -q -f qed b.qed 1M
+    # shellcheck disable=SC2016
+    unshare --mount bash -c 'mount --bind a.qed a.qed' || skip "cannot mount"
+    for words in "convert -O qed b.qed a.qed" "convert -O raw b.qed a.qed" \
+        "create -q -f qed a.qed 1M" "snapshot --revert a.qed" "clone --force b.qed a.qed" \
+        "snapshot a.qed c.qed"; do
+        [[ $words == *revert* ]] && qed rebase -q -u -b b.qed -F qed a.qed
+        # shellcheck disable=SC2016
+        expect 1 unshare --mount bash -c 'mount --bind a.qed a.qed; exec "$QED_BIN" "$@"' - $words
+        [[ $errors == *"mount point"* && ! -e c.qed ]]
     done
 }

@@ -56,7 +56,7 @@ load common
     cmp disk.raw full.raw
 }
 
-@test "several sources are put one behind the other" {
+@test "several sources are concatenated" {
     make_raw one.raw 1050112
     make_raw two.raw 5242880
     expect 0 qed convert -f raw -O qed -o cluster_size=64K two.raw one.raw two.raw all.qed

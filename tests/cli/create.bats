@@ -109,3 +109,63 @@ load common
         [[ $errors == "qed: $name: cannot create it: "* ]]
     done
 }
+
+# Whether `create` of an existing file fails and leaves the file as it was, and leaves nothing of a
+# new file.
+loses_nothing() { # command...
+    qed create -q -f qed old.qed 1M
+    before="$(sha256sum old.qed)"
+    for name in old.qed new.qed; do
+        expect "$want" "${@//NAME/$name}"
+        [[ $(sha256sum old.qed) == "$before" ]]
+        [[ ! -e new.qed ]]
+        [[ $(ls) != *unfinished* ]]
+    done
+}
+
+@test "create that fails leaves what was there, and no half-made file" {
+    want=1
+    for format in qed raw; do
+        for preallocation in off metadata falloc full; do
+            [[ $format-$preallocation == raw-metadata ]] && continue
+            options="-f $format -o preallocation=$preallocation"
+            loses_nothing bash -c "ulimit -f 8; exec \"\$QED_BIN\" create -q $options NAME 64M"
+            [[ $errors == *"File too large"* ]]
+        done
+    done
+}
+
+@test "create that is ended by TERM leaves what was there, and no half-made file" {
+    for signal in TERM KILL; do
+        want=$((128 + $(kill -l "$signal")))
+        loses_nothing bash -c "strace -f -qq -o /dev/null -e trace=pwrite64 -e \
+            inject=pwrite64:signal=$signal:when=20 \"\$QED_BIN\" create -q -f qed \
+            -o preallocation=full NAME 64M"
+    done
+}
+
+@test "create that cannot flush leaves what was there, and no half-made file" {
+    want=1
+    for call in fsync linkat; do
+        loses_nothing bash -c "strace -f -qq -o /dev/null -e trace=$call -e \
+            inject=$call:error=EIO:when=1 \"\$QED_BIN\" create -q -f qed NAME 64M"
+    done
+}
+
+@test "a file that is replaced passes on its mode, and a link stays one" {
+    qed create -q -f qed real.qed 1M
+    chmod 640 real.qed
+    ln -s real.qed link.qed
+    expect 0 qed create -q -f qed link.qed 2M
+    [[ -L link.qed && $(stat -c %a real.qed) == 640 ]]
+    [[ $(qed info --output=json real.qed | jq '."virtual-size"') == 2097152 ]]
+}
+
+@test "names may be as long as the file system allows" {
+    name="$(printf 'x%.0s' {1..251}).qed"
+    expect 0 qed create -q -f qed "$name" 1M
+    expect 0 qed create -q -f qed "$name" 2M
+    expect 0 qed convert -O qed "$name" "${name/x/y}"
+    expect 0 qed convert -O qed "$name" "${name/x/y}"
+    expect 0 qed snapshot -q "$name" "${name/x/z}"
+}

@@ -210,6 +210,59 @@ class KillTest(TestCase):
 
         self.kill_everywhere(["convert", "-q", "-O", "qed", "top.qed", "copy.qed"], verify)
 
+    def create(self, name, *words, size):
+        """`create` where nothing has the name: a file of the name is the whole new one."""
+        def verify():
+            if self.path(name).exists():
+                self.assertEqual(bytes(size), self.content(name))
+            self.assert_no_other_files("base.qed", "mid.qed", "top.qed", name)
+            self.qed("create", "-q", *words, name, size)
+            self.assertEqual(bytes(size), self.content(name))
+
+        self.kill_everywhere(["create", "-q", "--exclusive", *words, name, str(size)], verify)
+
+    def test_create_makes_a_whole_image_or_none(self):
+        self.create("new.qed", "-f", "qed", size=MIB)
+
+    def test_create_makes_a_whole_preallocated_image_or_none(self):
+        self.create("new.qed", "-f", "qed", "-o", "preallocation=full", size=3 * MIB)
+
+    def test_create_makes_a_whole_preallocated_raw_disk_or_none(self):
+        self.create("new.raw", "-f", "raw", "-o", "preallocation=full", size=3 * MIB)
+
+    def replace(self, *words):
+        """`create` where an image has the name: that one is whole until the new one is."""
+        self.make_chain()
+        want = self.content("top.qed")
+        self.clear()
+
+        def verify():
+            self.assertIn(self.content("top.qed"), (want, bytes(MIB)))
+            self.assert_no_other_files("base.qed", "mid.qed", "top.qed")
+
+        self.kill_everywhere(["create", "-q", *words, "top.qed", str(MIB)], verify)
+
+    def test_create_replaces_an_image_whole_or_not_at_all(self):
+        self.replace("-f", "qed", "-o", "preallocation=metadata")
+
+    def test_create_replaces_an_image_by_a_raw_disk_whole_or_not_at_all(self):
+        self.replace("-f", "raw")
+
+    def test_clone_makes_whole_clones_only(self):
+        self.make_chain()
+        want = self.content("top.qed")
+        self.clear()
+        clones = ["vm-1.qed", "vm-2.qed", "vm-3.qed"]
+
+        def verify():
+            for clone in clones:
+                if self.path(clone).exists():
+                    self.assertEqual(want, self.content(clone))
+            self.assert_no_other_files("base.qed", "mid.qed", "top.qed", *clones)
+            self.qed("clone", "--force", "top.qed", *clones)
+
+        self.kill_everywhere(["clone", "-n", "3", "top.qed", "vm-%.qed"], verify)
+
     def clear(self):
         for path in self.folder.iterdir():
             path.unlink()

@@ -86,7 +86,7 @@ load common
     printf '\x10' | dd of=a.qed bs=1 seek=16 conv=notrunc status=none
     expect 1 qed info a.qed
     expect 1 qed dump a.qed
-    [[ $output == *"unknown ones"* ]]
+    [[ $output == *"unknown bits"* ]]
     expect 1 qed dump --output=json a.qed
     [[ $(jq 'has("fault") and .header.features == 16' <<<"$output") == true ]]
     truncate -s 1M raw

@@ -85,7 +85,7 @@ serve() { # nbdkit argument...
 @test "force-shared needs readonly=true" {
     run serve disk.qed lock=force-shared
     [ "$status" -ne 0 ]
-    [[ $output == *"add readonly=true"* ]]
+    [[ $output == *"needs readonly=true"* ]]
 }
 
 @test "the table cache takes a size" {
@@ -119,7 +119,7 @@ serve() { # nbdkit argument...
     cmp read.false read.true
 }
 
-@test "a mapped backing file that somebody truncates does not end the server" {
+@test "truncating a mapped backing file does not end the server" {
     head -c 1M /dev/zero | tr '\0' x >base.raw
     "$QED_BIN" create -q -f qed -b base.raw -F raw over.qed
     cat >client.py <<'EOF'

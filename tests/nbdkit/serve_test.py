@@ -192,7 +192,7 @@ class EndTest(ServeTest):
                 client = connect(f"nbd+unix:///?socket={self.path('sock')}")
                 client.pwrite(b"x", 0)
                 for line in server.stderr:  # ends when the server ends, without a time limit
-                    if "idle tables left the cache: 0 of" in line:
+                    if "idle tables were evicted: 0 of" in line:
                         break
                 else:
                     self.fail("the tables stayed")

@@ -137,8 +137,8 @@ class LoadTest(qedtest.TestCase):
         self.assertIn(f"qed_read_bytes={1500 * 1024}\n", server.err)
 
     def test_the_load_generator_says_what_fails(self):
-        gone = run(LOAD, self.path("nobody.sock"), status=1)
-        self.assertIn("nobody.sock: No such file", gone.err)
+        gone = run(LOAD, self.path("absent.sock"), status=1)
+        self.assertIn("absent.sock: No such file", gone.err)
         small = self.create("small.qed", 512)
         with Server(small) as server:
             refused = run(LOAD, server.socket, status=1)

@@ -46,7 +46,7 @@ class LintTest(unittest.TestCase):
 
     @classmethod
     def git(cls, repository, *words):
-        identity = ["-c", "user.name=Nobody", "-c", "user.email=nobody@example.com"]
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
         subprocess.run(["git", "-C", repository, *identity, *words], check=True, timeout=60,
                        capture_output=True)
 

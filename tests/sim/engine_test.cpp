@@ -93,7 +93,7 @@ TEST(ShortDiskTest, DiscardingTheEndSparesWhatIsWrittenBehindItAfterGrowing) {
 }
 
 // The write of the L1 sector fails, but its data may be in the file nevertheless.
-TEST(FailedTableWriteTest, WhatADiscardThatSucceedsMakesZeroIsZeroAfterTheProcessDies) {
+TEST(FailedTableWriteTest, DiscardedClustersStayZeroAfterAKill) {
     for (std::uint64_t seed = 1; seed <= 40; ++seed) {
         for (std::uint64_t nth = 1; nth <= 4; ++nth) {
             Stage stage(setup_of(WriteOrder::strict), seed);
@@ -113,7 +113,7 @@ TEST(FailedTableWriteTest, WhatADiscardThatSucceedsMakesZeroIsZeroAfterTheProces
 }
 
 // The flush that makes NEED_CHECK durable fails; a resize in flight writes the header once more.
-TEST(FailedFlushTest, NoEntryGetsAheadOfAMarkThatIsNotDurable) {
+TEST(FailedFlushTest, NoEntryIsWrittenBeforeNeedCheckIsDurable) {
     const std::vector<std::byte> data(4096, std::byte{1});
     for (std::uint64_t seed = 1; seed <= 600; ++seed) {
         Stage stage(setup_of(WriteOrder::ordered), seed);

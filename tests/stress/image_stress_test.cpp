@@ -59,7 +59,7 @@ void write_own_clusters(Image& image, unsigned thread, Written& written) {
 class ImageStressTest : public ::testing::TestWithParam<WriteOrder> {};
 
 /// Like a server: clients write while the maintenance thread quiesces the image.
-TEST_P(ImageStressTest, FirstWritesGoOnWhileTheImageIsSettledAgainAndAgain) {
+TEST_P(ImageStressTest, FirstWritesContinueDuringRepeatedQuiesce) {
     const test::TempDir dir;
     const std::string path = dir.file("disk.qed");
     CreateOptions create;

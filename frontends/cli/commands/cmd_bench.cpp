@@ -125,7 +125,7 @@ Json json_of(const BenchSpec& spec, const BenchResult& result, const Stats& stat
                           {"max", latency.max()}};
     const CacheStats total = CacheBudget::process()->stats();
     json["cache"] = json_of(stats.cache);
-    json["cache-total"] = json_of(total);  // with the backing files
+    json["cache-total"] = json_of(total);  // including the backing files
     json["cache-memory"] = {{"bytes", total.bytes},
                             {"peak-bytes", total.peak_bytes},
                             {"limit-bytes", total.limit_bytes},
@@ -212,19 +212,20 @@ void add_request_options(CLI::App& command, BenchArgs& args) {
     command.add_option("-c", args.count, "Number of requests; default 75000")->type_name("N");
     command.add_option("-d", args.depth, "Requests in flight; default 64")->type_name("N");
     command.add_option("-s", args.bytes, "Bytes of a request; default 4096")->type_name("SIZE");
-    command.add_option("-S", args.step, "From one request to the next; default: -s")
+    command.add_option("-S", args.step, "Distance between two requests; default: -s")
         ->type_name("SIZE");
-    command.add_option("-o", args.offset, "Of the first request")->type_name("SIZE");
+    command.add_option("-o", args.offset, "Offset of the first request")->type_name("SIZE");
     command.add_flag("-w", args.write, "Write instead of reading: destroys the content");
     command.add_option("--order", args.order, "When table entries reach the file")
         ->check(CLI::IsMember({"automatic", "strict", "ordered", "deferred"}))
         ->type_name("ORDER");
     command.add_option("--pattern", args.pattern, "Byte to write")->type_name("N");
-    command.add_option("--flush-interval", args.flush_interval, "Flush after so many writes")
+    command.add_option("--flush-interval", args.flush_interval, "Flush after every N writes")
         ->type_name("N");
-    command.add_flag("--no-drain", args.no_drain, "Do not wait for writes in flight to flush");
+    command.add_flag("--no-drain", args.no_drain,
+                     "Do not wait for writes in flight before a flush");
     command.add_flag("--random", args.random, "Random offsets instead of steps");
-    command.add_option("--seed", args.seed, "Of the random offsets")->type_name("N");
+    command.add_option("--seed", args.seed, "Seed of the random offsets")->type_name("N");
     command.add_option("--threads", args.threads, "Threads, each with -d requests in flight")
         ->type_name("N");
 }
@@ -237,7 +238,8 @@ void add_bench(CLI::App& app, Console& console) {
                                     "  qed bench -c 100000 -d 32 --random disk.qed");
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command
-        .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
+        .add_option("-f", args->format,
+                    "Format: qed or raw; default: the file's first bytes decide")
         ->type_name("FMT");
     add_request_options(command, *args);
     command.add_option("-t", args->cache, "Cache mode: writeback, none ...")->type_name("MODE");
@@ -253,10 +255,10 @@ void add_bench(CLI::App& app, Console& console) {
     refuse_flag(command, "-n,--native",
                 "Linux's older asynchronous I/O is not supported; use -i io_uring");
     command.add_flag("--mapped", args->mapped,
-                     "Map files opened read-only; nobody may truncate them");
+                     "Map files opened read-only; no program may truncate them");
     add_lock_options(command, args->lock);
-    command.add_flag("-q,--quiet", args->quiet, "Only the lines that qemu-img bench prints");
-    command.add_flag("--json", args->json, "The result as JSON");
+    command.add_flag("-q,--quiet", args->quiet, "Print only the lines of qemu-img bench");
+    command.add_flag("--json", args->json, "Print the result as JSON");
     add_backing_options(command, args->backing);
     refuse_objects(command);
     refuse_image_opts(command);

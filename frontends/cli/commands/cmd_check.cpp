@@ -37,19 +37,18 @@ Result<DiskArgs> disk_args_of(const CheckArgs& args) {
     open.writable = !args.repair.empty();
     open.cache = *cache;
     if (open.writable && open.lock == LockMode::force_shared) {
-        return fail(Errc::invalid_argument, "-U looks beside a writer; it cannot repair (-r)");
+        return fail(Errc::invalid_argument, "-U only reads: it cannot be combined with -r");
     }
     return open;
 }
 
 Result<CheckReport> check(BlockFile& file, const CheckArgs& args, Console& console, Repair repair,
                           unsigned threads) {
-    Progress progress(console, args.progress);
+    ProgressView progress(console, args.progress);
     CheckOptions options;
     options.repair = repair;
     options.threads = threads;
-    options.progress = Progress::callback;
-    options.progress_context = &progress;
+    options.progress = progress.hooks();
     auto report = sync_wait(check_file(file, options));
     progress.finish(report.has_value());
     return report;
@@ -101,18 +100,19 @@ int run_check(const CheckArgs& args, Console& console) {
 void add_check(CLI::App& app, Console& console) {
     auto args = std::make_shared<CheckArgs>();
     CLI::App& command = add_command(
-        app, "check", "Verify an image's tables; repair them if told",
+        app, "check", "Verify an image's tables, and repair them with -r",
         "  qed check -r leaks disk.qed\n"
-        "Exit status: 0 sound, 1 the check failed, 2 corrupt, 3 leaks, 63 not a QED image");
+        "Exit status: 0 no errors, 1 check failed, 2 corrupt, 3 leaks, 63 not a QED image");
     command.add_option("file", args->file, "The image")->required()->type_name("");
-    command.add_option("-f", args->format, "Format: qed; default: by the file's first bytes")
+    command.add_option("-f", args->format, "Format: qed; default: the file's first bytes decide")
         ->type_name("FMT");
     command
         .add_option("-r,--repair", args->repair,
-                    "leaks: reclaim lost space; entries: repair tables; all")
+                    "leaks: reclaim leaks; entries: repair tables; all: both")
         ->check(CLI::IsMember({"leaks", "entries", "all"}))
         ->type_name("WHAT");
-    command.add_option("-T", args->cache, "Cache mode for reading, as none")->type_name("MODE");
+    command.add_option("-T", args->cache, "Cache mode for reading, such as none")
+        ->type_name("MODE");
     add_output_option(command, args->output);
     add_lock_options(command, args->lock);
     add_progress_options(command, args->progress);

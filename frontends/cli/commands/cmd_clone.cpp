@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <filesystem>
 #include <memory>
 
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
-#include "cli/disks/new_disk.hpp"
+#include "cli/disks/image_path.hpp"
 #include "cli/terminal/sizes.hpp"
-#include "qed/nbd.hpp"
+#include "qed/clone.hpp"
 
 namespace qed::cli {
 namespace {
@@ -19,6 +18,7 @@ struct CloneArgs {
     std::string format;
     std::string count;
     std::string first = "1";
+    std::string depth;
     bool force = false;
 };
 
@@ -31,8 +31,18 @@ std::string numbered(const std::string& pattern, std::uint64_t number) {
            pattern.substr(begin + width);
 }
 
+Result<std::vector<std::string>> plain_names(const std::vector<std::string>& given) {
+    std::vector<std::string> names;
+    for (const std::string& name : given) {
+        auto path = plain_path(name);
+        if (!path) return pass(path);
+        names.push_back(std::move(*path));
+    }
+    return names;
+}
+
 Result<std::vector<std::string>> clone_names(const CloneArgs& args) {
-    if (args.count.empty()) return args.files;
+    if (args.count.empty()) return plain_names(args.files);
     auto count = parse_number(args.count, "-n", 1, kMaxClones);
     if (!count) return pass(count);
     auto first = parse_number(args.first, "--first", 0, ~std::uint64_t{0} - kMaxClones);
@@ -41,53 +51,34 @@ Result<std::vector<std::string>> clone_names(const CloneArgs& args) {
         return fail(Errc::invalid_argument,
                     "-n makes numbered clones: give one name with % for the number, as vm-%.qed");
     }
+    auto pattern = plain_path(args.files[0]);
+    if (!pattern) return pass(pattern);
     std::vector<std::string> names;
     names.reserve(*count);
     for (std::uint64_t i = 0; i < *count; ++i)
-        names.push_back(numbered(args.files[0], *first + i));
+        names.push_back(numbered(*pattern, *first + i));
     return names;
 }
 
-Result<void> make_clones(const CloneArgs& args) {
-    auto path = plain_path(args.base);
-    if (!path) return pass(path);
-    if (is_nbd_uri(*path)) {
-        return fail(Errc::unsupported,
-                    fmt::format("'{}': a backing file is a file, not an NBD export", *path));
-    }
-    auto names = clone_names(args);
-    if (!names) return pass(names);
-    DiskArgs open;
-    open.format = args.format;
-    open.open_backing = false;
-    auto base = open_disk(*path, open);  // held until the end: nobody changes it meanwhile
-    if (!base) return pass(base);
-    if (base->probed && base->format == "raw") {
-        return fail(
-            Errc::invalid_argument,
-            fmt::format("'{}' looks like no QED image; if it is a raw disk, say -f raw", *path));
-    }
-    CreateOptions create;
-    create.image_bytes = base->image->size();
-    create.exclusive = !args.force;
-    create.backing_format = base->format == "raw" ? BackingFormat::raw : BackingFormat::qed;
-    Interrupts::watch();
-    for (std::size_t i = 0; i < names->size(); ++i) {
-        const std::string backing = backing_name_from((*names)[i], *path);
-        create.backing_name = backing.c_str();
-        // What is replaced may be a base of the base: then the chain's locks are in the way.
-        std::error_code unknown;
-        create.check_backing = args.force && std::filesystem::exists((*names)[i], unknown);
-        QED_CHECK(Image::create((*names)[i], create));
-        if (Interrupts::requested()) {
-            return fail(Errc::cancelled, fmt::format("stopped after {} clones", i + 1));
-        }
-    }
-    return {};
+bool go_on(void* /*context*/, std::uint64_t /*done*/, std::uint64_t /*total*/) {
+    return !Interrupts::requested();
 }
 
 int run_clone(const CloneArgs& args, Console& console) {
-    if (auto done = make_clones(args); !done) return console.fail(done.error());
+    auto base = base_path(args.base, args.format);
+    if (!base) return console.fail(base.error());
+    auto names = clone_names(args);
+    if (!names) return console.fail(names.error());
+    auto depth = backing_depth(args.depth);
+    if (!depth) return console.fail(depth.error());
+    CloneOptions options;
+    options.base_format = args.format == "raw" ? BackingFormat::raw : BackingFormat::qed;
+    options.replace = args.force;
+    options.depth_limit = *depth;
+    options.progress.callback = go_on;
+    Interrupts::watch();
+    if (auto done = clone(*base, *names, options); !done) return console.fail(done.error());
+    warn_about_backing(names->front(), console);
     return kExitOk;
 }
 
@@ -105,6 +96,7 @@ void add_clone(CLI::App& app, Console& console) {
     command.add_option("-n", args->count, "So many, numbered where the name has %")->type_name("N");
     command.add_option("--first", args->first, "The first number; default 1")->type_name("N");
     command.add_option("-f", args->format, "Format of the base: qed or raw")->type_name("FMT");
+    add_depth_option(command, args->depth);
     command.add_flag("--force", args->force, "Replace files that exist");
     on_run(command, console, args, run_clone);
 }

@@ -38,10 +38,9 @@ std::string compact_json(const std::string& file, const CompactReport& report) {
 int run_compact(const CompactArgs& args, Console& console) {
     auto path = plain_path(args.file);
     if (!path) return console.fail(path.error());
-    Progress progress(console, args.progress);
+    ProgressView progress(console, args.progress);
     CompactOptions options;
-    options.progress = Progress::callback;
-    options.progress_context = &progress;
+    options.progress = progress.hooks();
     auto report = compact(*path, options);
     progress.finish(report.has_value());
     if (!report) return console.fail(report.error());
@@ -58,10 +57,10 @@ int run_compact(const CompactArgs& args, Console& console) {
 void add_compact(CLI::App& app, Console& console) {
     auto args = std::make_shared<CompactArgs>();
     CLI::App& command =
-        add_command(app, "compact", "Make an unused image's file as small as its data, in place",
+        add_command(app, "compact", "Shrink the file of an unused image to the size of its data",
                     "  qed compact -p disk.qed\n"
-                    "Safe to interrupt at any moment: run it again and it goes on.");
-    command.add_option("file", args->file, "The image; nobody else may use it")
+                    "Safe to interrupt at any moment; a second run continues.");
+    command.add_option("file", args->file, "The image; no other program may use it")
         ->required()
         ->type_name("");
     add_output_option(command, args->output);

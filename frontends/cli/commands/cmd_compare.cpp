@@ -82,11 +82,10 @@ int run_compare(const CompareArgs& args, Console& console) {
     auto other = open_side(args.other, args.other_format, args, storage);
     if (!other) return fail_with(console, other.error(), kExitNotOpened);
 
-    Progress progress(console, args.progress);
+    ProgressView progress(console, args.progress);
     CompareOptions options;
     options.strict = args.strict;
-    options.progress = Progress::callback;
-    options.progress_context = &progress;
+    options.progress = progress.hooks();
     auto report = compare(*one->image, *other->image, options);
     progress.finish(report.has_value());
     if (!report) {
@@ -104,13 +103,14 @@ void add_compare(CLI::App& app, Console& console) {
     CLI::App& command =
         add_command(app, "compare", "Tell whether two disks have the same content",
                     "  qed compare -f raw -F qed disk.raw disk.qed\n"
-                    "Exit status: 0 the same, 1 different, 2 not opened, 3 bad tables, 4 not read");
+                    "Exit status: 0 equal, 1 different, 2 not opened, 3 corrupt, 4 not readable");
     command.add_option("one", args->one, "The first disk")->required()->type_name("");
     command.add_option("other", args->other, "The second disk")->required()->type_name("");
-    command.add_option("-f", args->one_format, "Format of the first: qed or raw")->type_name("FMT");
-    command.add_option("-F", args->other_format, "Format of the second")->type_name("FMT");
+    command.add_option("-f", args->one_format, "Format of the first disk: qed or raw")
+        ->type_name("FMT");
+    command.add_option("-F", args->other_format, "Format of the second disk")->type_name("FMT");
     command.add_flag("-s", args->strict, "Sizes and allocation must be equal too");
-    command.add_option("-T", args->cache, "Cache mode, as none")->type_name("MODE");
+    command.add_option("-T", args->cache, "Cache mode, such as none")->type_name("MODE");
     add_lock_options(command, args->lock);
     add_backing_options(command, args->backing);
     add_progress_options(command, args->progress);

@@ -30,28 +30,33 @@ void add_convert(CLI::App& app, Console& console) {
         ->type_name("");
     command.add_option("-f", args->source_format, "Format of the sources: qed or raw")
         ->type_name("FMT");
-    command.add_option("-O", args->target_format, "Of the target; default: qed for *.qed")
+    command.add_option("-O", args->target_format, "Format of the target; default: qed for *.qed")
         ->type_name("FMT");
     command.add_option("-o", args->options, "Options of the target; -o help lists them")
         ->type_name("LIST")
         ->expected(1)
         ->allow_extra_args(false)
         ->take_all();
-    command.add_option("-B,-b", args->backing, "Backing file of the target: copy what differs")
+    command.add_option("-B,-b", args->backing, "Backing file of the target: copy the differences")
         ->type_name("FILE");
     command.add_option("-F", args->backing_format, "Format of that backing file")->type_name("FMT");
     command.add_flag("-n", args->no_create, "Write into the existing target");
-    command.add_flag("--target-is-zero", args->target_is_zero, "With -n: it reads as zeroes");
-    command.add_option("-S", args->sparse, "Least zeroes that become a hole; 0: allocate all")
+    command.add_flag("--target-is-zero", args->target_is_zero,
+                     "With -n: the target reads as zeroes");
+    command
+        .add_option("-S", args->sparse, "Smallest run of zeroes to make a hole; 0: allocate all")
         ->type_name("SIZE");
-    command.add_option("-m", args->copies, "Pieces copied at once, 1 to 16")->type_name("N");
-    command.add_flag("-W", args->out_of_order, "Pieces may be written in any order");
-    command.add_option("-r", args->rate, "At most this many bytes a second")->type_name("SIZE");
-    command.add_option("-t", args->target_cache, "Cache mode of the target, as none or unsafe")
+    command.add_option("-m", args->copies, "Number of concurrent copies, 1 to 16")->type_name("N");
+    command.add_flag("-W", args->out_of_order, "Write pieces in any order");
+    command.add_option("-r", args->rate, "Copy at most this many bytes per second")
+        ->type_name("SIZE");
+    command
+        .add_option("-t", args->target_cache, "Cache mode of the target, such as none or unsafe")
         ->type_name("MODE");
     command.add_option("-T", args->source_cache, "Cache mode of the sources")->type_name("MODE");
-    command.add_flag("-C", args->share_blocks, "Share blocks with the source, do not scan them");
-    command.add_flag("--salvage", args->salvage, "Zeroes in place of what cannot be read");
+    command.add_flag("-C", args->share_blocks,
+                     "Share blocks with the source without scanning them");
+    command.add_flag("--salvage", args->salvage, "Write zeroes for data that cannot be read");
     add_lock_options(command, args->lock);
     add_backing_options(command, args->source_backing);
     add_progress_options(command, args->progress);

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
-#include <filesystem>
 #include <memory>
 #include <optional>
 
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
+#include "cli/disks/image_path.hpp"
 #include "cli/disks/new_disk.hpp"
 #include "cli/terminal/sizes.hpp"
 
@@ -20,6 +18,7 @@ struct CreateArgs {
     std::string backing;
     std::string backing_format;
     std::vector<std::string> options;
+    std::string depth;
     bool unsafe_backing = false;
     bool quiet = false;
     bool exclusive = false;
@@ -45,6 +44,9 @@ Result<void> merge_arguments(const CreateArgs& args, NewDisk& disk) {
         if (!bytes) return pass(bytes);
         disk.bytes = *bytes;
     }
+    auto depth = backing_depth(args.depth);
+    if (!depth) return pass(depth);
+    disk.depth_limit = *depth;
     disk.check_backing = !args.unsafe_backing;
     disk.exclusive = args.exclusive;
     return {};
@@ -69,6 +71,7 @@ int run_create(const CreateArgs& args, Console& console) {
     console.flush();
     if (const auto warning = compatibility_warning(*disk)) console.warn(*warning);
     if (auto done = create_disk(*path, *disk); !done) return console.fail(done.error());
+    if (format == "qed") warn_about_backing(*path, console);
     return kExitOk;
 }
 
@@ -92,6 +95,7 @@ void add_create(CLI::App& app, Console& console) {
     command.add_option("-b,--backing-file", args->backing, "Backing file")->type_name("FILE");
     command.add_option("-F", args->backing_format, "Format of the backing file: raw or qed")
         ->type_name("FMT");
+    add_depth_option(command, args->depth);
     command.add_flag("-u", args->unsafe_backing, "Do not open the backing file (needs a size)");
     command.add_flag("-q,--quiet", args->quiet, "Print errors only");
     command.add_flag("--exclusive", args->exclusive, "Fail when the file exists");

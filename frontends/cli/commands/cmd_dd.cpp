@@ -66,7 +66,7 @@ Result<Operands> parse_operands(const std::vector<std::string>& words) {
     return operands;
 }
 
-/// blocks * bytes, or all there can be.
+/// blocks * bytes, limited to the largest size.
 std::uint64_t span_of(std::uint64_t blocks, std::uint64_t block_bytes) {
     std::uint64_t bytes = 0;
     if (__builtin_mul_overflow(blocks, block_bytes, &bytes)) return ~std::uint64_t{0};

@@ -21,13 +21,13 @@ struct DumpArgs {
     OutputArgs output;
 };
 
-/// The file as it is, without a claim that it is sound.
+/// The unchecked content of the file.
 struct Dump {
     std::unique_ptr<BlockFile> file;
     std::uint64_t file_bytes = 0;
     Header header;
     std::string backing_name;
-    std::string fault;  ///< why the header cannot be used, if it cannot
+    std::string fault;  ///< the reason why the header is unusable, or empty
 };
 
 Result<Dump> read_dump(const DumpArgs& args) {
@@ -84,7 +84,7 @@ std::string feature_list(const Header& header) {
     if (header.has_backing()) list += " BACKING_FILE";
     if (header.needs_check()) list += " NEED_CHECK";
     if (header.backing_is_raw()) list += " BACKING_FORMAT_NO_PROBE";
-    if ((header.features & ~feature::kKnown) != 0) list += " and unknown ones";
+    if ((header.features & ~feature::kKnown) != 0) list += " and unknown bits";
     return list;
 }
 
@@ -139,7 +139,7 @@ Json run_json(const EntryRun& run) {
     return json;
 }
 
-/// One L1 entry a line; with `all`, its L2 table on the lines below. Written as it is read.
+/// Prints one L1 entry per line; with `all`, its L2 table on the lines below. Prints while reading.
 Result<void> write_tables_json(TableDump& tables, bool all, Console& console) {
     auto entries = tables.l1_entries();
     if (!entries) return pass(entries);
@@ -195,11 +195,12 @@ int run_dump(const DumpArgs& args, Console& console) {
 
 void add_dump(CLI::App& app, Console& console) {
     auto args = std::make_shared<DumpArgs>();
-    CLI::App& command =
-        add_command(app, "dump", "Show the header and tables of an image as they are",
-                    "  qed dump --tables damaged.qed");
-    command.add_option("file", args->file, "The image, sound or not")->required()->type_name("");
-    command.add_flag("--tables", args->tables, "The L2 tables too, as runs of entries");
+    CLI::App& command = add_command(app, "dump", "Show the header and tables of an image unchecked",
+                                    "  qed dump --tables damaged.qed");
+    command.add_option("file", args->file, "The image, consistent or not")
+        ->required()
+        ->type_name("");
+    command.add_flag("--tables", args->tables, "Show the L2 tables too, as runs of entries");
     add_output_option(command, args->output);
     add_lock_options(command, args->lock);
     on_run(command, console, args, run_dump);

@@ -5,9 +5,9 @@
 
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
-#include "cli/disks/new_disk.hpp"
 #include "cli/serve/sandbox_option.hpp"
 #include "cli/terminal/sizes.hpp"
+#include "qed/backing.hpp"
 
 namespace qed::cli {
 namespace {
@@ -151,11 +151,12 @@ int run_info(const InfoArgs& args, Console& console) {
 
 void add_info(CLI::App& app, Console& console) {
     auto args = std::make_shared<InfoArgs>();
-    CLI::App& command =
-        add_command(app, "info", "Show what an image is", "  qed info --backing-chain clone.qed");
+    CLI::App& command = add_command(app, "info", "Show format, sizes and backing file of an image",
+                                    "  qed info --backing-chain clone.qed");
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command
-        .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
+        .add_option("-f", args->format,
+                    "Format: qed or raw; default: the file's first bytes decide")
         ->type_name("FMT");
     add_output_option(command, args->output);
     command.add_flag("--backing-chain", args->whole_chain, "Show the backing files too");

@@ -6,11 +6,11 @@
 
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
-#include "cli/disks/output_file.hpp"
 #include "cli/reports/map_picture.hpp"
 #include "cli/reports/map_print.hpp"
 #include "cli/serve/sandbox_option.hpp"
 #include "cli/terminal/sizes.hpp"
+#include "qed/output_file.hpp"
 
 namespace qed::cli {
 namespace {
@@ -59,7 +59,7 @@ struct PictureFile {
     bool is_wanted() const { return !path.empty(); }
     Result<void> open(std::vector<std::string>& folders) {
         if (!is_wanted() || path == "-") return {};
-        auto created = OutputFile::create(path, CacheMode{});
+        auto created = OutputFile::create(path);
         if (!created) return pass(created);
         output = std::move(*created);
         folders.push_back(output->directory());
@@ -72,7 +72,7 @@ struct PictureFile {
         }
         BlockFile& file = output->file();
         QED_CHECK(file.write(FileOffset{0}, std::as_bytes(std::span(text))).run_blocking());
-        return output->commit(false);
+        return output->publish(Durability::none);
     }
 };
 
@@ -125,13 +125,15 @@ void add_map(CLI::App& app, Console& console) {
                                     "  qed map --html report.html clone.qed");
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command
-        .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
+        .add_option("-f", args->format,
+                    "Format: qed or raw; default: the file's first bytes decide")
         ->type_name("FMT");
     command.add_option("-s,--start-offset", args->start, "First byte of the disk to show")
         ->type_name("SIZE");
-    command.add_option("-l,--max-length", args->length, "How much to show")->type_name("SIZE");
+    command.add_option("-l,--max-length", args->length, "The most bytes to show")
+        ->type_name("SIZE");
     add_output_option(command, args->output);
-    command.add_option("--html", args->html, "Write a page with pictures instead; - to print it")
+    command.add_option("--html", args->html, "Write a page with pictures instead; - prints it")
         ->type_name("FILE");
     command.add_option("--svg", args->svg, "Write a picture of the disk instead")
         ->type_name("FILE");

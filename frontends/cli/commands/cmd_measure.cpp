@@ -80,8 +80,9 @@ void add_measure(CLI::App& app, Console& console) {
     auto args = std::make_shared<MeasureArgs>();
     CLI::App& command = add_command(app, "measure", "Tell how large a new image's file would be",
                                     "  qed measure -O qed -f raw disk.raw");
-    command.add_option("file", args->file, "What would be converted")->type_name("");
-    command.add_option("--size", args->size, "Instead of a file: an empty disk of this size")
+    command.add_option("file", args->file, "The disk to convert")->type_name("");
+    command
+        .add_option("--size", args->size, "Measure an empty disk of this size instead of a file")
         ->type_name("SIZE");
     command.add_option("-f", args->format, "Format of the file: qed or raw")->type_name("FMT");
     command.add_option("-O", args->target_format, "Format of the new image: raw (default) or qed")

@@ -30,7 +30,7 @@ Result<std::uint64_t> new_size(const std::string& text, std::uint64_t present) {
         if (*bytes > present) {
             return fail(
                 Errc::invalid_argument,
-                fmt::format("the disk has {} bytes, {} cannot be taken away", present, *bytes));
+                fmt::format("the disk has {} bytes, {} cannot be subtracted", present, *bytes));
         }
         wanted = present - *bytes;
     }
@@ -46,8 +46,8 @@ Result<std::uint64_t> new_size(const std::string& text, std::uint64_t present) {
 Result<void> check_shrink(const ResizeArgs& args, std::uint64_t present, std::uint64_t wanted) {
     if (wanted >= present || args.shrink) return {};
     return fail(Errc::invalid_argument,
-                fmt::format("shrinking from {} to {} bytes deletes all data behind the new end; "
-                            "say --shrink if you mean it",
+                fmt::format("shrinking from {} to {} bytes deletes all data after the new end; "
+                            "pass --shrink to do so",
                             present, wanted));
 }
 
@@ -117,8 +117,8 @@ int run_resize(const ResizeArgs& args, Console& console) {
     }
     if (args.format.empty() && *format == "raw") {
         console.warn(
-            fmt::format("'{}' looks like no image, so it is taken for a raw disk; state "
-                        "-f raw to say so",
+            fmt::format("'{}' has no image header, so it is treated as a raw disk; state "
+                        "-f raw to avoid this warning",
                         *path));
     }
     auto done = *format == "raw" ? resize_raw(args, *path) : resize_qed(args, *path);
@@ -134,13 +134,15 @@ void add_resize(CLI::App& app, Console& console) {
     CLI::App& command =
         add_command(app, "resize", "Change the size of a disk", "  qed resize disk.qed +10G");
     command.add_option("file", args->file, "The image")->required()->type_name("");
-    command.add_option("size", args->size, "New size; or what is added (+1G) or taken (-1G)")
+    command.add_option("size", args->size, "New size, or the amount to add (+1G) or remove (-1G)")
         ->required()
         ->type_name("");
     command
-        .add_option("-f", args->format, "Format: qed or raw; default: by the file's first bytes")
+        .add_option("-f", args->format,
+                    "Format: qed or raw; default: the file's first bytes decide")
         ->type_name("FMT");
-    command.add_flag("--shrink", args->shrink, "Allow a smaller size: data behind it is lost");
+    command.add_flag("--shrink", args->shrink,
+                     "Allow a smaller size: data after the new end is lost");
     command.add_option("--preallocation", args->preallocation, "Raw only: off, falloc, full")
         ->check(CLI::IsMember({"off", "falloc", "full"}))
         ->type_name("MODE");

@@ -107,9 +107,10 @@ Result<Listener> make_listener(const ServeArgs& args) {
 
 Result<void> check_encryption(const ServeArgs& args, const Listener& listener) {
     if (!listener.is_tcp() || !args.tls.empty() || args.insecure) return {};
-    return fail(Errc::invalid_argument,
-                "over TCP anybody who reaches the port could read and change the disk: add --tls "
-                "PATH (certificates or keys), or --insecure if that is what you want");
+    return fail(
+        Errc::invalid_argument,
+        "over TCP every program that reaches the port can read and change the disk: add --tls "
+        "PATH (certificates or keys), or --insecure to allow it");
 }
 
 /// Opens the image and closes it again, so that what is wrong with it is said before anything
@@ -162,6 +163,7 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     add("cache-size", args.cache_size);
     add("backing-rule", rule_text(backing));
     add("backing-format", args.backing.format);
+    add("backing-depth", args.backing.depth);
     if (args.settle_after) add("settle-after", std::to_string(*args.settle_after));
     if (args.release_after) add("release-after", std::to_string(*args.release_after));
     if (args.read_only) add("readonly", "true");
@@ -203,10 +205,10 @@ Result<void> serve(const ServeArgs& args, Console& console) {
 
 void add_listen_options(CLI::App& sub, ServeArgs& args) {
     auto* socket = sub.add_option("--socket", args.socket,
-                                  "Unix socket to make, for the owner only; removed at the end. "
-                                  "Default: one in a new private directory");
+                                  "Create this Unix socket, for the owner only. "
+                                  "Default: a socket in a new private directory");
     auto* port = sub.add_option("--port", args.port,
-                                "TCP port instead (0: a free one); needs --tls or --insecure");
+                                "TCP port instead (0: a free port); needs --tls or --insecure");
     port->excludes(socket);
     sub.add_option("--bind", args.bind, "Address or name to listen on with --port")
         ->capture_default_str();
@@ -218,8 +220,8 @@ void add_listen_options(CLI::App& sub, ServeArgs& args) {
         ->needs(tls);
     sub.add_flag("--insecure", args.insecure, "Allow TCP without TLS")->excludes(tls);
     sub.add_option("--export-name", args.export_name,
-                   "Name of the export; other names are refused");
-    sub.add_option("--threads", args.threads, "For each client (default 4, with --direct 16)")
+                   "Name of the export; other names are rejected");
+    sub.add_option("--threads", args.threads, "Requests per client (default 4, with --direct 16)")
         ->check(CLI::Range(1U, 1024U));
     sub.add_flag("--exit-with-parent", args.exit_with_parent,
                  "Stop when the process that started this one ends");
@@ -231,16 +233,16 @@ void add_image_options(CLI::App& sub, ServeArgs& args) {
     sub.get_option("--force-share")->needs(read_only);
     sub.add_option("--order", args.order, "When table entries reach the file")
         ->check(CLI::IsMember({"automatic", "strict", "ordered", "deferred"}));
-    sub.add_option("--cache-size", args.cache_size, "Memory for tables, as 64M");
-    sub.add_flag("--direct", args.direct, "O_DIRECT: past this machine's page cache");
-    sub.add_flag("--mapped", args.mapped, "Map files opened read-only; nobody may truncate them");
+    sub.add_option("--cache-size", args.cache_size, "Memory for tables, such as 64M");
+    sub.add_flag("--direct", args.direct, "O_DIRECT: bypass this machine's page cache");
+    sub.add_flag("--mapped", args.mapped, "Map read-only files; no program may truncate them");
     add_backing_options(sub, args.backing);
     sub.add_option("--settle-after", args.settle_after,
-                   "Idle milliseconds before settling; 0: at the end");
+                   "Quiesce the image after this idle time; 0: at the end");
     sub.add_option("--release-after", args.release_after,
-                   "Milliseconds until idle tables are freed; 0: never");
+                   "Free idle tables after this time; 0: never");
     add_sandbox_option(sub, args.sandbox);
-    sub.add_flag("--stats", args.stats, "Print counters to standard error at the end");
+    sub.add_flag("--stats", args.stats, "Print counters to standard error when the server stops");
 }
 
 }  // namespace
@@ -249,10 +251,9 @@ void add_serve(CLI::App& app, Console& console) {
     const auto args = std::make_shared<ServeArgs>();
     CLI::App& sub = add_command(
         app, "serve",
-        "Serve an image over NBD, with nbdkit, until told to stop. Prints the URI of the export\n"
-        "when clients can connect. TERM, INT or HUP stop it: what was written is flushed, the "
-        "image\n"
-        "settled, and the exit status is 0.",
+        "Serve an image over NBD, with nbdkit. Prints the URI of the export when clients can "
+        "connect. "
+        "TERM, INT or HUP stop it: it flushes and quiesces the image and exits with status 0.",
         "  qed serve --socket /run/disk.sock disk.qed &\n"
         "  nbdinfo 'nbd+unix:///?socket=/run/disk.sock'");
     sub.add_option("image", args->image, "QED image")->required()->type_name("FILE");

@@ -46,7 +46,7 @@ const Command* find_command(std::string_view name) {
     return found != std::end(kCommands) ? found : nullptr;
 }
 
-/// qemu-img's compare says 1 for "different", so its failures start at 2.
+/// qemu-img compare exits with 1 for "different", so its failures start at 2.
 int usage_exit_status(const CLI::App& app) {
     const auto chosen = app.get_subcommands();
     return !chosen.empty() && chosen[0]->get_name() == "compare" ? 2 : kExitError;
@@ -81,7 +81,8 @@ int run_program(int argc, const char* const* argv, Console& console) {
             console.write_error("Try 'qed --help' for more information.\n");
             return kExitError;
         }
-        // The options of all others would take longer to set up than many a command to run.
+        // Adds the options of the given command only; adding those of all takes longer than some
+        // runs.
         command->add(app, console);
     } else {
         for (const Command& command : kCommands)

@@ -22,11 +22,11 @@ void add_dd(CLI::App& app, Console& console);
 void add_bench(CLI::App& app, Console& console);
 void add_compact(CLI::App& app, Console& console);
 void add_serve(CLI::App& app, Console& console);
-/// Commands of qemu-img that QED images have no use for: each says what to do instead.
+/// Commands of qemu-img that do not apply to QED images. Their messages say what to do instead.
 void refuse_amend(CLI::App& app, Console& console);
 void refuse_bitmap(CLI::App& app, Console& console);
 
-/// The program: parses, runs the command, and gives the exit status.
+/// The program: parses the arguments, runs the command, and returns the exit status.
 int run_program(int argc, const char* const* argv, Console& console);
 
 }  // namespace qed::cli

@@ -6,12 +6,14 @@
 #include <memory>
 
 #include "cli/disks/disk.hpp"
+#include "cli/disks/image_path.hpp"
 #include "cli/disks/new_disk.hpp"
-#include "cli/disks/output_file.hpp"
 #include "cli/load/pace.hpp"
 #include "cli/terminal/sizes.hpp"
+#include "qed/backing.hpp"
 #include "qed/convert.hpp"
 #include "qed/nbd.hpp"
+#include "qed/output_file.hpp"
 
 namespace qed::cli {
 namespace {
@@ -43,7 +45,7 @@ Result<void> parse_numbers(const ConvertArgs& args, Plan& plan) {
     plan.options.share_blocks = args.share_blocks || args.sparse.empty();
     if (args.share_blocks && !args.sparse.empty()) {
         return fail(Errc::invalid_argument,
-                    "-C copies without looking at the data, -S looks at it");
+                    "-C shares blocks without reading the data, and -S reads it; use one of them");
     }
     if (!args.copies.empty()) {
         auto copies = parse_number(args.copies, "-m", 1, 16);
@@ -65,7 +67,7 @@ Result<void> parse_numbers(const ConvertArgs& args, Plan& plan) {
 Result<void> check_combination(const ConvertArgs& args, const Plan& plan) {
     if (args.target_is_zero && !args.no_create) {
         return fail(Errc::invalid_argument,
-                    "--target-is-zero speaks of an existing target; add -n");
+                    "--target-is-zero describes an existing target; add -n");
     }
     if (args.no_create && !args.options.empty()) {
         return fail(Errc::invalid_argument,
@@ -137,7 +139,8 @@ Result<void> plan_foreign(const ConvertArgs& args, Plan& plan) {
     }
     for (const std::string& list : args.options) {
         if (list.find("subformat") != std::string::npos) {
-            return fail(Errc::unsupported, "-o subformat: only the usual one, in a single file");
+            return fail(Errc::unsupported,
+                        "-o subformat: only the default one, in a single file, is supported");
         }
     }
     plan.foreign_options = args.options;
@@ -161,7 +164,8 @@ Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
     target.bytes = plan.source_bytes;
     if (args.no_create) return {};
     if (is_nbd_uri(*path)) {
-        return fail(Errc::invalid_argument, "an NBD export is there already; add -n to fill it");
+        return fail(Errc::invalid_argument,
+                    "an NBD export exists already; add -n to write into it");
     }
     QED_CHECK(resolve_new_disk(*path, target));
     if (!target.backing_name.empty()) {
@@ -238,15 +242,19 @@ Result<ConvertReport> fill_image(Plan& plan, OutputFile& output) {
     return copy_into_image(plan, **image);
 }
 
+Durability durability_of(const Plan& plan) {
+    return plan.cache.ignore_flush ? Durability::none : Durability::content_and_name;
+}
+
 /// QEMU's programs make the file and write it; we say what.
 Result<ConvertReport> write_foreign(Plan& plan) {
-    auto output = OutputFile::create_named(plan.target_path);
+    auto output = OutputFile::create(plan.target_path, {.named = true});
     if (!output) return pass(output);
-    const std::string& name = (*output)->working_name();
+    const std::string name = (*output)->working_name();
     QED_CHECK(ForeignImage::create(name, plan.format, plan.foreign_options, plan.source_bytes));
     ForeignOptions options;
     options.writable = true;
-    options.cache = "unsafe";  // commit() makes the whole file durable
+    options.cache = "unsafe";  // publish() makes the whole file durable
     auto image = ForeignImage::open(name, plan.format, options);
     if (!image) return pass(image);
     plan.options.target_is_zero = true;
@@ -255,13 +263,15 @@ Result<ConvertReport> write_foreign(Plan& plan) {
     if (!report) return report;
     file.reset();
     QED_CHECK((*image)->close());
-    QED_CHECK((*output)->commit(!plan.cache.ignore_flush));
+    QED_CHECK((*output)->publish(durability_of(plan)));
     return report;
 }
 
 Result<ConvertReport> write_new(Plan& plan) {
     if (is_foreign_format(plan.format)) return write_foreign(plan);
-    auto output = OutputFile::create(plan.target_path, plan.cache);
+    auto output = OutputFile::create(plan.target_path, {.direct = plan.cache.direct,
+                                                        .sync = plan.cache.sync,
+                                                        .ignore_flush = plan.cache.ignore_flush});
     if (!output) return pass(output);
     BlockFile& file = (*output)->file();
     plan.options.target_is_zero = (*output)->is_new();
@@ -285,7 +295,7 @@ Result<ConvertReport> write_new(Plan& plan) {
         report = fill_image(plan, **output);
     }
     if (!report) return report;
-    QED_CHECK((*output)->commit(!plan.cache.ignore_flush));
+    QED_CHECK((*output)->publish(durability_of(plan)));
     return report;
 }
 
@@ -326,12 +336,11 @@ int run_convert_command(const ConvertArgs& args, Console& console) {
     }
     if (auto planned = plan_target(args, plan); !planned) return console.fail(planned.error());
 
-    Progress progress(console, args.progress);
+    ProgressView progress(console, args.progress);
     Pace pace(progress, plan.rate);
     plan.options.salvage = args.salvage;
     plan.options.out_of_order = args.out_of_order;
-    plan.options.progress = Pace::callback;
-    plan.options.progress_context = &pace;
+    plan.options.progress = pace.hooks();
     auto report = args.no_create ? write_existing(args, plan) : write_new(plan);
     progress.finish(report.has_value());
     if (!report) {
@@ -339,6 +348,7 @@ int run_convert_command(const ConvertArgs& args, Console& console) {
                                 .with_context(fmt::format("converting to '{}'", plan.target_path)));
     }
     warn_of_unreadable(*report, console);
+    if (!plan.new_disk.backing_name.empty()) warn_about_backing(plan.target_path, console);
     return kExitOk;
 }
 

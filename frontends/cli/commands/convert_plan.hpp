@@ -10,7 +10,7 @@
 
 namespace qed::cli {
 
-/// What the user wrote behind `qed convert`.
+/// The arguments of `qed convert`.
 struct ConvertArgs {
     std::vector<std::string> files;
     std::string source_format;
@@ -23,7 +23,7 @@ struct ConvertArgs {
     std::string rate;
     std::string target_cache = "writeback";
     std::string source_cache = "writeback";
-    std::uint64_t begin = 0;  ///< the part of the sources that is copied
+    std::uint64_t begin = 0;  ///< start of the part of the sources to copy
     std::uint64_t length = ~std::uint64_t{0};
     bool no_create = false;
     bool target_is_zero = false;
@@ -35,7 +35,7 @@ struct ConvertArgs {
     ProgressArgs progress;
 };
 
-/// Opens both sides, copies, and gives the target its name. \returns the exit status
+/// Opens source and target, copies, and gives the target its name. \returns the exit status
 int run_convert_command(const ConvertArgs& args, Console& console);
 
 }  // namespace qed::cli

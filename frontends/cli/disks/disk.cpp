@@ -143,8 +143,11 @@ std::string default_output_format(std::string_view path) {
 Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const DiskArgs& args) {
     if (is_nbd_uri(path)) {
         if (args.cache.direct) {
-            return fail(Errc::unsupported,
-                        fmt::format("'{}': caching is the server's, not ours to avoid", path));
+            return fail(
+                Errc::unsupported,
+                fmt::format(
+                    "'{}': the server decides about caching, so no cache mode can be chosen",
+                    path));
         }
         NbdOptions options;
         options.writable = args.writable;
@@ -167,8 +170,9 @@ Result<std::unique_ptr<Image>> open_qed(const std::string& path, const DiskArgs&
     if (!file) return pass(file);
     auto image = sync_wait(Image::open_file(std::move(*file), nullptr, image_options(args)));
     if (image && args.open_backing && (*image)->info().has_backing()) {
-        return fail(Errc::backing_refused,
-                    fmt::format("'{}': a QED image behind NBD cannot have a backing file", path));
+        return fail(
+            Errc::backing_refused,
+            fmt::format("'{}': a QED image on an NBD server cannot have a backing file", path));
     }
     return image;
 }

@@ -75,7 +75,7 @@ std::string complaint(const Capture& errors, std::string_view program) {
     while (text.ends_with('\n'))
         text.pop_back();
     std::ranges::replace(text, '\n', ' ');
-    return text.empty() ? "it ended without a word" : text;
+    return text.empty() ? "it ended without a message" : text;
 }
 
 std::unexpected<Error> not_installed(std::string_view program) {
@@ -136,11 +136,11 @@ Result<void> check_leads_nowhere(const std::string& path, const std::string& for
     if (!printed) return pass(printed);
     const auto info = nlohmann::json::parse(*printed, nullptr, false);
     if (info.is_discarded()) {
-        return fail(Errc::io_error, fmt::format("qemu-img info said nothing of '{}'", path));
+        return fail(Errc::io_error, fmt::format("qemu-img info printed nothing about '{}'", path));
     }
     const auto refuse = [&](const std::string& other) {
         return fail(Errc::backing_refused,
-                    fmt::format("'{}' leads to the file '{}'; if you trust it, say --backing=any",
+                    fmt::format("'{}' names the file '{}'; if you trust it, pass --backing=any",
                                 path, other));
     };
     if (info.contains("backing-filename")) return refuse(info["backing-filename"].dump());

@@ -2,12 +2,11 @@
 #include "cli/disks/new_disk.hpp"
 
 #include <bit>
-#include <filesystem>
 
 #include "cli/disks/disk.hpp"
 #include "cli/terminal/sizes.hpp"
-#include "qed/file_lock.hpp"
-#include "qed/files.hpp"
+#include "qed/backing.hpp"
+#include "qed/output_file.hpp"
 
 namespace qed::cli {
 namespace {
@@ -127,17 +126,14 @@ Preallocation preallocation_of(const NewDisk& disk) {
 }
 
 Result<void> create_raw(const std::string& path, const NewDisk& disk) {
-    FileOptions options;
-    options.writable = true;
-    options.create = true;
-    options.exclusive = disk.exclusive;
-    auto file = open_file(path, options);
-    if (!file) return pass(file);
-    QED_CHECK(FileLock::acquire((*file)->descriptor(), LockRole::creator, path));
-    // Old content must not show through: empty the file first.
-    QED_CHECK((*file)->truncate(0).run_blocking());
-    QED_CHECK((*file)->truncate(*disk.bytes).run_blocking());
-    return preallocate_raw(**file, disk.preallocation, 0, *disk.bytes);
+    auto output = OutputFile::create(path, {.exclusive = disk.exclusive});
+    if (!output) return pass(output);
+    BlockFile& file = (*output)->file();
+    // A device keeps its length, and its old content must not show through.
+    if (!(*output)->is_new()) QED_CHECK(file.truncate(0).run_blocking());
+    QED_CHECK(file.truncate(*disk.bytes).run_blocking());
+    QED_CHECK(preallocate_raw(file, disk.preallocation, 0, *disk.bytes));
+    return (*output)->publish(Durability::content_and_name);
 }
 
 }  // namespace
@@ -184,11 +180,15 @@ std::string new_disk_options_help(const std::string& format) {
 
 Result<void> resolve_new_disk(const std::string& path, NewDisk& disk) {
     if (!disk.backing_name.empty()) {
+        if (disk.backing_name.starts_with("file:")) disk.backing_name.erase(0, 5);
         QED_CHECK(check_backing_format(path, disk));
         if (!disk.check_backing && !disk.bytes) {
             return fail(Errc::invalid_argument,
                         "the backing file is not opened (-u), so state the size");
         }
+        const auto format = disk.backing_format == "raw" ? BackingFormat::raw : BackingFormat::qed;
+        QED_CHECK(check_new_backing(path, resolve_backing_name(path, disk.backing_name), format,
+                                    disk.depth_limit, disk.check_backing));
         if (disk.check_backing) {
             auto bytes = backing_bytes(path, disk);
             if (!bytes) return pass(bytes);
@@ -252,39 +252,13 @@ CreateOptions create_options(const NewDisk& disk) {
     options.check_backing = false;
     options.preallocation = preallocation_of(disk);
     options.exclusive = disk.exclusive;
+    options.depth_limit = disk.depth_limit;
     return options;
 }
 
 Result<void> create_disk(const std::string& path, const NewDisk& disk) {
     if (disk.format == "raw") return create_raw(path, disk);
-    CreateOptions options = create_options(disk);
-    // What is replaced may be what the new image would lie on: then the chain's locks are in the
-    // way.
-    std::error_code unknown;
-    options.check_backing = disk.check_backing && std::filesystem::exists(path, unknown);
-    return Image::create(path, options);
-}
-
-std::string resolve_backing_name(const std::string& image_path, const std::string& name) {
-    const std::size_t slash = image_path.rfind('/');
-    if (name.starts_with('/') || slash == std::string::npos) return name;
-    return image_path.substr(0, slash + 1) + name;
-}
-
-std::string backing_name_from(const std::string& image_path, const std::string& base) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    // From real folder to real folder: `..` leads up from where a link leads to.
-    const fs::path folder =
-        fs::weakly_canonical(fs::absolute(image_path, error).parent_path(), error);
-    const fs::path whole = fs::absolute(base, error);
-    const fs::path relative = (fs::weakly_canonical(whole.parent_path(), error) / whole.filename())
-                                  .lexically_relative(folder);
-    if (error || relative.empty()) return base;
-    const std::string name = relative.string();
-    // Not to be taken for a protocol.
-    const bool looks_like_one = name.find(':') < name.find('/') && name.find(':') != name.npos;
-    return looks_like_one ? "./" + name : name;
+    return Image::create(path, create_options(disk));
 }
 
 }  // namespace qed::cli

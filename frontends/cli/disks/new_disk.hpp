@@ -23,6 +23,7 @@ struct NewDisk {
     std::string preallocation;   ///< empty: off
     bool check_backing = true;
     bool exclusive = false;
+    unsigned depth_limit = kDefaultBackingDepth;
 };
 
 /// From `-o` lists. \errors invalid_argument, unsupported
@@ -46,12 +47,5 @@ Result<void> create_disk(const std::string& path, const NewDisk& disk);
 /// Reserves (falloc) or fills (full) the space of a raw file from `begin` to `end`.
 Result<void> preallocate_raw(BlockFile& file, std::string_view mode, std::uint64_t begin,
                              std::uint64_t end);
-
-/// `name` as it stands in a header, seen from the folder of `image_path`.
-std::string resolve_backing_name(const std::string& image_path, const std::string& name);
-
-/// The reverse: how `base` is to be called in the header of `image_path`, so that both can be moved
-/// together.
-std::string backing_name_from(const std::string& image_path, const std::string& base);
 
 }  // namespace qed::cli

@@ -11,7 +11,7 @@ constexpr std::chrono::milliseconds kNap{50};
 
 }  // namespace
 
-Pace::Pace(Progress& progress, std::uint64_t bytes_per_second)
+Pace::Pace(ProgressView& progress, std::uint64_t bytes_per_second)
     : progress_(progress), rate_(bytes_per_second), begin_(Clock::now()) {}
 
 bool Pace::callback(void* context, std::uint64_t done, std::uint64_t total) {

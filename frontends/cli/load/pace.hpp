@@ -12,15 +12,16 @@ namespace qed::cli {
 class Pace {
 public:
     /// \param bytes_per_second  0: no limit
-    Pace(Progress& progress, std::uint64_t bytes_per_second);
-    /// For the callbacks of libqed: `context` is a Pace.
-    static bool callback(void* context, std::uint64_t done, std::uint64_t total);
+    Pace(ProgressView& progress, std::uint64_t bytes_per_second);
+    /// For the operations of libqed.
+    Progress hooks() { return {.callback = callback, .context = this}; }
 
 private:
+    static bool callback(void* context, std::uint64_t done, std::uint64_t total);
     using Clock = std::chrono::steady_clock;
     void brake(std::uint64_t done) const;
 
-    Progress& progress_;
+    ProgressView& progress_;
     std::uint64_t rate_;
     Clock::time_point begin_;
 };

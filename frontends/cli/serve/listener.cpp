@@ -51,7 +51,7 @@ Result<void> remove_stale_socket(const std::string& path, const sockaddr_un& add
     if (::lstat(path.c_str(), &found) != 0) return {};
     if (!S_ISSOCK(found.st_mode)) {
         return fail(Errc::already_exists,
-                    fmt::format("{}: a file that is not a socket is in the way", path));
+                    fmt::format("{}: a file that is not a socket exists there", path));
     }
     const Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!probe) return std::unexpected(system_error("making a unix socket"));
@@ -253,7 +253,7 @@ Result<std::optional<Listener>> Listener::inherited() {
     if (count < 1 || count > kBacklog) {
         return fail(
             Errc::invalid_argument,
-            fmt::format("LISTEN_FDS is '{}', want a number from 1 to {}",
+            fmt::format("LISTEN_FDS is '{}', expected a number from 1 to {}",
                         std::getenv("LISTEN_FDS") != nullptr ? std::getenv("LISTEN_FDS") : "",
                         kBacklog));
     }

@@ -7,7 +7,7 @@ namespace qed::cli {
 
 void add_sandbox_option(CLI::App& app, SandboxArgs& args) {
     app.add_option("--sandbox", args.mode,
-                   "Give up all rights but the open files: auto (as the kernel can), on, off")
+                   "Give up all rights except open files: auto (if possible), on, off")
         ->check(CLI::IsMember({"auto", "on", "off"}))
         ->type_name("MODE");
 }

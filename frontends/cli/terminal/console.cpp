@@ -29,7 +29,10 @@ void Console::write_error(std::string_view text) {
 }
 
 int Console::fail(const Error& error) {
-    return fail(error.message());
+    // The library does not know this program: which command helps is said here.
+    const bool says_how = error.message().find("'qed check") != std::string::npos;
+    if (error.code() != Errc::needs_check || says_how) return fail(error.message());
+    return fail(fmt::format("{} (qed check -r all)", error.message()));
 }
 
 int Console::fail(std::string_view message) {

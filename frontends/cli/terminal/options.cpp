@@ -3,6 +3,8 @@
 
 #include <cstdlib>
 
+#include "cli/terminal/sizes.hpp"
+
 namespace qed::cli {
 
 Result<CacheMode> parse_cache_mode(std::string_view text, std::string_view option) {
@@ -70,7 +72,7 @@ void add_lock_options(CLI::App& app, LockArgs& args) {
     auto* shared =
         app.add_flag("-U,--force-share", args.shared, "Read even while another program writes");
     app.add_flag("--no-lock", args.none,
-                 "Neither take nor test locks: if any other program writes meanwhile, the image "
+                 "Neither take nor test locks: if another program writes meanwhile, the image "
                  "can be destroyed")
         ->excludes(shared);
 }
@@ -78,9 +80,22 @@ void add_lock_options(CLI::App& app, LockArgs& args) {
 void add_backing_options(CLI::App& app, BackingArgs& args) {
     app.add_option("--backing", args.rule, "Backing files: none, same-dir, dir:PATH, any")
         ->type_name("RULE");
-    app.add_option("--backing-format", args.format, "Format where a header states none: raw, qed")
+    app.add_option("--backing-format", args.format, "Format if a header states none: raw, qed")
         ->check(CLI::IsMember({"raw", "qed"}))
         ->type_name("FMT");
+    add_depth_option(app, args.depth);
+}
+
+void add_depth_option(CLI::App& app, std::string& depth) {
+    app.add_option("--backing-depth", depth, "Most backing files of a chain; default 256")
+        ->type_name("N");
+}
+
+Result<unsigned> backing_depth(const std::string& depth) {
+    if (depth.empty()) return kDefaultBackingDepth;
+    auto number = parse_number(depth, "--backing-depth", 0, kMaxBackingDepth);
+    if (!number) return pass(number);
+    return static_cast<unsigned>(*number);
 }
 
 Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& storage) {
@@ -110,6 +125,9 @@ Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& 
                     fmt::format("{}: '{}' is not a rule; use none, same-dir, dir:PATH or any",
                                 origin, rule));
     }
+    auto depth = backing_depth(args.depth);
+    if (!depth) return pass(depth);
+    policy.depth_limit = *depth;
     if (args.format == "raw") policy.format = BackingFormat::raw;
     if (args.format == "qed") policy.format = BackingFormat::qed;
     return policy;

@@ -52,7 +52,12 @@ void add_lock_options(CLI::App& app, LockArgs& args);
 struct BackingArgs {
     std::string rule;    ///< none, same-dir, dir:PATH, any; empty: $QED_BACKING or same-dir
     std::string format;  ///< raw, qed or empty
+    std::string depth;   ///< a number; empty: the default
 };
+/// --backing-depth, for commands that put an image on top of a chain.
+void add_depth_option(CLI::App& app, std::string& depth);
+/// The number that it states. \errors invalid_argument
+Result<unsigned> backing_depth(const std::string& depth);
 void add_backing_options(CLI::App& app, BackingArgs& args);
 /// \param storage  holds the directory's name; must outlive the policy
 Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& storage);

@@ -33,9 +33,9 @@ constexpr std::chrono::milliseconds kRedraw{100};
 }  // namespace
 
 void add_progress_options(CLI::App& app, ProgressArgs& args) {
-    app.add_flag("-p,--progress", args.show, "Show progress, also when not on a terminal");
+    app.add_flag("-p,--progress", args.show, "Show progress even without a terminal");
     app.add_flag("-q,--quiet", args.quiet, "Print errors only");
-    app.add_flag("--json-progress", args.json, "Progress as one JSON object a line");
+    app.add_flag("--json-progress", args.json, "Show progress as one JSON object per line");
 }
 
 std::string progress_percent(std::uint64_t done, std::uint64_t total) {
@@ -65,7 +65,7 @@ std::string progress_json(std::uint64_t done, std::uint64_t total, double second
     return line.dump();
 }
 
-Progress::Progress(Console& console, const ProgressArgs& args)
+ProgressView::ProgressView(Console& console, const ProgressArgs& args)
     : console_(console), begin_(Clock::now()), shown_(begin_) {
     if (args.json) {
         style_ = Style::json;
@@ -84,11 +84,11 @@ Progress::Progress(Console& console, const ProgressArgs& args)
     if (style_ == Style::percent) show();
 }
 
-double Progress::seconds() const {
+double ProgressView::seconds() const {
     return std::chrono::duration<double>(Clock::now() - begin_).count();
 }
 
-void Progress::show() {
+void ProgressView::show() {
     switch (style_) {
         case Style::none:
             break;
@@ -105,7 +105,7 @@ void Progress::show() {
     if (style_ != Style::line) console_.flush();
 }
 
-bool Progress::update(std::uint64_t done, std::uint64_t total) {
+bool ProgressView::update(std::uint64_t done, std::uint64_t total) {
     done_ = done;
     total_ = total;
     if (Interrupts::requested()) return false;
@@ -123,7 +123,7 @@ bool Progress::update(std::uint64_t done, std::uint64_t total) {
     return true;
 }
 
-void Progress::finish(bool succeeded) {
+void ProgressView::finish(bool succeeded) {
     if (style_ == Style::line) {
         console_.write_error("\r\x1b[K");
         return;
@@ -135,8 +135,8 @@ void Progress::finish(bool succeeded) {
     if (style_ == Style::percent) console_.write("\n");
 }
 
-bool Progress::callback(void* context, std::uint64_t done, std::uint64_t total) {
-    return static_cast<Progress*>(context)->update(done, total);
+bool ProgressView::callback(void* context, std::uint64_t done, std::uint64_t total) {
+    return static_cast<ProgressView*>(context)->update(done, total);
 }
 
 }  // namespace qed::cli

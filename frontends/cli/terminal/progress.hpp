@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/terminal/console.hpp"
+#include "qed/progress.hpp"
 
 namespace CLI {
 class App;
@@ -31,21 +32,22 @@ std::string progress_json(std::uint64_t done, std::uint64_t total, double second
 /// Shows the progress of a long operation: a line that is rewritten on a terminal, qemu-img's
 /// percentages on standard output with -p, one JSON object per line with --json-progress; nothing
 /// with -q or without a terminal. One thread at a time.
-class Progress {
+class ProgressView {
 public:
-    Progress(Console& console, const ProgressArgs& args);
-    Progress(const Progress&) = delete;
-    Progress& operator=(const Progress&) = delete;
+    ProgressView(Console& console, const ProgressArgs& args);
+    ProgressView(const ProgressView&) = delete;
+    ProgressView& operator=(const ProgressView&) = delete;
 
     /// \returns false if the user asked to stop
     bool update(std::uint64_t done, std::uint64_t total);
     /// Shows the last state and removes the line from the terminal. Call once, after success or
     /// failure.
     void finish(bool succeeded);
-    /// For the callbacks of libqed: `context` is a Progress.
-    static bool callback(void* context, std::uint64_t done, std::uint64_t total);
+    /// For the operations of libqed.
+    Progress hooks() { return {.callback = callback, .context = this}; }
 
 private:
+    static bool callback(void* context, std::uint64_t done, std::uint64_t total);
     enum class Style : std::uint8_t { none, percent, line, json };
     using Clock = std::chrono::steady_clock;
 

@@ -149,10 +149,11 @@ Task<Result<void>> QedDriver::create(BlockFile& file, CreateOptions options) con
     const Result<std::uint64_t> left = file.size();
     if (!left) co_return std::unexpected(left.error().clone());
     if (*left != 0) {
-        co_return fail(Errc::unsupported,
-                       fmt::format("{}: a QED image grows as it fills, and this keeps its length "
-                                   "of {} bytes: a device takes a raw disk only",
-                                   file.name(), *left));
+        co_return fail(
+            Errc::unsupported,
+            fmt::format("{}: a QED image grows as it fills, but this file has a fixed length "
+                        "of {} bytes: use a device for a raw disk only",
+                        file.name(), *left));
     }
     QED_CO_CHECK(co_await file.truncate(plan->file_bytes));
     QED_CO_CHECK(co_await preallocate(file, *plan, how));

@@ -42,15 +42,15 @@ Result<void> check_l1_table(const Header& header, const Geometry& geometry,
     const auto refuse = [&](std::string_view what) {
         return fail(Errc::corrupt_metadata,
                     fmt::format("l1_table_offset at byte {} is {:#x}, expected a multiple of {:#x} "
-                                "from {:#x} on, with the whole table of {:#x} bytes before the end "
+                                "from {:#x}, with the whole table of {:#x} bytes before the end "
                                 "of the file at {:#x}: it {}",
                                 +kL1TableOffsetAt, at, geometry.cluster_bytes(),
                                 header.header_bytes(), geometry.table_bytes(), file_bytes, what));
     };
     if (!geometry.is_cluster_aligned(at)) return refuse("is not aligned");
-    if (at < header.header_bytes()) return refuse("lies over the header");
+    if (at < header.header_bytes()) return refuse("overlaps the header");
     if (at > file_bytes || file_bytes - at < geometry.table_bytes()) {
-        return refuse("reaches past the end of the file (is the file cut short?)");
+        return refuse("reaches past the end of the file (is the file truncated?)");
     }
     return {};
 }

@@ -57,7 +57,7 @@ QedLayer::QedLayer(std::unique_ptr<BlockFile> file, const HeaderInfo& info,
               layout_of(info), rules_for(info, options), info.file_bytes),
       resize_({.tables = *tables_, .engine = engine_, .header = header_, .flushes = flushes_},
               geometry_, bytes_) {
-    start_index(geometry_.cluster_bits() + tables_->cache().shape().entry_bits);
+    start_index(geometry_.cluster_bits() + tables_->cache().addressing().entry_bits());
 }
 
 // --- The base -----------------------------------------------------------------------------------

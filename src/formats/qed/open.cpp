@@ -18,17 +18,18 @@ namespace {
 
 constexpr std::uint64_t kScanBytes = 1U << 20;
 
-SharedBudget& budget_of(const OpenOptions& options) {
-    return static_cast<SharedBudget&>(options.budget != nullptr ? *options.budget
+MemoryBudget& budget_of(const OpenOptions& options) {
+    return static_cast<MemoryBudget&>(options.budget != nullptr ? *options.budget
                                                                 : *CacheBudget::process());
 }
 
 // The slices are multiples of what the file wants of a write.
-TableCacheOptions cache_options(const OpenOptions& options, std::uint32_t unit) {
+QedTables::Options table_options(const OpenOptions& options, std::uint32_t unit) {
     const std::uint32_t wanted = std::bit_ceil(options.slice_bytes);
-    return {.slice_bytes = std::clamp<std::uint32_t>(wanted, std::clamp(unit, 512U, 4096U), 65536),
-            .readahead_slices = options.readahead_slices,
-            .limit_bytes = options.cache_limit};
+    return {
+        .slice_bytes = std::clamp<std::uint32_t>(wanted, std::clamp(unit, 512U, 4096U), 65536),
+        .cache = {.readahead_slices = options.readahead_slices, .limit_bytes = options.cache_limit},
+        .writable = options.writable};
 }
 
 // A dirty image may hold entries that name nothing yet: they are cleared before anything is
@@ -78,7 +79,7 @@ Task<Result<void>> scan_table(BlockFile& file, QedTables& tables, const Geometry
         QED_CO_CHECK(co_await file.read(FileOffset{table + done}, buffer));
         for (std::size_t i = 0; i < buffer.size() / 8; ++i) {
             const std::uint64_t entry = load_le64(buffer, i);
-            if (entry <= kZeroEntry || limits.is_valid_cluster_offset(entry)) continue;
+            if (entry <= kRawZero || limits.is_valid_cluster_offset(entry)) continue;
             const std::uint64_t index = done / 8 + i;
             const L2EntryPlace place{.table = FileOffset{table},
                                      .index = index,
@@ -98,7 +99,7 @@ Task<Result<void>> scan_table(BlockFile& file, QedTables& tables, const Geometry
 Task<Result<void>> scan_tables(QedLayer& layer) {
     if (detail::mutant(detail::Mutant::allocate_named_past_eof)) co_return {};
     const Geometry& geometry = layer.geometry();
-    const TableCache& cache = layer.tables().cache();
+    const MappingCache& cache = layer.tables().cache();
     Result<AlignedBuffer> buffer =
         AlignedBuffer::create(std::min<std::uint64_t>(kScanBytes, geometry.table_bytes()), 4096);
     if (!buffer) co_return pass(buffer);
@@ -129,9 +130,8 @@ Task<Result<std::shared_ptr<Layer>>> open_qed(std::unique_ptr<BlockFile> file, H
         co_return fail(Errc::read_only, fmt::format("{}: the file is read-only", file->name()));
     }
     if (options.writable) QED_CO_CHECK(co_await make_clean(*file, info, options));
-    Result<std::unique_ptr<QedTables>> tables =
-        QedTables::create(*file, info, budget_of(options),
-                          cache_options(options, file->alignment().offset), options.writable);
+    Result<std::unique_ptr<QedTables>> tables = QedTables::create(
+        *file, info, budget_of(options), table_options(options, file->alignment().offset));
     if (!tables) co_return pass(tables);
     QED_CO_CHECK(co_await (*tables)->load_l1(0, info.header.image_bytes));
     auto layer = std::make_shared<QedLayer>(std::move(file), info, std::move(*tables),

@@ -73,8 +73,8 @@ Task<Result<void>> QedResize::check_no_data(std::uint64_t bytes, std::uint64_t e
         if (!found) co_return std::unexpected(found.error().clone());
         if (found->kind == Mapping::Kind::data) {
             co_return fail(Errc::invalid_argument,
-                           fmt::format("{}: shrinking to {} bytes would drop data at {}; pass "
-                                       "--shrink if that is meant",
+                           fmt::format("{}: shrinking to {} bytes would discard data at {}; pass "
+                                       "--shrink to do so",
                                        context().file.name(), bytes, at.value));
         }
         at += found->length;

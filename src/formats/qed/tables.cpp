@@ -10,6 +10,7 @@
 #include "base/aligned_buffer.hpp"
 #include "base/endian.hpp"
 #include "base/math.hpp"
+#include "formats/qed/qed_table_shape.hpp"
 
 namespace qed {
 namespace {
@@ -29,12 +30,11 @@ QedTables::QedTables(BlockFile& file, const HeaderInfo& info, bool writable)
 }
 
 Result<std::unique_ptr<QedTables>> QedTables::create(BlockFile& file, const HeaderInfo& info,
-                                                     SharedBudget& budget,
-                                                     const TableCacheOptions& options,
-                                                     bool writable) {
-    std::unique_ptr<QedTables> tables(new QedTables(file, info, writable));
-    Result<std::unique_ptr<TableCache>> cache =
-        TableCache::create(file, budget, info.geometry, tables->decoder_, options);
+                                                     MemoryBudget& budget, const Options& options) {
+    std::unique_ptr<QedTables> tables(new QedTables(file, info, options.writable));
+    Result<std::unique_ptr<MappingCache>> cache =
+        MappingCache::create(file, budget, table_shape(info.geometry, options.slice_bytes),
+                             tables->decoder_, options.cache);
     if (!cache) return pass(cache);
     tables->cache_ = std::move(*cache);
     return tables;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "cache/table_cache.hpp"
+#include "cache/mapping_cache.hpp"
 #include "formats/qed/entry_decoder.hpp"
 #include "formats/qed/header_info.hpp"
 #include "qed/mapping.hpp"
@@ -16,20 +16,23 @@ namespace qed {
 class QedTables {
 public:
     /// \errors out_of_memory
+    struct Options {
+        std::uint32_t slice_bytes = 4096;
+        MappingCache::Options cache;
+        bool writable = false;
+    };
     static Result<std::unique_ptr<QedTables>> create(BlockFile& file, const HeaderInfo& info,
-                                                     SharedBudget& budget,
-                                                     const TableCacheOptions& options,
-                                                     bool writable);
+                                                     MemoryBudget& budget, const Options& options);
 
-    TableCache& cache() noexcept { return *cache_; }
-    const TableCache& cache() const noexcept { return *cache_; }
+    MappingCache& cache() noexcept { return *cache_; }
+    const MappingCache& cache() const noexcept { return *cache_; }
     const QedEntryDecoder& decoder() const noexcept { return decoder_; }
     FileOffset l1_at() const noexcept { return l1_at_; }
 
     /// Loads the L1 entries that a disk of `image_bytes` uses and one of `loaded_bytes` does not.
     /// \errors needs_check where one is bad and the image is writable; io_error
     Task<Result<void>> load_l1(std::uint64_t loaded_bytes, std::uint64_t image_bytes);
-    /// TableCache::load(), and further over holes of the file while the image is read-only.
+    /// MappingCache::load(), and further over holes of the file while the image is read-only.
     Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length);
     /// Why the clusters at `at` cannot be used.
     Error explain(GuestOffset at) const;
@@ -45,7 +48,7 @@ private:
     const FileOffset l1_at_;
     const bool writable_;
     QedEntryDecoder decoder_;
-    std::unique_ptr<TableCache> cache_;
+    std::unique_ptr<MappingCache> cache_;
 };
 
 }  // namespace qed

@@ -27,7 +27,8 @@ bool reads_directly(int descriptor, std::byte* memory, std::uint32_t unit, off_t
     return moved >= 0;
 }
 
-/// Where two safe blocks of data lie, or -1. In a hole every request works and nothing is learnt.
+/// The offset of two blocks of data, or -1. In a hole every request works, so a test proves
+/// nothing.
 off_t find_data(int descriptor) noexcept {
     const off_t begin = ::lseek(descriptor, 0, SEEK_DATA);
     if (begin < 0) return -1;
@@ -45,7 +46,7 @@ Alignment probe_direct_alignment(int descriptor) noexcept {
     Result<AlignedBuffer> memory = AlignedBuffer::create(std::size_t{2} * kSafeBlock, kSafeBlock);
     if (!memory) return kSafe;
     for (const std::uint32_t unit : {1U, 512U, 1024U, 2048U}) {
-        // Address, offset and length are multiples of the unit and of nothing greater.
+        // Address, offset and length are multiples of the unit, but not of a larger power of two.
         if (reads_directly(descriptor, memory->data() + unit, unit, at + off_t{unit})) {
             return {unit, unit};
         }
@@ -57,7 +58,7 @@ Alignment direct_alignment(int descriptor) noexcept {
     struct statx status{};
     if (::statx(descriptor, "", AT_EMPTY_PATH, STATX_TYPE | STATX_DIOALIGN, &status) == 0 &&
         (status.stx_mask & STATX_DIOALIGN) != 0) {
-        // Zero stands for: O_DIRECT is accepted, and served from the page cache.
+        // Zero means that O_DIRECT is accepted, but served from the page cache.
         if (status.stx_dio_offset_align == 0) return {};
         return {status.stx_dio_offset_align, status.stx_dio_mem_align};
     }

@@ -6,12 +6,12 @@
 
 namespace qed {
 
-/// What O_DIRECT requests to `descriptor` must be multiples of: asked of the kernel, and where it
-/// cannot say, found by trying. {1, 1}: direct I/O without rules, or not direct at all.
+/// The alignment of O_DIRECT requests to `descriptor`. Asks the kernel; if the kernel does not
+/// know, finds it by trying. {1, 1}: direct I/O without rules, or no direct I/O.
 Alignment direct_alignment(int descriptor) noexcept;
 
-/// The second way alone: the smallest unit with which a direct read works. Files with too little
-/// data to try get 4096. `descriptor` is open with O_DIRECT.
+/// Only by trying: the smallest unit with which a direct read works; 4096 for files with too little
+/// data to try. `descriptor` is open with O_DIRECT.
 Alignment probe_direct_alignment(int descriptor) noexcept;
 
 }  // namespace qed

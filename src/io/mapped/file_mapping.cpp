@@ -16,16 +16,16 @@ namespace {
 
 enum class BusErrors : std::uint8_t { unknown, delivered, blocked };
 
-/// What the signal handler has to know of the thread that it interrupts.
+/// State that the signal handler needs about the thread that it interrupts.
 struct CopyingThread {
-    FileMapping* mapping = nullptr;  ///< copied from at this moment
+    FileMapping* mapping = nullptr;  ///< the source of the copy in progress
     BusErrors bus_errors = BusErrors::unknown;
 };
-// The model makes it safe to read in a signal handler: nothing is allocated at first use.
+// This TLS model makes it safe to read in a signal handler: the first use does not allocate.
 constinit thread_local CopyingThread this_thread [[gnu::tls_model("initial-exec")]];
 
-/// The kernel ends a process whose thread runs into SIGBUS and has it blocked, handler or not.
-/// Asked once for each thread: a system call for each copy is what the mapping is to avoid.
+/// The kernel ends a process whose thread causes SIGBUS while it blocks the signal, even with a
+/// handler. Tested once for each thread, because a system call per copy would defeat the mapping.
 bool delivers_bus_errors() noexcept {
     if (this_thread.bus_errors == BusErrors::unknown) [[unlikely]] {
         sigset_t blocked;
@@ -40,7 +40,7 @@ bool delivers_bus_errors() noexcept {
 }  // namespace
 
 struct BusErrorHandler {
-    /// Puts the handler in place, once. False: another one is there.
+    /// Installs the handler once. Returns false if another handler is installed.
     static bool is_installed() noexcept {
         static const bool installed = install();
         struct sigaction now{};
@@ -59,7 +59,7 @@ private:
 
     static void handle(int signal, siginfo_t* info, void* context) noexcept {
         FileMapping* mapping = this_thread.mapping;
-        const bool is_fault = info->si_code > 0;  // not sent by kill() and the like
+        const bool is_fault = info->si_code > 0;  // not sent by kill() or similar
         if (is_fault && mapping != nullptr && mapping->contains(info->si_addr) && mapping->lose()) {
             return;
         }
@@ -67,7 +67,7 @@ private:
     }
 
     static void pass_on(int signal, siginfo_t* info, void* context) noexcept {
-        // Whatever the flags say: both kinds of handlers are in one place.
+        // Both kinds of handlers are in the same place, whatever the flags say.
         const bool is_handled = previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN;
         if (is_handled && (previous.sa_flags & SA_SIGINFO) != 0) {
             previous.sa_sigaction(signal, info, context);
@@ -79,7 +79,7 @@ private:
         }
         const bool was_sent = info->si_code <= 0;
         if (previous.sa_handler == SIG_IGN && was_sent) return;
-        // The end, as it would have been without us: at the same instruction, for the core dump.
+        // Ends the process as without this handler: at the same instruction, for the core dump.
         struct sigaction standard{};
         standard.sa_handler = SIG_DFL;
         ::sigaction(signal, &standard, nullptr);
@@ -107,12 +107,12 @@ FileMapping::~FileMapping() {
 bool FileMapping::copy(std::uint64_t at, std::span<std::byte> to) noexcept {
     if (lost_.load(std::memory_order_relaxed) || !delivers_bus_errors()) return false;
     this_thread.mapping = this;
-    // Nothing of the copy may move out from between the two, as seen by a handler in this thread.
+    // No part of the copy may move outside these two, as seen by a handler in this thread.
     std::atomic_signal_fence(std::memory_order_seq_cst);
     std::copy_n(memory_ + at, to.size(), to.data());
     std::atomic_signal_fence(std::memory_order_seq_cst);
     this_thread.mapping = nullptr;
-    // Whoever has copied of the zeroes sees that they took the file's place.
+    // A thread that has copied such zeroes also sees that they replaced the file.
     std::atomic_thread_fence(std::memory_order_acquire);
     return !lost_.load(std::memory_order_relaxed);
 }
@@ -125,7 +125,7 @@ bool FileMapping::contains(const void* address) const noexcept {
 bool FileMapping::lose() noexcept {
     const int error = errno;
     lost_.store(true, std::memory_order_seq_cst);
-    // Not mmap(): sanitizers would see a write to memory that other threads are reading.
+    // Not mmap(): sanitizers would report a write to memory that other threads are reading.
     const long answer = ::syscall(SYS_mmap, memory_, bytes_, PROT_READ,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     errno = error;

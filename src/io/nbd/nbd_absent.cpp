@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a libqed says that was built without libnbd (QED_WITH_NBD).
+// Replaces open_nbd() in a libqed that is built without libnbd (QED_WITH_NBD).
 #include <fmt/format.h>
 
 #include "qed/nbd.hpp"

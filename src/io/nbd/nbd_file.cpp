@@ -8,6 +8,7 @@
 
 #include "base/mutex.hpp"
 #include "io/nbd/nbd_library.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "qed/nbd.hpp"
 
 namespace qed {
@@ -245,12 +246,12 @@ Result<void> NbdFile::load_status(std::uint64_t at) {
     const std::uint64_t length = std::min(bytes_ - at, kStatusBytes);
     if (nbd_.block_status(lease.get(), length, at, callback, 0) != 0) {
         status_.clear();
-        return failure(nbd_, name_, fmt::format("asking what is at {:#x}", at));
+        return failure(nbd_, name_, fmt::format("asking for the block status at {:#x}", at));
     }
     if (status_.empty() || status_.back().end <= at) {
         status_.clear();
         return fail(Errc::io_error,
-                    fmt::format("{}: the server knows nothing of {:#x}", name_, at));
+                    fmt::format("{}: the server returned no block status at {:#x}", name_, at));
     }
     return {};
 }
@@ -290,13 +291,14 @@ Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOpt
         return std::unexpected(library.error().clone().with_context(fmt::format("'{}'", uri)));
     }
     const NbdLibrary& nbd = **library;
+    const StandardDescriptorsHeld held;  // for the sockets
     auto first = make_handle(nbd, uri);
     if (!first) return pass(first);
     if (nbd.connect_uri(first->get(), uri.c_str()) != 0) return failure(nbd, uri, "connecting");
     const std::int64_t bytes = nbd.get_size(first->get());
     if (bytes < 0) return failure(nbd, uri, "asking for the size");
     if (options.writable && nbd.is_read_only(first->get()) == 1) {
-        return fail(Errc::read_only, fmt::format("{}: the server lets nobody write", uri));
+        return fail(Errc::read_only, fmt::format("{}: the server's export is read-only", uri));
     }
     // Where a flush on one connection does not cover the others, one has to do.
     const bool shares = nbd.can_multi_conn(first->get()) == 1;

@@ -51,7 +51,7 @@ RoleRow row_of(LockRole role) noexcept {
         case LockRole::shared_reader:
             return {"for shared reading", kSharedReaderHolds, kSharedReaderBars};
         case LockRole::creator:
-            return {"to make it anew", kCreatorHolds, kCreatorBars};
+            return {"for recreating it", kCreatorHolds, kCreatorBars};
     }
     return {};
 }
@@ -65,11 +65,11 @@ std::string_view meaning_of(off_t byte) noexcept {
         case kResizes:
             return "may change its length";
         case kNoReaders:
-            return "lets nobody read it meanwhile";
+            return "permits no readers";
         case kNoWriters:
-            return "is using it and lets nobody write to it";
+            return "is using it and permits no writers";
         case kNoResizers:
-            return "is using it and lets nobody change its length";
+            return "is using it and permits no change of its length";
         default:
             return "has it locked";
     }

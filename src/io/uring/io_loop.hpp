@@ -9,14 +9,14 @@
 
 namespace qed {
 
-/// What whoever runs a request must know about the file. Lives as long as the file.
+/// State of a file that running a request needs. Lives as long as the file.
 struct FileState {
     int descriptor = -1;
-    std::uint32_t block = 1;  ///< unit of transfers: above 1 with O_DIRECT only
+    std::uint32_t block = 1;  ///< unit of transfers; greater than 1 only with O_DIRECT
     std::atomic<bool> can_punch{false};
 
-    /// Takes the system's answer (0 or a negative errno) to a request that moves no data.
-    /// True: finished. False: interrupted, ask again.
+    /// Takes the system's result (0 or a negative errno) of a request that moves no data.
+    /// Returns true if it has finished, false if it was interrupted and must be repeated.
     bool settle(IoOp& op, int answer) noexcept {
         if (answer == -EINTR) return false;
         op.error = answer < 0 ? -answer : 0;
@@ -30,12 +30,12 @@ struct FileState {
 /// Asynchronous I/O of an executor. Only for that executor's thread.
 class IoLoop {
 public:
-    /// Whether reads shall be tried without blocking before they are submitted.
+    /// Whether to try reads without blocking before submitting them.
     virtual bool tries_inline_reads() const noexcept = 0;
     /// Starts `op` (no truncate: the kernel has no such request); op.complete() follows.
     virtual void submit(IoOp& op, FileState& file) noexcept = 0;
-    /// Called with a request that has finished without waiting. False: its coroutine may go on at
-    /// once. True: it has had its share; op.complete() follows after others have had theirs.
+    /// Called with a request that has finished without waiting. False: its coroutine may continue
+    /// at once. True: it has used its share; op.complete() follows after other requests have run.
     virtual bool take_turn(IoOp& op) noexcept = 0;
 
 protected:

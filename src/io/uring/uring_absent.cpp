@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a libqed says that was built without liburing (QED_WITH_URING). There is no UringLoop then.
+// Replaces UringLoop in a libqed that is built without liburing (QED_WITH_URING).
 #include "base/assert.hpp"
 #include "qed/files.hpp"
 
 namespace qed {
 
-struct UringLoop::Impl {};
+struct [[gnu::visibility("hidden")]] UringLoop::Impl {};
 
 UringLoop::~UringLoop() = default;
 

@@ -20,6 +20,7 @@
 
 #include "base/assert.hpp"
 #include "base/mutex.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "io/transfer.hpp"
 #include "io/uring/io_loop.hpp"
 #include "qed/files.hpp"
@@ -44,7 +45,8 @@ IoOp& op_of(Waiter& waiter) noexcept {
 
 }  // namespace
 
-struct UringLoop::Impl final : IoLoop {
+// Hidden: a class in a class that is exported would be exported with it.
+struct [[gnu::visibility("hidden")]] UringLoop::Impl final : IoLoop {
     struct Completion {
         IoOp* op = nullptr;
         int answer = 0;
@@ -110,6 +112,7 @@ Result<void> UringLoop::Impl::init(unsigned entries) {
         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN,
         0,
     };
+    const StandardDescriptorsHeld held;  // for the ring and for the eventfd
     int answer = -EINVAL;
     io_uring_params params{};
     for (const unsigned flags : kChoices) {
@@ -353,7 +356,7 @@ UringLoop::~UringLoop() = default;
 
 Result<std::unique_ptr<UringLoop>> UringLoop::create(const UringOptions& options) {
     if (options.entries == 0) {
-        return fail(Errc::invalid_argument, "io_uring needs room for at least 1 request");
+        return fail(Errc::invalid_argument, "io_uring needs space for at least 1 request");
     }
     auto impl = std::make_unique<Impl>(options.try_inline_reads);
     QED_CHECK(impl->init(options.entries));

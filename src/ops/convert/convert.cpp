@@ -23,7 +23,7 @@ Result<void> check_sources(std::span<Image* const> sources) {
     for (const Image* source : sources) {
         if (source->size() > kMaxBytes - bytes) {
             return fail(Errc::invalid_argument,
-                        fmt::format("the sources have more than {} bytes together", kMaxBytes));
+                        fmt::format("the sources together have more than {} bytes", kMaxBytes));
         }
         bytes += source->size();
     }
@@ -35,7 +35,7 @@ Result<void> check_options(const ConvertOptions& options) {
         return {};
     }
     return fail(Errc::invalid_argument,
-                fmt::format("a sparse size of {}: want a multiple of {} up to {}, or 0",
+                fmt::format("a sparse size of {}: expected a multiple of {} up to {}, or 0",
                             options.sparse_bytes, kSectorBytes, kMaxSparseBytes));
 }
 
@@ -89,9 +89,8 @@ Result<ConvertReport> convert_to_image(std::span<Image* const> sources, BlockFil
         QED_CHECK(check_options(options));
         QED_CHECK(check_sources(sources));
         if (image.preallocation != Preallocation::off) {
-            return fail(
-                Errc::unsupported,
-                "preallocation needs an image that exists: create it, then convert into it");
+            return fail(Errc::unsupported,
+                        "preallocation needs an existing image: create it, then convert into it");
         }
         const ConvertSource source(sources, options);
         CreateOptions whole = image;

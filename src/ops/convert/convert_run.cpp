@@ -397,11 +397,7 @@ Result<void> Copier::advance(std::uint64_t bytes) {
         written_early_ = report_.data_bytes;
         target_.write_early();
     }
-    if (options_.progress == nullptr ||
-        options_.progress(options_.progress_context, done_, source_.size())) {
-        return {};
-    }
-    return fail(Errc::cancelled, "stopped on request");
+    return options_.progress.report(done_, source_.size());
 }
 
 void Copier::stop(Error error) {

@@ -32,10 +32,11 @@ Result<void> ConvertSource::check_lengths() const {
         auto bytes = noted.file->size();
         if (!bytes) return pass(bytes);
         if (*bytes >= noted.bytes) continue;
-        return fail(Errc::io_error,
-                    fmt::format("{}: the file had {} bytes at first and has {} now: somebody has "
-                                "shortened it while it was read; restore it and begin again",
-                                noted.file->name(), noted.bytes, *bytes));
+        return fail(
+            Errc::io_error,
+            fmt::format("{}: the file had {} bytes at first and has {} now: another program "
+                        "truncated it while it was read; restore it and start again",
+                        noted.file->name(), noted.bytes, *bytes));
     }
     return {};
 }

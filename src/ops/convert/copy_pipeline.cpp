@@ -39,7 +39,7 @@ CopyPipeline::Job CopyPipeline::next() {
     return {};
 }
 
-// Others are woken after the lock has been let go, so that they need not wait for it at once.
+// Wakes other threads after releasing the lock, so that they do not wait for it at once.
 
 void CopyPipeline::planned(std::size_t slot) {
     bool wakes_one = false;
@@ -63,7 +63,7 @@ void CopyPipeline::planned_all() {
 }
 
 void CopyPipeline::filled(std::size_t slot) {
-    // Whoever calls this asks for the next job, and places what this makes possible.
+    // The calling thread takes the next job, and can place the pieces that became placeable.
     const ScopedLock lock(mutex_);
     slots_[slot] = State::filled;
 }
@@ -92,7 +92,7 @@ void CopyPipeline::stored(std::size_t slot) {
         const ScopedLock lock(mutex_);
         --storing_;
         slots_[slot] = State::empty;
-        // One job is for whoever calls this.
+        // The calling thread takes one of the jobs.
         wakes_one = can_place() && can_plan() && asleep_ > 0;
     }
     if (wakes_one) changed_.notify_one();

@@ -9,18 +9,18 @@
 
 namespace qed {
 
-/// Says to each of several threads what to do next about a row of pieces, so that none of them
-/// waits for another as long as there is work: a piece is planned, filled, placed and stored;
-/// pieces are planned one after the other and placed in the same order, filled at the same time.
-/// Thread-safe. Whoever gets a job hands it back by the call that belongs to it.
+/// Distributes the work on consecutive pieces among several threads, so that no thread waits for
+/// another while there is work. A piece is planned, filled, placed and stored. Pieces are planned
+/// and placed in order, and filled and stored concurrently.
+/// Thread-safe. A thread that got a job ends it with the matching call.
 class CopyPipeline {
 public:
-    /// \param slots    pieces that may be under way at once
-    /// \param writers  of them, how many may be stored at once
+    /// \param slots    pieces that may be in work at the same time
+    /// \param writers  pieces that may be stored at the same time
     CopyPipeline(std::size_t slots, std::size_t writers);
 
     enum class Task : std::uint8_t {
-        plan,   ///< say what the next piece is, then fill it: planned(), then filled()
+        plan,   ///< plan the next piece, then fill it: planned(), then filled()
         place,  ///< place the piece and store it: placed(), then stored()
         none,   ///< all is done, or stopped
     };
@@ -28,16 +28,16 @@ public:
         Task task = Task::none;
         std::size_t slot = 0;
     };
-    /// Waits until there is something to do.
+    /// Waits until there is a job.
     Job next();
 
     void planned(std::size_t slot);
-    /// In place of planned(): there are no more pieces.
+    /// Call this instead of planned() if there are no more pieces.
     void planned_all();
     void filled(std::size_t slot);
     void placed();
     void stored(std::size_t slot);
-    /// Everybody gets `none` from now on.
+    /// Ends the work: next() returns `none` from now on.
     void stop();
 
 private:
@@ -55,7 +55,7 @@ private:
     std::vector<State> slots_ QED_GUARDED_BY(mutex_);
     std::uint64_t planned_ QED_GUARDED_BY(mutex_) = 0;  ///< pieces so far
     std::uint64_t placed_ QED_GUARDED_BY(mutex_) = 0;
-    std::size_t storing_ QED_GUARDED_BY(mutex_) = 0;  ///< from placing on
+    std::size_t storing_ QED_GUARDED_BY(mutex_) = 0;  ///< placed, not yet stored
     std::size_t asleep_ QED_GUARDED_BY(mutex_) = 0;
     bool planning_ QED_GUARDED_BY(mutex_) = false;
     bool placing_ QED_GUARDED_BY(mutex_) = false;

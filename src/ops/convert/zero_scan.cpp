@@ -7,8 +7,8 @@
 namespace qed {
 
 bool is_all_zero(std::span<const std::byte> bytes) noexcept {
-    // The C library compares with the widest instructions of the machine: if the first bytes are
-    // zero and every byte equals the one that far before it, all are zero.
+    // If the first bytes are zero, and each byte equals the byte at that distance before it, all
+    // are zero. memcmp() compares with the widest instructions of the machine.
     if (bytes.empty()) return true;
     constexpr std::size_t kHead = 16;
     const std::byte zeroes[kHead]{};
@@ -35,7 +35,7 @@ void split_zero_runs(std::span<const std::byte> bytes, std::size_t unit, std::si
     for (ZeroRun& run : runs) {
         if (run.length < least) run.zero = false;
     }
-    // Join what has become alike.
+    // Merges adjacent runs of one kind.
     const std::vector<ZeroRun> pieces = std::move(runs);
     runs.clear();
     for (const ZeroRun& run : pieces)

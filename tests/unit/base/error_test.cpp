@@ -24,7 +24,7 @@ TEST(ErrorTest, KeepsCodeErrnoAndMessage) {
     EXPECT_EQ(error.message(), "disk full at 0x1000");
 }
 
-TEST(ErrorTest, EveryCodeHasANameOfItsOwnAndAnErrno) {
+TEST(ErrorTest, EveryCodeHasAUniqueNameAndAnErrno) {
     std::set<std::string_view> names;
     for (int i = 0; i < kCodes; ++i) {
         const auto code = static_cast<Errc>(i);
@@ -76,7 +76,7 @@ TEST(ErrorTest, ContextIsPutInFrontAndChangesNothingElse) {
     EXPECT_EQ(error.code(), Errc::io_error);
 }
 
-TEST(ErrorTest, CloneSaysTheSameAndLivesOnItsOwn) {
+TEST(ErrorTest, CloneHasTheSameMessageAndIsIndependent) {
     Error copy = Error::out_of_memory();
     {
         const Error original(Errc::locked, "image.qed is in use", EBUSY);

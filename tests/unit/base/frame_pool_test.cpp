@@ -55,7 +55,7 @@ TEST_F(FramePoolTest, SanitizersAreShownEveryFrame) {
     EXPECT_EQ(FramePool::kept() == 0, kIsSanitized);
 }
 
-TEST_F(FramePoolTest, WhatAThreadKeepsIsBounded) {
+TEST_F(FramePoolTest, KeptBytesOfAThreadAreLimited) {
     for (const std::size_t bytes : {1U, 128U, 129U, 1000U, 2048U, 2049U, 100'000U})
         use_frames(1000, bytes);
     EXPECT_LE(FramePool::kept(), FramePool::kMaxKept);

@@ -52,7 +52,7 @@ public:
     void free_one(std::mt19937_64& random) {
         auto victim = blocks.begin();
         std::advance(victim, static_cast<std::ptrdiff_t>(random() % blocks.size()));
-        ASSERT_TRUE(is_filled(victim->first, victim->second)) << "somebody wrote into it";
+        ASSERT_TRUE(is_filled(victim->first, victim->second)) << "it was written to";
         live_bytes -= SliceArena::block_bytes(victim->second);
         arena.free(victim->first);
         blocks.erase(victim);
@@ -83,7 +83,7 @@ TEST(SliceArenaTest, BlocksOfAllSizesKeepTheirContentAndNeverOverlap) {
     EXPECT_EQ(model.arena.resident_bytes(), 0U);
 }
 
-TEST(SliceArenaTest, ABlockIsAtMostAQuarterOr15BytesLargerThanAskedFor) {
+TEST(SliceArenaTest, BlockIsAtMostAQuarterOr15BytesLargerThanAskedFor) {
     for (std::size_t bytes = 1; bytes <= SliceArena::kMaxBytes; bytes += bytes < 4096 ? 1 : 97) {
         const std::size_t room = SliceArena::block_bytes(bytes);
         ASSERT_LE(room - bytes, std::max<std::size_t>(15, bytes / 4)) << bytes;

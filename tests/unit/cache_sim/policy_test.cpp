@@ -103,24 +103,24 @@ void expect_same_as(std::string_view name, Options... options) {
               replay(twin, scene.workload, scene.budget));
 }
 
-RC_GTEST_PROP(FifoTest, EvictsWhatItsNaiveTwinEvicts, ()) {
+RC_GTEST_PROP(FifoTest, EvictsLikeTheNaiveVersion, ()) {
     expect_same_as<naive::Fifo>("fifo");
 }
-RC_GTEST_PROP(LruTest, EvictsWhatItsNaiveTwinEvicts, ()) {
+RC_GTEST_PROP(LruTest, EvictsLikeTheNaiveVersion, ()) {
     expect_same_as<naive::Lru>("lru");
 }
-RC_GTEST_PROP(ClockTest, EvictsWhatItsNaiveTwinEvicts, ()) {
+RC_GTEST_PROP(ClockTest, EvictsLikeTheNaiveVersion, ()) {
     expect_same_as<naive::Clock>("clock", 1);
     expect_same_as<naive::Clock>("clock2", 3);
 }
-RC_GTEST_PROP(SieveTest, EvictsWhatItsNaiveTwinEvicts, ()) {
+RC_GTEST_PROP(SieveTest, EvictsLikeTheNaiveVersion, ()) {
     expect_same_as<naive::Sieve>("sieve");
 }
-RC_GTEST_PROP(S3FifoTest, EvictsWhatItsNaiveTwinEvicts, ()) {
+RC_GTEST_PROP(S3FifoTest, EvictsLikeTheNaiveVersion, ()) {
     expect_same_as<naive::S3Fifo>("s3fifo", 10U, 2, false);
     expect_same_as<naive::S3Fifo>("s3fifo-20", 20U, 1, false);
 }
-RC_GTEST_PROP(ShippedPolicyTest, EvictsWhatItsNaiveTwinEvicts, ()) {
+RC_GTEST_PROP(ShippedPolicyTest, EvictsLikeTheNaiveVersion, ()) {
     expect_same_as<naive::S3Fifo>("s3fifo-a", 20U, 1, true);
 }
 

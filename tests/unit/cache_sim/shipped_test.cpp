@@ -23,7 +23,7 @@ double miss_percent(const Workload& workload, std::string_view policy,
     return simulate(workload, budget, *find_policy(policy)).miss_percent();
 }
 
-TEST(ShippedPolicyTest, MissesATenthLessThanLruWhenAScanRunsBesideAHotSetInLittleMemory) {
+TEST(ShippedPolicyTest, ScanWithHotSetMissesATenthLessThanLru) {
     const Workload workload = slices_of("scan-mix");
     EXPECT_LT(miss_percent(workload, "s3fifo-a", kBudget / 4),
               0.9 * miss_percent(workload, "lru", kBudget / 4));

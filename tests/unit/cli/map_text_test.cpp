@@ -12,7 +12,7 @@
 namespace qed::cli {
 namespace {
 
-TEST(DecimalRowTest, WritesWhatAnybodyWrites) {
+TEST(DecimalRowTest, AnyNumberEqualsFmtOutput) {
     DecimalRow row;
     std::array<char, 2 * DecimalRow::kMaxBytes> room;
     const auto written = [&](std::uint64_t value) {
@@ -43,7 +43,7 @@ MapLine data_line(std::uint64_t start, std::uint64_t length, std::uint64_t offse
     return line;
 }
 
-TEST(MapLinesTest, EachLineSaysWhatItsExtentSaysWhateverTheOneBeforeSaid) {
+TEST(MapLinesTest, LineDoesNotDependOnPreviousLine) {
     MapLines lines(true, 0);
     lines.add(data_line(0, 65536, 327680));
     lines.add(data_line(65536, 65536, 4096));

@@ -46,7 +46,7 @@ TEST(CheckTextTest, NamesLeaksAndCorruptionsApart) {
     EXPECT_EQ(check_exit_status(report), 1);
 }
 
-TEST(CheckTextTest, TellsWhatWasRepairedAndWhatASecondLookSays) {
+TEST(CheckTextTest, RepairReportsRepairsAndSecondCheck) {
     CheckReport first = sound_report();
     first.corruptions_fixed = 1;
     first.leaks_fixed = 2;
@@ -84,13 +84,13 @@ TEST(CheckJsonTest, ListsFindings) {
     EXPECT_EQ(json["findings"][0]["guest-offset"], 65536);
 }
 
-TEST(ProgressTextTest, IsWhatReadersOfQemuImgLookFor) {
+TEST(ProgressTextTest, PercentHasTheFormatOfQemuImg) {
     EXPECT_EQ(progress_percent(0, 8), "    (0.00/100%)");
     EXPECT_EQ(progress_percent(7, 8), "    (87.50/100%)");
     EXPECT_EQ(progress_percent(0, 0), "    (100.00/100%)");
 }
 
-TEST(ProgressTextTest, ShowsRateAndRestOnceTheyMeanSomething) {
+TEST(ProgressTextTest, RateAndRemainingTimeAppearAfterHalfASecond) {
     EXPECT_THAT(progress_line(1U << 30U, std::uint64_t{4} << 30U, 0.1), Not(HasSubstr("/s")));
     const std::string line = progress_line(1U << 30U, std::uint64_t{4} << 30U, 2);
     EXPECT_THAT(line, HasSubstr("25.0%  1 GiB of 4 GiB  512 MiB/s  6 s left"));

@@ -23,7 +23,7 @@ TEST(AsyncMutexTest, IsHeldByOneAtATime) {
     mutex.unlock();
 }
 
-TEST(AsyncMutexTest, AGuardLetsGoOnceHoweverItIsMoved) {
+TEST(AsyncMutexTest, MovedGuardUnlocksOnce) {
     AsyncMutex mutex;
     const auto body = [&mutex]() -> Task<Result<bool>> {
         AsyncMutex::Guard guard = co_await mutex.lock();

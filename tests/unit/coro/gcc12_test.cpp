@@ -112,7 +112,7 @@ TEST_F(Gcc12Test, AnOwningResultIsMovedOutOnce) {
     EXPECT_EQ(sync_wait(body()), 9);
 }
 
-TEST_F(Gcc12Test, AnIfInPlaceOfAConditionalExpressionIsSafe) {
+TEST_F(Gcc12Test, IfStatementIsSafe) {
     const auto body = [](bool wait) -> Task<Result<int>> {
         std::optional<Owner> owner;
         if (wait) {
@@ -137,7 +137,7 @@ TEST_F(Gcc12Test, ANamedTaskOfAnOptionalIsAwaitedNotCopied) {
     EXPECT_EQ(sync_wait(body()), 8);
 }
 
-TEST_F(Gcc12Test, LocalsAreDestroyedWhenALoopGoesOnEarly) {
+TEST_F(Gcc12Test, ContinueDestroysLocals) {
     const auto body = []() -> Task<Result<int>> {
         int most = 0;
         for (int i = 0; i < 4; ++i) {

@@ -155,7 +155,7 @@ TEST(SyncWaitTest, ResumesOnTheCallingThreadWhenAnotherThreadWakesIt) {
     EXPECT_EQ(resumed_on, std::this_thread::get_id());
 }
 
-TEST(SyncWaitTest, ManyThreadsMayWakeOneAndAreGoneWithItsExecutorAtOnce) {
+TEST(SyncWaitTest, ExecutorMayEndWhileTheLastWakerPosts) {
     // Each round ends, and its executor with it, while the last waker may still be in post().
     constexpr int kWakers = 4;
     for (int round = 0; round < 200; ++round) {
@@ -180,7 +180,7 @@ TEST(SyncWaitTest, ManyThreadsMayWakeOneAndAreGoneWithItsExecutorAtOnce) {
     }
 }
 
-TEST(SyncWaitTest, ResumesThoseThatAreReadyInTheOrderInWhichTheyWerePosted) {
+TEST(SyncWaitTest, ReadyWaitersResumeInPostOrder) {
     std::vector<int> order;
     const auto one = [&order](int number) -> Task<Result<void>> {
         for (int i = 0; i < 3; ++i) {

@@ -105,7 +105,7 @@ public:
         return letters;
     }
 
-    SharedBudget budget{4U << 20};
+    MemoryBudget budget{4U << 20};
     TableImage image;
     RequestEpochs epochs;
     FakeMarker marker;

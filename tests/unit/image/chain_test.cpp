@@ -118,7 +118,7 @@ TEST_F(ChainTest, EmptyLayersLetTheBaseShowThrough) {
     EXPECT_TRUE(extent->depth == 16 || !extent->present);
 }
 
-TEST_F(ChainTest, WhatLiesBehindAShorterLayerIsNotSeenThroughIt) {
+TEST_F(ChainTest, ShorterLayerHidesTheLayersBelow) {
     ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 40));
     std::fill(model_.begin() + (3U << 20), model_.end(), std::byte{0});
     ASSERT_NO_FATAL_FAILURE(add_layer(3U << 20, 0));
@@ -128,7 +128,7 @@ TEST_F(ChainTest, WhatLiesBehindAShorterLayerIsNotSeenThroughIt) {
     ASSERT_NO_FATAL_FAILURE(expect_equal());
 }
 
-TEST_F(ChainTest, ManyExtentsAtOnceAreThoseThatAreFoundOneByOne) {
+TEST_F(ChainTest, ExtentListEqualsSingleExtents) {
     for (int layer = 0; layer < 4; ++layer) {
         ASSERT_NO_FATAL_FAILURE(
             add_layer(layer % 2 == 0 ? kDiskBytes : kDiskBytes - (1U << 20), 40));
@@ -141,7 +141,7 @@ TEST_F(ChainTest, ManyExtentsAtOnceAreThoseThatAreFoundOneByOne) {
               Errc::out_of_range);
 }
 
-TEST_F(ChainTest, LayersThatLeaveASliceAloneAreNotAskedAboutIt) {
+TEST_F(ChainTest, EmptySliceOfALayerIsNotLookedUp) {
     constexpr std::uint64_t kSliceBytes = 2U << 20;  // 512 entries
     ASSERT_NO_FATAL_FAILURE(add_layer(kDiskBytes, 60));
     for (int layer = 0; layer < 16; ++layer) {

@@ -24,7 +24,7 @@ TEST(MemoryFileTest, ReadsWhatWasWrittenAndZeroesElsewhere) {
     }
 }
 
-TEST(MemoryFileTest, ShrinkingForgetsWhatLayBehind) {
+TEST(MemoryFileTest, ShrinkDiscardsBytesAfterTheNewEnd) {
     MemoryFile file;
     file.fill(0, 10000, std::byte{1});
     ASSERT_TRUE(file.truncate(5000).run_blocking().has_value());

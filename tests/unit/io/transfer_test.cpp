@@ -134,7 +134,7 @@ RC_GTEST_PROP(TransferTest, WritesEveryByteHoweverShortTheCalls, ()) {
                          file.bytes.begin() + static_cast<std::ptrdiff_t>(at)));
 }
 
-RC_GTEST_PROP(TransferTest, GoesOnAtWholeBlocksAndTakesAPartOfOneForTheEnd, ()) {
+RC_GTEST_PROP(TransferTest, ShortTransferContinuesAtBlockAndPartialBlockIsEndOfFile, ()) {
     constexpr std::size_t kBlock = 16;
     ScriptedFile file;
     file.bytes = test::pattern(*rc::gen::inRange<std::size_t>(0, 200), 3);
@@ -181,7 +181,7 @@ TEST_P(TransferErrors, AFailureAfterAPartIsTheRequestsFailure) {
 }
 INSTANTIATE_TEST_SUITE_P(Errnos, TransferErrors, ::testing::Values(EIO, ENOSPC, EFBIG, EDQUOT));
 
-TEST(TransferTest, AWriteThatDoesNotGetOnIsAnIoError) {
+TEST(TransferTest, WriteWithoutProgressIsAnIoError) {
     std::vector<std::byte> memory(50);
     std::vector<iovec> buffers = split(memory, {});
     IoOp op = request(IoKind::write, 0, buffers);
@@ -189,7 +189,7 @@ TEST(TransferTest, AWriteThatDoesNotGetOnIsAnIoError) {
     EXPECT_EQ(op.error, EIO);
 }
 
-TEST(TransferTest, LongVectorsAreSplitAsTheSystemWantsThem) {
+TEST(TransferTest, LongVectorsAreSplitAtTheSystemLimit) {
     ScriptedFile file;
     file.bytes = test::pattern(5000, 4);
     std::vector<std::byte> memory(5000);
@@ -205,7 +205,7 @@ TEST(TransferTest, LongVectorsAreSplitAsTheSystemWantsThem) {
     EXPECT_EQ(memory, file.bytes);
 }
 
-TEST(TransferTest, AnEmptyRequestAsksForNothing) {
+TEST(TransferTest, EmptyRequestMakesNoCall) {
     IoOp op;
     op.kind = IoKind::read;
     transfer_all(op, 1, [](const iovec*, unsigned, std::uint64_t) {
@@ -215,7 +215,7 @@ TEST(TransferTest, AnEmptyRequestAsksForNothing) {
     EXPECT_EQ(op.error, 0);
 }
 
-TEST(FileStateTest, InterruptedRequestsAreAskedAgain) {
+TEST(FileStateTest, InterruptedRequestIsRetried) {
     FileState file;
     IoOp op;
     EXPECT_FALSE(file.settle(op, -EINTR));

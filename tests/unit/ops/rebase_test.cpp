@@ -141,7 +141,7 @@ TEST(RebaseTest, StopsWhenItsCallerSaysSo) {
     ASSERT_TRUE(sync_wait(Image::format(file, overlay_of(kBytes, 65536))));
     auto overlay = test::open_image(file, std::shared_ptr(test::open_raw_disk(old_file)), true);
     RebaseOptions options;
-    options.progress = [](void*, std::uint64_t done, std::uint64_t total) {
+    options.progress.callback = [](void*, std::uint64_t done, std::uint64_t total) {
         return done < total / 2;
     };
     const auto report = prepare_rebase(*overlay, nullptr, options);

@@ -180,7 +180,7 @@ TEST_F(SandboxTest, HasNoUringAndNoNewExecutableMemory) {
     EXPECT_EQ(inside({}, map_code), EPERM);
 }
 
-TEST_F(SandboxTest, CannotBeLeftByAnotherFilter) {
+TEST_F(SandboxTest, SecondFilterDoesNotOpenTheSandbox) {
     EXPECT_EQ(inside({}, [] { return tried(::syscall(SYS_seccomp, 1, 0, nullptr) == 0); }), EPERM);
 }
 
@@ -253,7 +253,7 @@ TEST_F(SandboxTest, AFileGetsItsNameInTheNamedFolderOnly) {
     EXPECT_EQ(::access(file("name").c_str(), F_OK), 0);
 }
 
-TEST_F(SandboxTest, AFileToBeReadAgainThatIsNotThereIsAnErrorAndNoHalfOpenSandbox) {
+TEST_F(SandboxTest, MissingRereadFileIsAnErrorWithoutSandbox) {
     if (!kernel_has_landlock()) GTEST_SKIP() << "this kernel has no Landlock";
     Needs needs;
     needs.reread.push_back(file("not-there"));

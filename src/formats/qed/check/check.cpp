@@ -54,7 +54,7 @@ private:
 Task<Result<void>> Check::run() {
     if (options_.repair != Repair::none && file_.is_read_only()) {
         co_return fail(Errc::read_only,
-                       fmt::format("{}: a repair was asked for, but the file is open read-only",
+                       fmt::format("{}: a repair was requested, but the file is open read-only",
                                    file_.name()));
     }
     QED_CO_CHECK(co_await look());
@@ -115,8 +115,8 @@ void Check::describe_unreadable() {
         const std::uint64_t bytes = image_->geometry().table_span_bytes();
         findings_.add(Finding::Kind::unreadable_table, guest, bytes, false, [&] {
             return fmt::format(
-                "the L2 table at {:#x}, for {} guest bytes from {:#x} on, cannot be "
-                "read; leaked clusters cannot be told and nothing is repaired",
+                "the L2 table at {:#x}, for {} guest bytes starting at {:#x}, cannot be "
+                "read; leaks cannot be found and nothing is repaired",
                 table.offset, bytes, guest.value);
         });
     }
@@ -147,8 +147,9 @@ Task<Result<void>> Check::reclaim() {
 void Check::describe_leaks(bool repaired, std::uint64_t leaks) {
     const std::uint64_t bytes = leaks << image_->geometry().cluster_bits();
     findings_.add(Finding::Kind::leaked_clusters, {}, bytes, repaired, [&] {
-        return fmt::format("{} clusters, {} bytes of the file, are named by no table{}", leaks,
-                           bytes, repaired ? "; they were reclaimed" : ": space is lost, no data");
+        return fmt::format(
+            "{} clusters, {} bytes of the file, are named by no table{}", leaks, bytes,
+            repaired ? "; they were reclaimed" : ": this wastes space and loses no data");
     });
 }
 
@@ -186,8 +187,8 @@ void Check::describe_dirty() {
         const std::string_view what = report_.check_errors > 0 ? "tables that cannot be read"
                                                                : "corruption that is not repaired";
         return fmt::format(
-            "the image stays marked as in need of a check: there is {}{}", what,
-            options_.repair == Repair::leaks ? " (repairing leaks alone does not)" : "");
+            "NEED_CHECK stays set: the image has {}{}", what,
+            options_.repair == Repair::leaks ? " (repairing leaks does not repair it)" : "");
     });
 }
 

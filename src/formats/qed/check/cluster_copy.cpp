@@ -76,7 +76,7 @@ Task<Result<bool>> ClusterCopy::copy_data(FileOffset from, FileOffset to, std::u
 Result<CopySpace> CopySpace::create(std::uint64_t file_bytes, const Geometry& geometry,
                                     const ClusterSet& beyond) {
     const std::uint64_t clusters = geometry.clusters_for(file_bytes);
-    // The clusters are taken one after another, so the bound on extender bounds the memory.
+    // The clusters are consecutive, so the limit of the file's growth limits the memory.
     constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
     Result<ClusterSet> taken =
         ClusterSet::create(clusters + repair_growth_clusters(file_bytes, geometry), kNoLimit);
@@ -92,7 +92,7 @@ std::optional<FileOffset> CopySpace::take(std::uint64_t clusters) {
     }
     taken_.insert_run(first, clusters, [](std::uint64_t) {});
     if (taken_.lack() != ClusterSet::MissingTable::none)
-        return std::nullopt;  // could not be told again
+        return std::nullopt;  // could not be recorded
     next_ = first + clusters;
     return FileOffset{first << cluster_bits_};
 }

@@ -13,14 +13,14 @@
 
 namespace qed {
 
-/// Copies ranges inside one file. Holes stay holes where the storage can punch.
+/// Copies ranges inside one file. Holes stay holes if the storage can punch.
 class ClusterCopy {
 public:
     /// \errors out_of_memory
     static Result<ClusterCopy> create(BlockFile& file);
 
-    /// Copies `bytes` from `from` to `to`; the ranges do not overlap. Does not flush. False: the
-    /// source could not be read, and the target's content is unspecified.
+    /// Copies `bytes` from `from` to `to`; the ranges do not overlap. Does not flush. Returns false
+    /// if the source could not be read; the target's content is then unspecified.
     Task<Result<bool>> copy(FileOffset from, FileOffset to, std::uint64_t bytes);
 
 private:
@@ -33,18 +33,18 @@ private:
     AlignedBuffer buffer_;
 };
 
-/// Hands out clusters behind the end of the file for copies that a repair makes.
+/// Allocates clusters after the end of the file for the copies that a repair makes.
 class CopySpace {
 public:
     /// \param file_bytes  the end of the file before the repair
-    /// \param beyond  clusters behind it that bad entries name, kept by reference: never handed out
+    /// \param beyond  clusters after that end which bad entries name; never allocated. A reference
     /// \errors unsupported, out_of_memory
     static Result<CopySpace> create(std::uint64_t file_bytes, const Geometry& geometry,
                                     const ClusterSet& beyond);
 
-    /// `clusters` clusters in a row; nothing when the repair would make the file grow too far.
+    /// `clusters` consecutive clusters; nothing if the repair would make the file too long.
     std::optional<FileOffset> take(std::uint64_t clusters);
-    /// Whether `entry` names a cluster that take() has handed out.
+    /// Whether `entry` names a cluster that take() has allocated.
     bool has_taken(std::uint64_t entry) const {
         const std::uint64_t cluster = entry >> cluster_bits_;
         return cluster << cluster_bits_ == entry && cluster < taken_.bound() &&

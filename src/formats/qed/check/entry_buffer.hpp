@@ -10,7 +10,7 @@
 
 namespace qed {
 
-/// A buffer that table bytes are read into and used as entries in.
+/// A buffer for table bytes that are read, and then used as entries in place.
 class EntryBuffer {
 public:
     /// \errors out_of_memory
@@ -23,7 +23,7 @@ public:
 
     std::span<std::byte> bytes(std::size_t count) { return memory_.span().first(count); }
     std::span<std::byte> bytes() { return memory_.span(); }
-    /// The first `count` bytes as entries; they were read from the file and are not swapped yet.
+    /// Converts the first `count` bytes that were read to entries in host byte order.
     std::span<std::uint64_t> swap_to_host(std::size_t count) {
         const std::span entries(reinterpret_cast<std::uint64_t*>(memory_.data()),
                                 count / sizeof(std::uint64_t));
@@ -33,7 +33,7 @@ public:
         }
         return entries;
     }
-    /// The same back again, before they are written.
+    /// Converts them back to the byte order of the file, before a write.
     std::span<const std::byte> swap_to_file(std::size_t count) {
         swap_to_host(count);
         return bytes(count);

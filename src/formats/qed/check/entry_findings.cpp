@@ -20,7 +20,7 @@ void add_bad_l1_finding(Findings& findings, const ImageTables& image, const BadL
     findings.add(Finding::Kind::bad_l1_entry, guest, image.geometry().table_span_bytes(),
                  !done.empty(), [&] {
                      std::string message = describe_bad_l1_entry(bad, image.limits());
-                     message += fmt::format("; it maps {} guest bytes from {:#x} on",
+                     message += fmt::format("; it maps {} guest bytes starting at {:#x}",
                                             image.geometry().table_span_bytes(), guest.value);
                      return with_outcome(std::move(message), done);
                  });
@@ -41,8 +41,8 @@ void add_names_table_finding(Findings& findings, const ImageTables& image, std::
         !done.empty(), [&] {
             return with_outcome(
                 fmt::format("L2 table at {:#x}, entry {}: guest offset {:#x} has the cluster at "
-                            "{:#x}, which belongs to an L2 table: what the guest has there is in "
-                            "doubt",
+                            "{:#x}, which belongs to an L2 table: the guest's data there is "
+                            "unreliable",
                             place.table.value, place.index, place.guest.value, entry),
                 done);
         });
@@ -58,7 +58,7 @@ void add_repeated_finding(Findings& findings, const ImageTables& image, std::uin
                                       : std::string("a lower guest offset");
         return with_outcome(
             fmt::format("L2 table at {:#x}, entry {}: guest offset {:#x} has the cluster at {:#x}, "
-                        "which {} has too: the content of both, {} bytes each, is in doubt",
+                        "which {} has too: the content of both, {} bytes each, is unreliable",
                         place.table.value, place.index, place.guest.value, entry, other, bytes),
             done);
     });

@@ -10,8 +10,7 @@
 
 namespace qed {
 
-// One function for each thing that can be wrong with an entry. `done` is what the repair did about
-// it; empty: nothing.
+// One function for each kind of fault of an entry. `done` describes the repair; empty: none.
 
 void add_bad_l1_finding(Findings& findings, const ImageTables& image, const BadL1Entry& bad,
                         std::string_view done);

@@ -10,43 +10,43 @@
 
 namespace qed {
 
-/// What the entries of L2 tables add up to.
+/// Totals of the entries of L2 tables.
 struct EntryTotals {
-    std::uint64_t data = 0;  ///< entries that name a cluster, also one named before
+    std::uint64_t data = 0;  ///< entries that name a cluster, also one that was named before
     std::uint64_t zero = 0;
     std::uint64_t bad = 0;
     std::uint64_t repeated = 0;    ///< entries that name a cluster that was named before
-    std::uint64_t fragmented = 0;  ///< data entries not behind the one before them in their table
-    std::uint64_t cut_short = 0;   ///< those of the bad ones whose cluster the file ends in
+    std::uint64_t fragmented = 0;  ///< data entries that do not follow the previous one in the file
+    std::uint64_t cut_short = 0;   ///< bad entries in whose cluster the file ends
 
     EntryTotals& operator+=(const EntryTotals& other);
 };
 
-/// The first and the last data entry of a part of a table; 0 where there is none.
+/// The first and the last data entry of a part of a table; 0 if there is none.
 struct EntryEnds {
     std::uint64_t first = 0;
     std::uint64_t last = 0;
 };
 
-/// Goes over entries of L2 tables: counts them and notes which clusters they name.
+/// Counts the entries of L2 tables, and records the clusters that they name.
 ///
 /// Thread-safety: none; one object for each thread, merged at the end.
-/// \cost about 2 ns an entry where clusters are scattered over a large file, less than 0.5 ns where
-///       they follow each other
+/// \cost about 2 ns per entry if the clusters are scattered over a large file, less than 0.5 ns if
+///       they are consecutive
 class EntryScan {
 public:
-    /// `limits.l2_tables` is not used: the clusters of tables are put into used() first.
+    /// `limits.l2_tables` is not used: the caller first adds the clusters of tables.
     /// \param memory_limit  for each of the sets below
     /// \errors unsupported, out_of_memory
     static Result<EntryScan> create(const EntryLimits& limits, const Geometry& geometry,
                                     std::uint64_t memory_limit);
 
-    /// Takes the next entries of one table, in host byte order. `ends` starts empty with each
-    /// table and tells what was behind the entries of the call before.
+    /// Adds the next entries of one table, in host byte order. `ends` starts empty for each table
+    /// and carries the last entries from call to call.
     void add(std::span<const std::uint64_t> entries, EntryEnds& ends);
-    /// Notes the clusters of a table or of the header; returns nothing about repetitions.
+    /// Records the clusters of a table or of the header, without counting repetitions.
     void add_table(FileOffset at, std::uint64_t bytes);
-    /// Adds what another scan of other tables of the same image has found.
+    /// Adds the results of a scan of other tables of the same image.
     void merge(const EntryScan& other);
 
     const EntryTotals& totals() const { return totals_; }
@@ -56,10 +56,10 @@ public:
     const ClusterSet& used() const { return used_; }
     /// Clusters that are named more than once.
     const ClusterSet& repeated() const { return repeated_; }
-    /// Clusters behind the end of the file that bad entries name, as far as the file may grow while
-    /// it is repaired: nothing may be put there while such an entry exists.
+    /// Clusters after the end of the file that bad entries name, within the possible growth during
+    /// a repair: no copy may be placed there while such an entry exists.
     const ClusterSet& beyond() const { return beyond_; }
-    /// Anything but none: the sets could not take all clusters, and mean nothing.
+    /// If this is not none, the sets could not record all clusters, and are meaningless.
     ClusterSet::MissingTable lack() const {
         return std::max({used_.lack(), repeated_.lack(), beyond_.lack()});
     }
@@ -68,10 +68,10 @@ private:
     EntryScan(const EntryLimits& limits, const Geometry& geometry, ClusterSet used,
               ClusterSet repeated, ClusterSet beyond);
 
-    /// What a block of entries is as a whole.
+    /// The summary of a block of entries.
     struct TableSummary {
         enum class Kind : std::uint8_t { empty, data, mixed } kind = Kind::mixed;
-        std::uint64_t breaks = 0;  ///< entries that are not one cluster behind the one before
+        std::uint64_t breaks = 0;  ///< entries that do not name the cluster after the previous one
     };
     TableSummary survey(const std::uint64_t* block) const;
     void add_data(std::span<const std::uint64_t> block, std::uint64_t breaks, EntryEnds& ends);
@@ -86,12 +86,12 @@ private:
     ClusterSet beyond_;
 };
 
-/// How many tables may be behind the end of the file while they are moved.
+/// The most tables that may be after the end of the file while they are moved.
 inline constexpr std::uint64_t kMaxTablesMovedAtOnce = 1024;
 
-/// How many clusters a repair may add to a file of `file_bytes`: copies of clusters that are named
-/// twice. A file may double, and a small one may grow by 64 MiB: what needs more was not damaged
-/// but made up.
+/// The most clusters that a repair may add to a file of `file_bytes` for copies of clusters that
+/// are named twice. A file may double, and a small one may grow by 64 MiB: an image that needs more
+/// was not damaged but forged.
 std::uint64_t repair_growth_clusters(std::uint64_t file_bytes, const Geometry& geometry);
 
 }  // namespace qed

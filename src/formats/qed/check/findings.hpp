@@ -15,7 +15,7 @@ public:
     Findings(CheckReport& report, const CheckOptions& options)
         : report_(report), limit_(options.finding_limit) {}
 
-    /// `describe()` makes the message; it is not called past the limit.
+    /// `describe()` returns the message; it is not called past the limit.
     template <class Describe>
     void add(Finding::Kind kind, GuestOffset guest, std::uint64_t length, bool repaired,
              Describe describe) {

@@ -12,13 +12,13 @@
 
 namespace qed {
 
-/// An L2 table that can be used, and the L1 entry that names it.
+/// A usable L2 table, and the L1 entry that names it.
 struct TablePlace {
     std::uint64_t offset = 0;
     std::uint64_t l1_index = 0;
 };
 
-/// Header and L1 table of an image that is being checked, as they are in its file.
+/// Header and L1 table of an image that is being checked, as in its file.
 ///
 /// Memory is bounded by the L1 entries that some image size could reach: 16 MiB at most.
 class ImageTables {
@@ -30,20 +30,20 @@ public:
     const Header& header() const { return header_; }
     const Geometry& geometry() const { return geometry_; }
     std::uint64_t file_bytes() const { return file_bytes_; }
-    /// The rules for entries, with the length that the file had when it was loaded; l2_tables are
-    /// all usable ones.
+    /// The rules for entries, with the length of the file when it was loaded; l2_tables holds all
+    /// usable tables.
     EntryLimits limits() const {
         return EntryLimits::make(header_, geometry_, file_bytes_, table_offsets_);
     }
     std::span<const std::uint64_t> l1_entries() const { return l1_; }
     std::span<const BadL1Entry> bad_l1_entries() const { return bad_l1_; }
-    /// The usable L2 tables, by file offset; and their offsets alone.
+    /// The usable L2 tables, by file offset; and only their offsets.
     std::span<const TablePlace> tables() const { return tables_; }
     std::span<const std::uint64_t> table_offsets() const { return table_offsets_; }
     /// The usable tables in guest order.
     std::vector<TablePlace> tables_in_guest_order() const;
 
-    /// Where guest cluster `l2_index` of table `l1_index` is; the end of all addresses for those
+    /// The offset of guest cluster `l2_index` of table `l1_index`; the highest address for clusters
     /// past 2^64.
     GuestOffset guest_offset(std::uint64_t l1_index, std::uint64_t l2_index) const;
     FileOffset l1_entry_place(std::uint64_t l1_index) const {
@@ -52,7 +52,7 @@ public:
 
     /// Writes `header` to the file and keeps it; does not flush.
     Task<Result<void>> write_header(Header header);
-    /// Writes one L1 entry; does not flush. The lists above stay as they are: load() again.
+    /// Writes one L1 entry; does not flush. Does not change the lists above: call load() again.
     Task<Result<void>> write_l1_entry(std::uint64_t l1_index, std::uint64_t entry);
     /// File offsets of a usable table and of its copy.
     struct NewPlace {

@@ -155,15 +155,12 @@ Task<Result<void>> LeakReclaim::copy_clusters(std::span<const Move> moves) {
         if (!*copied) {
             co_return fail(Errc::io_error,
                            fmt::format("{}: clusters in {:#x} to {:#x} cannot be read, so they "
-                                       "cannot be moved; leaked clusters were left as they are",
+                                       "cannot be moved; leaked clusters were not reclaimed",
                                        file().name(), from.value,
                                        from.value + ((end - begin) << cluster_bits())));
         }
         begin = end;
-        if (options_.progress != nullptr &&
-            !options_.progress(options_.progress_context, begin, moves.size())) {
-            co_return fail(Errc::cancelled, "reclaiming leaked clusters was stopped");
-        }
+        QED_CO_CHECK(options_.progress.report(begin, moves.size(), "leaked clusters remain"));
     }
     co_return {};
 }

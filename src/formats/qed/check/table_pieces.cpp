@@ -21,7 +21,7 @@ TablePieces::TablePieces(BlockFile& file, std::span<const TablePlace> tables,
 BlockFile::DataRange TablePieces::data_at(std::uint64_t at) {
     if (at < asked_at_ || at >= data_.end) {
         Result<BlockFile::DataRange> found = file_.next_data(at);
-        // Where the storage cannot tell, everything is read.
+        // If the storage does not know its holes, everything is read.
         data_ = found ? *found : BlockFile::DataRange{at, at + table_bytes_};
         data_.end = std::max(data_.end, at + 1);
         asked_at_ = at;

@@ -39,7 +39,7 @@ public:
     }
     /// For the thread of the caller alone. \errors cancelled
     Result<void> report_progress() {
-        if (options_.progress == nullptr) return {};
+        if (options_.progress.callback == nullptr) return {};
         std::uint64_t done = 0;
         std::uint64_t total = 0;
         {
@@ -47,8 +47,7 @@ public:
             done = pieces_.done_bytes();
             total = pieces_.total_bytes();
         }
-        if (options_.progress(options_.progress_context, done, total)) return {};
-        return fail(Errc::cancelled, "the check was stopped");
+        return options_.progress.report(done, total);
     }
 
 private:
@@ -190,8 +189,8 @@ Result<void> ScanWorker::check_room() const {
     }
     return fail(
         Errc::unsupported,
-        fmt::format("{}: the tables name clusters scattered over {} bytes of file; to note "
-                    "them all takes more than the {} MiB of memory it may use",
+        fmt::format("{}: the tables name clusters scattered over {} bytes of file; recording "
+                    "them takes more than the permitted {} MiB of memory",
                     image_.file().name(), image_.file_bytes(), options_.memory_limit >> 20));
 }
 

@@ -15,7 +15,7 @@
 
 namespace qed {
 
-/// Reads tables piece by piece, one at a time, for work that goes by single entries.
+/// Reads tables in pieces, one at a time, for work on single entries.
 class TableWalk {
 public:
     /// A part of one table in memory. The entries may be changed; write_back() stores them.
@@ -35,7 +35,7 @@ public:
     static Result<TableWalk> create(const ImageTables& image, std::vector<TablePlace> order);
 
     /// The next piece, valid until the next call; nothing after the last one.
-    /// \errors io_error: the piece is skipped, the walk can go on
+    /// \errors io_error: the piece is skipped, and the walk can continue
     Task<Result<std::optional<Piece>>> next();
     /// Writes the sectors of `piece` that hold its entries `first` to `last`; does not flush.
     /// The entries cannot be used afterwards.
@@ -46,19 +46,19 @@ private:
 
     BlockFile* file_;
     std::uint64_t table_bytes_;
-    std::vector<TablePlace> order_;  // pieces_ looks into it; moving a vector keeps its elements
+    std::vector<TablePlace> order_;  // pieces_ refers to it; moving a vector keeps its elements
     TablePieces pieces_;
     EntryBuffer buffer_;
 };
 
-/// Tells what is wrong with entries that are visited in guest order.
+/// Finds the faults of entries that are visited in guest order.
 class EntryInspector {
 public:
     enum class Verdict : std::uint8_t {
         good,
-        bad,          ///< names nothing usable
+        bad,          ///< names no usable cluster
         names_table,  ///< names a cluster of an L2 table
-        repeated,     ///< names a data cluster that an entry before it named
+        repeated,     ///< names a data cluster that an earlier entry named
     };
 
     /// \param limits  the rules, with the usable tables
@@ -67,9 +67,9 @@ public:
     static Result<EntryInspector> create(const EntryLimits& limits, const Geometry& geometry,
                                          const ClusterSet& repeated);
 
-    /// Remembers who named a cluster first: to be asked once for each entry.
+    /// Remembers the first entry that names a cluster, so call this once for each entry.
     Verdict judge(std::uint64_t entry, GuestOffset guest);
-    /// The guest cluster whose entry named `entry` first, as far as it was remembered.
+    /// The guest cluster of the first entry that names `entry`, if it was remembered.
     std::optional<GuestOffset> first_owner(std::uint64_t entry) const;
 
 private:

@@ -18,7 +18,7 @@ using test::QedBuilder;
 
 class DamagedImageTest : public testing::TestWithParam<bool> {};
 
-TEST_P(DamagedImageTest, ClustersThatAreNamedTwiceMayBeGivenBackTwice) {
+TEST_P(DamagedImageTest, ClusterNamedTwiceMayBeFreedTwice) {
     QedBuilder builder = QedBuilder::small();
     builder.add_table(0);
     builder.add_data(0, 0);

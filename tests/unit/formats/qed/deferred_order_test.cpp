@@ -60,7 +60,7 @@ TEST(DeferredOrderTest, DataIsFlushedBeforeItsEntryThoughTheTableWasOnceNew) {
     EXPECT_LT(flushed, named);
 }
 
-TEST(DeferredOrderTest, AllThatWasWrittenIsDurableBeforeTheBackingFileIsForgotten) {
+TEST(DeferredOrderTest, RemovingTheBackingFileMakesWritesDurableFirst) {
     CreateOptions create;
     create.image_bytes = kTableSpan;
     create.cluster_bytes = kClusterBytes;

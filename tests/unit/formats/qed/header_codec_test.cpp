@@ -98,7 +98,7 @@ TEST(ValidateHeaderTest, EveryLegalGeometryIsAccepted) {
         ASSERT_TRUE(accepted.has_value()) << accepted.error().message();
         EXPECT_EQ(*accepted, geometry);
 
-        expect_refused(header, Errc::corrupt_metadata, {"l1_table_offset", "cut short"},
+        expect_refused(header, Errc::corrupt_metadata, {"l1_table_offset", "truncated"},
                        file_bytes - 1);
         header.image_bytes += 512;
         expect_refused(header, Errc::corrupt_metadata, {"image_size at byte 48", "at most"},
@@ -156,11 +156,11 @@ TEST(ValidateHeaderTest, HeaderMustFit32Bits) {
 TEST(ValidateHeaderTest, L1TableOverHeaderOrUnalignedOrOutsideIsRefused) {
     Header header = sound_header();
     header.header_clusters = 2;
-    expect_refused(header, Errc::corrupt_metadata, {"byte 40 is 0x10000", "over the header"});
+    expect_refused(header, Errc::corrupt_metadata, {"byte 40 is 0x10000", "overlaps the header"});
 
     header = sound_header();
     header.l1_table_offset = {0};
-    expect_refused(header, Errc::corrupt_metadata, {"is 0x0", "over the header"});
+    expect_refused(header, Errc::corrupt_metadata, {"is 0x0", "overlaps the header"});
 
     header.l1_table_offset = {0x10200};
     expect_refused(header, Errc::corrupt_metadata, {"is 0x10200", "not aligned"});

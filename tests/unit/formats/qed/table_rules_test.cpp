@@ -68,7 +68,7 @@ TEST(L2EntryTest, FaultSaysWhatIsWrong) {
     }
 }
 
-RC_GTEST_PROP(L2EntryProperties, OneLookAtAllEntriesSeesWhatALookAtEachSees, ()) {
+RC_GTEST_PROP(L2EntryProperties, BlockTestAgreesWithTestOfEachEntry, ()) {
     constexpr std::uint64_t kFar = std::uint64_t{1} << 63;
     const EntryLimits here = limits(*rc::gen::element<std::uint64_t>(0, kTable, kFile));
     std::vector<std::uint64_t> entries(64, *rc::gen::element<std::uint64_t>(0, 0x50000));

@@ -253,7 +253,7 @@ TEST_F(WriteCostTest, DiscardedClustersAreUsedAgainOnceTheDiscardIsDurable) {
     EXPECT_EQ(image_->stats().reused_clusters, 8U);
 }
 
-TEST_F(WriteCostTest, SettlingPunchesWhatWasDiscardedAndCutsTheEndOfTheFile) {
+TEST_F(WriteCostTest, QuiescePunchesDiscardedClustersAndTruncatesTheFile) {
     open(WriteOrder::ordered);
     write(8 * kCluster, 4 * kCluster);
     ASSERT_TRUE(image_->discard_blocking(GuestOffset{8 * kCluster}, 2 * kCluster).has_value());

@@ -14,7 +14,7 @@ namespace {
 using test::FileChange;
 using test::MemoryFile;
 
-TEST(RawLayerTest, ZeroesThatHaveToBeDurableAreFlushedHoweverTheyAreMade) {
+TEST(RawLayerTest, DurableZeroesAreFlushed) {
     for (const WriteFlags how : {WriteFlags::none, WriteFlags::may_unmap}) {
         auto owned = std::make_unique<MemoryFile>(1U << 20);
         owned->fill(0, 1U << 20, std::byte{1});

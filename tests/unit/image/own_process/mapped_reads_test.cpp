@@ -137,7 +137,7 @@ TEST_F(MappedReadsTest, AreOnlyOfFilesThatAreNotWritten) {
     EXPECT_EQ(read(*image, 100, data.size()), data);
 }
 
-TEST_F(MappedReadsTest, WhoDidNotAskForThemSharesNoBaseWithThoseWhoDid) {
+TEST_F(MappedReadsTest, UnmappedImageDoesNotShareMappedBase) {
     ASSERT_NO_FATAL_FAILURE(create("base.qed", geometry(4096, 1), 1U << 20));
     ASSERT_NO_FATAL_FAILURE(create("top.qed", geometry(4096, 1), 1U << 20));
     const auto mapped = open({.mapped = true});
@@ -198,7 +198,7 @@ TEST_F(MappedReadsTest, ACloneTakesTheMappingOfABaseThatIsOpen) {
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
-TEST_F(MappedReadsTest, ABaseThatIsCutReadsAsItWouldWithoutThem) {
+TEST_F(MappedReadsTest, TruncatedBaseReadsAsWithoutMapping) {
     constexpr std::size_t kDiskBytes = 4U << 20;
     constexpr std::size_t kKept = 1U << 20;
     constexpr std::size_t kBlock = 65536;

@@ -118,7 +118,7 @@ protected:
     }
 };
 
-TEST_P(OutOfMemoryTest, ARequestFailsAloneAndTheFileSaysWhatTheImageSaid) {
+TEST_P(OutOfMemoryTest, FailedAllocationFailsOneRequestAndKeepsTheFileConsistent) {
     long allocations = 0;
     while (!run_with(allocations) && !HasFailure())
         ASSERT_LT(++allocations, 1000);

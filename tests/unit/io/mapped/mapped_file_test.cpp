@@ -91,7 +91,7 @@ TEST_P(MappedFileTest, FillsSeveralBuffersInOrder) {
     EXPECT_EQ(into, part(content, 123, 10'000));
 }
 
-TEST_P(MappedFileTest, SeesWhatIsWrittenToTheFileAndBehindItsOldEnd) {
+TEST_P(MappedFileTest, WriteToFileAndPastItsOldEndIsVisible) {
     const Bytes more = test::pattern(5000, 2);
     ASSERT_TRUE(writer->write(FileOffset{kFileBytes - 1000}, more).run_blocking());
     EXPECT_EQ(read(kFileBytes - 1000, more.size()), more);

@@ -110,7 +110,7 @@ INSTANTIATE_TEST_SUITE_P(
                       std::tuple{kCreator, kWriter, false}, std::tuple{kCreator, kReader, false},
                       std::tuple{kCreator, kShared, true}, std::tuple{kCreator, kCreator, false}));
 
-TEST_F(FileLockTest, TheErrorSaysWhatIsHeldAndHowToLookAnyway) {
+TEST_F(FileLockTest, ErrorNamesTheLockAndTheOptionToRead) {
     ASSERT_TRUE(first.lock(LockRole::writer));
     const Result<void> refused = second.lock(LockRole::reader);
     ASSERT_FALSE(refused);
@@ -120,11 +120,11 @@ TEST_F(FileLockTest, TheErrorSaysWhatIsHeldAndHowToLookAnyway) {
     EXPECT_THAT(refused.error().message(), HasSubstr("--force-share"));
 }
 
-TEST_F(FileLockTest, AWriterIsToldWhoReads) {
+TEST_F(FileLockTest, WriterErrorNamesTheReader) {
     ASSERT_TRUE(first.lock(LockRole::reader));
     const Result<void> refused = second.lock(LockRole::writer);
     ASSERT_FALSE(refused);
-    EXPECT_THAT(refused.error().message(), HasSubstr("is using it and lets nobody write to it"));
+    EXPECT_THAT(refused.error().message(), HasSubstr("is using it and permits no writers"));
     EXPECT_THAT(refused.error().message(), HasSubstr("lock byte 201"));
 }
 
@@ -137,7 +137,7 @@ TEST_F(FileLockTest, ChangingTheRoleLeavesOnlyTheNewOnesBytes) {
     EXPECT_TRUE(second.lock(LockRole::reader));
 }
 
-TEST_F(FileLockTest, AProgramThatSharesWithNobodyIsRespectedEvenByForcedReaders) {
+TEST_F(FileLockTest, ForcedReaderRespectsExclusiveHolder) {
     struct flock range{};
     range.l_type = F_RDLCK;
     range.l_whence = SEEK_SET;
@@ -146,7 +146,7 @@ TEST_F(FileLockTest, AProgramThatSharesWithNobodyIsRespectedEvenByForcedReaders)
     ASSERT_EQ(::fcntl(first.descriptor(), F_OFD_SETLK, &range), 0);
     const Result<void> refused = second.lock(LockRole::shared_reader);
     ASSERT_FALSE(refused);
-    EXPECT_THAT(refused.error().message(), HasSubstr("lets nobody read it"));
+    EXPECT_THAT(refused.error().message(), HasSubstr("permits no readers"));
 }
 
 TEST_F(FileLockTest, AnExclusiveLockOfAnotherProgramIsAConflictNotAFailure) {
@@ -159,7 +159,7 @@ TEST_F(FileLockTest, AnExclusiveLockOfAnotherProgramIsAConflictNotAFailure) {
     EXPECT_EQ(refused.error().code(), Errc::locked);
 }
 
-TEST_F(FileLockTest, ClosingLetsGo) {
+TEST_F(FileLockTest, CloseReleasesLocks) {
     {
         Opened third(dir.file("disk.qed"));
         ASSERT_TRUE(third.lock(LockRole::writer));
@@ -169,7 +169,7 @@ TEST_F(FileLockTest, ClosingLetsGo) {
 }
 
 // The kernel keeps a file open a little longer than its last request on a ring.
-TEST_F(FileLockTest, AFileThatIsGoneHoldsNoLocksThoughItsDescriptionIsStillOpen) {
+TEST_F(FileLockTest, ClosedFileReleasesLocksOfOpenDescription) {
     FileOptions options;
     options.writable = true;
     auto file = test::open_or_throw(dir.file("disk.qed"), options);

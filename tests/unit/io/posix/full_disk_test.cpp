@@ -9,7 +9,7 @@ namespace {
 
 class FullDiskTest : public ::testing::TestWithParam<test::Way> {};
 
-TEST_P(FullDiskTest, AWriteThatDoesNotFitIsNoSpaceAndTheFileGoesOnWorking) {
+TEST_P(FullDiskTest, WriteThatDoesNotFitIsNoSpaceAndTheFileStaysUsable) {
     const test::SmallTmpfs small(std::size_t{1} << 20);
     if (!small.refusal().empty()) GTEST_SKIP() << small.refusal();
     test::Runner runner(GetParam());

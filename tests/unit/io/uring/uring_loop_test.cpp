@@ -87,7 +87,7 @@ TEST_F(UringLoopTest, MayRunOnAnotherThreadThanTheOneThatMadeIt) {
     loop.reset();
 }
 
-TEST_F(UringLoopTest, NoRoomForRequestsIsRefused) {
+TEST_F(UringLoopTest, ZeroEntriesAreRefused) {
     const auto loop = UringLoop::create({.entries = 0});
     ASSERT_FALSE(loop);
     EXPECT_EQ(loop.error().code(), Errc::invalid_argument);

@@ -292,8 +292,8 @@ TEST(ConvertTest, StopsWhenItsCallerSaysSo) {
         int left = calls;
         ConvertOptions options;
         options.copies = 3;
-        options.progress_context = &left;
-        options.progress = [](void* context, std::uint64_t done, std::uint64_t total) {
+        options.progress.context = &left;
+        options.progress.callback = [](void* context, std::uint64_t done, std::uint64_t total) {
             EXPECT_LE(done, total);
             return (*static_cast<int*>(context))-- > 0;
         };
@@ -349,14 +349,13 @@ TEST(ConvertTest, FailsWhenASourceBecomesShorterMeanwhile) {
     for (const Case& one : {Case{disk.get(), &raw}, Case{chain.get(), &qed}}) {
         ConvertOptions options;
         options.copies = 1;
-        options.progress = shorten;
-        options.progress_context = one.file;
+        options.progress = {.callback = shorten, .context = one.file};
         MemoryFile target;
         const auto report = to_qed(*one.source, target, geometry_of(65536, 4), options);
         ASSERT_FALSE(report);
         EXPECT_EQ(report.error().code(), Errc::io_error);
         EXPECT_THAT(report.error().message(), HasSubstr("memory.qed"));
-        EXPECT_THAT(report.error().message(), HasSubstr("shortened"));
+        EXPECT_THAT(report.error().message(), HasSubstr("truncated"));
         EXPECT_EQ(target.load_u64(0) & 0xffffffffU, 0U) << "a header in spite of the error";
     }
 }

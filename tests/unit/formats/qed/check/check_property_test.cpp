@@ -62,7 +62,7 @@ RC_GTEST_PROP(CheckPropertyTest, CountsWhatPlainLoopsCount, ()) {
     RC_ASSERT(image.file == before);
 }
 
-RC_GTEST_PROP(CheckPropertyTest, AfterFullRepairNothingIsFoundAndAgainNothing, ()) {
+RC_GTEST_PROP(CheckPropertyTest, SecondAndThirdCheckAfterFullRepairFindNothing, ()) {
     QedBuilder image = any_image(true);
     const NaiveReport before = test::naive_check(image.file);
     const auto repaired = check(image.file, Repair::all);

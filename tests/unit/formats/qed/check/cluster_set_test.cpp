@@ -90,7 +90,7 @@ TEST(ClusterSetTest, MemoryFollowsTheMembersAndNotTheBound) {
     EXPECT_EQ(set.last_below(set.bound() - 1), 0U);
 }
 
-TEST(ClusterSetTest, SaysWhenItsMemoryIsUsedUp) {
+TEST(ClusterSetTest, MemoryLimitIsReported) {
     ClusterSet set = set_of(std::uint64_t{1} << 30, 2 * 4096);
     set.insert(0);
     set.insert(1 << 20);
@@ -100,7 +100,7 @@ TEST(ClusterSetTest, SaysWhenItsMemoryIsUsedUp) {
     EXPECT_EQ(set.memory_bytes(), 2U * 4096);
 }
 
-TEST(ClusterSetTest, BoundBeyondReasonIsRefused) {
+TEST(ClusterSetTest, HugeBoundIsRefused) {
     const auto set = ClusterSet::create(ClusterSet::kMaxClusters + 1, kMebibyte);
     ASSERT_FALSE(set.has_value());
     EXPECT_EQ(set.error().code(), Errc::unsupported);

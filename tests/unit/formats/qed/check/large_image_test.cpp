@@ -117,7 +117,7 @@ TEST(LargeImageTest, PartsOfATableCountFragmentsLikeTheWhole) {
     EXPECT_EQ(check(image.file).fragmented_clusters, expected);
 }
 
-TEST(LargeImageTest, ClaimOf64TebibytesInOneMebibyteIsCheckedByWhatIsThere) {
+TEST(LargeImageTest, Claimed64TebibytesInOneMebibyteCostOnlyStoredTables) {
     QedBuilder image(test::geometry(65536, 4), 64 * kTebibyte);
     std::vector<std::byte> l1(image.geometry().table_bytes());
     for (std::size_t i = 0; i < image.geometry().table_entries(); ++i)

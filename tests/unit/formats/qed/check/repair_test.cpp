@@ -57,7 +57,7 @@ TEST(RepairTest, SecondReferenceGetsACopyAndTheFirstKeepsItsCluster) {
     EXPECT_EQ(cluster_at(image, image.l2(0, 9)), content);
     EXPECT_EQ(report.findings[0].guest_offset, 7U * 4096);
     EXPECT_THAT(report.findings[0].message, HasSubstr("guest offset 0x3000 has too"));
-    EXPECT_THAT(report.findings[0].message, HasSubstr("a copy of its own at 0x"));
+    EXPECT_THAT(report.findings[0].message, HasSubstr("its own copy at 0x"));
 }
 
 TEST(RepairTest, DataInAClusterThatBecameATableIsSavedBeforeTheTableIsCleared) {
@@ -137,7 +137,7 @@ TEST(RepairTest, TableAtACutFileEndKeepsTheMappingsThatAreLeft) {
     EXPECT_TRUE(check(image.file).findings.empty());
 }
 
-TEST(RepairTest, EntryPastTheEndDoesNotComeToNameACopy) {
+TEST(RepairTest, EntryPastTheEndNeverNamesACopy) {
     // Copies are appended to the file, where this entry points.
     QedBuilder image = QedBuilder::small();
     image.add_table(0);
@@ -170,7 +170,7 @@ TEST(RepairTest, UnreadableClusterIsLeftInPlaceAndTheImageStaysMarked) {
     EXPECT_TRUE(report.is_dirty);
     EXPECT_EQ(report.leaks_fixed, 0U);
     EXPECT_EQ(image.l2(0, 2), shared);
-    EXPECT_THAT(only_message(report, Kind::not_cleared), HasSubstr("stays marked"));
+    EXPECT_THAT(only_message(report, Kind::not_cleared), HasSubstr("NEED_CHECK stays set"));
     EXPECT_TRUE(decode_header(image.file.load(0, 64))->needs_check());
 }
 
@@ -192,7 +192,7 @@ TEST(RepairTest, NothingIsChangedWhileATableCannotBeRead) {
     }
 }
 
-TEST(RepairTest, CopiesOfAMadeUpImageStopWhenTheFileHasDoubled) {
+TEST(RepairTest, CopiesOfAForgedImageStopWhenTheFileHasDoubled) {
     QedBuilder image(test::geometry(1 << 20, 1), std::uint64_t{1} << 40);
     image.add_table(0);
     image.add_data(0, 0);

@@ -97,7 +97,7 @@ TEST_F(BusErrorDeathTest, AnotherFaultReachesTheHandlerWithItsAddress) {
     EXPECT_EXIT(run(), ::testing::ExitedWithCode(kReached), "");
 }
 
-TEST_F(BusErrorDeathTest, AnotherFaultEndsTheProcessWhereNobodyHandlesIt) {
+TEST_F(BusErrorDeathTest, ForeignFaultWithoutHandlerEndsTheProcess) {
     for (void (*standard)(int) : {SIG_DFL, SIG_IGN}) {
         const auto run = [standard] {
             handle(standard);
@@ -107,7 +107,7 @@ TEST_F(BusErrorDeathTest, AnotherFaultEndsTheProcessWhereNobodyHandlesIt) {
     }
 }
 
-TEST_F(BusErrorDeathTest, ASignalThatSomebodySendsDoesWhatItDidBefore) {
+TEST_F(BusErrorDeathTest, SentSignalKeepsItsEffect) {
     const auto send = [](void (*handler)(int), int flags = 0) {
         handle(handler, flags);
         const auto file = open_mapped(make_file());

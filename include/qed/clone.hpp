@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string>
+#include <type_traits>
+
+#include "qed/api.hpp"
+#include "qed/error.hpp"
+#include "qed/image.hpp"
+#include "qed/progress.hpp"
+
+namespace qed {
+
+struct CloneOptions {
+    BackingFormat base_format = BackingFormat::qed;  ///< of the base: qed or raw
+    bool replace = false;                            ///< replace files that exist
+    unsigned depth_limit = kDefaultBackingDepth;     ///< fail with more backing files than this
+    Progress progress;                               ///< in clones
+};
+static_assert(std::is_trivially_destructible_v<CloneOptions>);
+
+/// Makes an empty overlay of the image or raw disk `base` at each of `paths`, as large as the base.
+/// The base is locked as a reader until all are made. Each header names the base relative to the
+/// clone's folder. Blocks.
+///
+/// What a crash, an error or a stop leaves: the first clones, whole; what was at the other paths.
+/// \errors locked (the base, or a file that would be replaced), needs_check (the base was not
+/// closed
+///         cleanly), already_exists, invalid_argument (the base lies on a file that would be
+///         replaced), backing_refused (more than `depth_limit` backing files), cancelled, no_space,
+///         and those of OutputFile
+/// \cost   for each clone one new file of two tables' size, and its flush; a flush of each folder
+QED_API Result<void> clone(const std::string& base, std::span<const std::string> paths,
+                           const CloneOptions& options = {});
+
+}  // namespace qed

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/layer_files.hpp"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "formats/qed/header_info.hpp"
+#include "qed/output_file.hpp"
+
+namespace qed {
+namespace {
+
+bool is_same_file(const struct stat& one, const struct stat& other) {
+    return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/// A file that was replaced after it was opened is not the one that the name now stands for.
+Result<void> check_still_named(BlockFile& file, const std::string& path) {
+    struct stat named{};
+    struct stat opened{};
+    if (::fstat(file.descriptor(), &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
+        is_same_file(named, opened)) {
+        return {};
+    }
+    return fail(Errc::locked, fmt::format("'{}' was replaced by another process at this moment; "
+                                          "try again",
+                                          path));
+}
+
+}  // namespace
+
+Result<std::vector<LayerFile>> list_chain(const std::string& path, const OpenOptions& options) {
+    auto image = Image::open(path, options);
+    if (!image) return pass(image);
+    std::vector<LayerFile> chain;
+    for (Image* layer = image->get(); layer != nullptr; layer = layer->backing()) {
+        LayerFile file;
+        file.path = layer->file_name();
+        file.is_raw = layer->is_raw();
+        file.disk_bytes = layer->size();
+        if (!layer->is_raw()) {
+            file.header = layer->header();
+            file.backing_name = layer->backing_name();
+        }
+        chain.push_back(std::move(file));
+    }
+    return chain;
+}
+
+Result<std::size_t> find_in_chain(const std::vector<LayerFile>& chain, const std::string& name) {
+    struct stat wanted{};
+    const bool exists = ::stat(name.c_str(), &wanted) == 0;
+    for (std::size_t i = 1; i < chain.size(); ++i) {
+        struct stat status{};
+        const bool same_file =
+            exists && ::stat(chain[i].path.c_str(), &status) == 0 && is_same_file(status, wanted);
+        if (same_file || chain[i - 1].backing_name == name) return i;
+    }
+    return fail(Errc::not_found,
+                fmt::format("'{}' is not in the backing chain of '{}'", name, chain[0].path));
+}
+
+Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const FileOptions& options,
+                                               LockRole role) {
+    auto file = open_file(path, options);
+    if (!file) return file;
+    QED_CHECK(FileLock::acquire((*file)->descriptor(), role, path));
+    QED_CHECK(check_still_named(**file, path));
+    return file;
+}
+
+Result<HeldLayer> hold_layer(const std::string& path, bool is_raw) {
+    // A link stays one: the file that it leads to is held.
+    std::error_code error;
+    const std::filesystem::path real = std::filesystem::canonical(path, error);
+    HeldLayer held;
+    held.file.path = error ? path : real.string();
+    held.file.is_raw = is_raw;
+    auto lock = open_locked(held.file.path, {.writable = true}, LockRole::writer);
+    if (!lock) return pass(lock);
+    held.lock = std::move(*lock);
+    if (is_raw) {
+        const auto bytes = held.lock->size();
+        if (!bytes) return std::unexpected(bytes.error().clone());
+        held.file.disk_bytes = (*bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
+        return held;
+    }
+    Result<HeaderInfo> info = sync_wait(read_header(*held.lock));
+    if (!info) return pass(info);
+    held.file.disk_bytes = info->header.image_bytes;
+    held.file.header = info->header;
+    held.file.backing_name = std::move(info->backing_name);
+    return held;
+}
+
+CreateOptions overlay_options(const LayerFile& like, const std::string& backing_name,
+                              bool backing_is_raw) {
+    CreateOptions create;
+    create.image_bytes = like.disk_bytes;
+    if (!like.is_raw) {
+        create.cluster_bytes = like.header.cluster_bytes;
+        create.table_clusters = like.header.table_clusters;
+    }
+    create.backing_name = backing_name.c_str();
+    create.backing_format = backing_is_raw ? BackingFormat::raw : BackingFormat::qed;
+    return create;
+}
+
+Result<void> replace_with_overlay(HeldLayer held, const std::string& backing_name,
+                                  bool backing_is_raw) {
+    // No other process can see the file before publish(), which flushes it.
+    auto output = OutputFile::replace(held.file.path, std::move(held.lock), {.ignore_flush = true});
+    if (!output) return pass(output);
+    const CreateOptions create = overlay_options(held.file, backing_name, backing_is_raw);
+    QED_CHECK(sync_wait(Image::format((*output)->file(), create)));
+    return (*output)->publish(Durability::content_and_name);
+}
+
+}  // namespace qed

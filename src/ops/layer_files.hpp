@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "qed/block_file.hpp"
+#include "qed/file_lock.hpp"
+#include "qed/files.hpp"
+#include "qed/header.hpp"
+#include "qed/image.hpp"
+
+// What the operations on whole image files share.
+
+namespace qed {
+
+/// One file of a chain.
+struct LayerFile {
+    std::string path;
+    bool is_raw = false;
+    std::uint64_t disk_bytes = 0;
+    Header header;             ///< of QED images
+    std::string backing_name;  ///< from the header, unchanged
+};
+
+/// The files of the chain of the image at `path`, from the top. Their locks are released again.
+Result<std::vector<LayerFile>> list_chain(const std::string& path, const OpenOptions& options);
+
+/// The position of the file `name` below the top of a chain: as a header's name, as a path, or as
+/// another name of the same file. \errors not_found
+Result<std::size_t> find_in_chain(const std::vector<LayerFile>& chain, const std::string& name);
+
+/// Opens and locks a file. \errors locked, also where the file was replaced meanwhile
+Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const FileOptions& options,
+                                               LockRole role);
+
+/// A file that no other process can use or replace, and what its header says.
+struct HeldLayer {
+    LayerFile file;
+    std::unique_ptr<BlockFile> lock;
+};
+/// Locks the file that `path` leads to as a writer. \errors locked, not_qed, and those of opening
+Result<HeldLayer> hold_layer(const std::string& path, bool is_raw);
+
+/// Puts an empty overlay in the place of the held file, in one step: with the same size and
+/// geometry, over `backing_name`.
+Result<void> replace_with_overlay(HeldLayer held, const std::string& backing_name,
+                                  bool backing_is_raw);
+/// How such an overlay is made. It points to `backing_name`.
+CreateOptions overlay_options(const LayerFile& like, const std::string& backing_name,
+                              bool backing_is_raw);
+
+}  // namespace qed
