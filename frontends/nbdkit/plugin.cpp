@@ -20,6 +20,7 @@
 #include "control.hpp"
 #include "maintenance.hpp"
 #include "qed/cache_budget.hpp"
+#include "qed/files.hpp"
 #include "qed/image.hpp"
 #include "qed/version.hpp"
 #include "sandbox/sandbox.hpp"
@@ -106,6 +107,12 @@ WriteFlags fua_flag(std::uint32_t flags) {
 }
 
 // Start and end, on nbdkit's main thread.
+
+void on_load() {
+    // nbdkit writes messages, and puts /dev/null on 0, 1 and 2 when it goes to the background.
+    // Where this fails, the library still opens nothing with these numbers.
+    [[maybe_unused]] const bool filled = fill_standard_descriptors();
+}
 
 int on_config(const char* key, const char* value) {
     return server.config.set(key, value);
@@ -335,6 +342,7 @@ void set_life_cycle(nbdkit_plugin& plugin) {
         "files.";
     plugin.magic_config_key = "file";
     plugin.config_help = kConfigHelp;
+    plugin.load = on_load;
     plugin.config = on_config;
     plugin.config_complete = on_config_complete;
     plugin.dump_plugin = on_dump_plugin;

@@ -11,6 +11,12 @@
 
 namespace qed {
 
+/// For programs, before they open anything: puts /dev/null where descriptor 0, 1 or 2 is closed, so
+/// that no message is ever written into a file that has got that number. Reading and writing them
+/// fails as before. False: /dev/null cannot be opened, and the program had better end.
+/// The library itself opens nothing on these numbers, in whatever program it is.
+QED_API bool fill_standard_descriptors() noexcept;
+
 /// How to open a file. Trivially destructible on purpose: g++ 12 destroys owning temporaries twice
 /// in co_await expressions.
 struct FileOptions {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +22,7 @@
 #include "chain/layer.hpp"
 #include "formats/qed/header_info.hpp"
 #include "formats/qed/qed_layer.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
@@ -245,7 +245,8 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
         return open_failure(reason,
                             fmt::format("{}: cannot open the backing file '{}'", image_path, name));
     };
-    const Descriptor directory(::open(start.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const Descriptor directory(
+        open_above_standard(AT_FDCWD, start.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
     if (directory.fd < 0) {
         return open_failure(errno, fmt::format("{}: cannot open the directory '{}' for backing "
                                                "files",
@@ -263,8 +264,8 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
             wanted = std::move(*below);
         }
     }
-    const long opened = ::syscall(SYS_openat2, directory.fd, wanted.c_str(), &how, sizeof how);
-    if (opened >= 0) return static_cast<int>(opened);
+    const int opened = open_above_standard(directory.fd, wanted.c_str(), how);
+    if (opened >= 0) return opened;
     if (errno != EXDEV) return refuse_failure(errno);
     return fail(Errc::backing_refused,
                 fmt::format("{}: the backing file '{}' lies outside of the allowed directory '{}'; "

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "qed/qed.h"
+#include "support/closed_descriptors.hpp"
 #include "support/temp_dir.hpp"
 
 extern "C" int c_program(const char* folder);  // tests/capi/c_program.c
@@ -298,6 +299,38 @@ TEST_F(CInterfaceTest, ConvertGoesToRawAndBack) {
     ASSERT_EQ(qed_read(image, 1000, read.data(), 5, &error_), QED_OK);
     EXPECT_EQ(std::string(read.data(), 5), "there");
     close(image);
+}
+
+TEST_F(CInterfaceTest, ImagesStayOffStandardDescriptorsThatAreClosed) {
+    using qed::test::ClosedDescriptors;
+    for (unsigned closed = 0; closed < ClosedDescriptors::kChoices; ++closed) {
+        std::array<int, 5> status{};
+        unsigned closed_meanwhile = 0;
+        qed_create_options options{};
+        options.struct_bytes = sizeof options;
+        options.image_bytes = 1 << 20;
+        options.replace = true;
+        qed_check_report report{};
+        report.struct_bytes = sizeof report;
+        {
+            const ClosedDescriptors closing(closed);
+            status[0] = qed_create(path("a.qed").c_str(), &options, &error_);
+            qed_open_options writing{};
+            writing.struct_bytes = sizeof writing;
+            writing.writable = true;
+            qed_image* image = nullptr;
+            status[1] = qed_open(path("a.qed").c_str(), &writing, &image, &error_);
+            closed_meanwhile = ClosedDescriptors::now();
+            if (image != nullptr) {
+                status[2] = qed_write(image, 0, "data", 4, 0, &error_);
+                status[3] = qed_close(image, &error_);
+            }
+            status[4] = qed_check(path("a.qed").c_str(), nullptr, &report, &error_);
+        }
+        EXPECT_EQ(status, (std::array<int, 5>{})) << error_.message;
+        EXPECT_EQ(closed_meanwhile, closed);
+        EXPECT_EQ(report.corruptions, 0U);
+    }
 }
 
 TEST_F(CInterfaceTest, AConvertThatIsStoppedLeavesNoFile) {

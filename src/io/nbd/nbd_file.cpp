@@ -8,6 +8,7 @@
 
 #include "base/mutex.hpp"
 #include "io/nbd/nbd_library.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "qed/nbd.hpp"
 
 namespace qed {
@@ -290,6 +291,7 @@ Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOpt
         return std::unexpected(library.error().clone().with_context(fmt::format("'{}'", uri)));
     }
     const NbdLibrary& nbd = **library;
+    const StandardDescriptorsHeld held;  // for the sockets
     auto first = make_handle(nbd, uri);
     if (!first) return pass(first);
     if (nbd.connect_uri(first->get(), uri.c_str()) != 0) return failure(nbd, uri, "connecting");

@@ -20,6 +20,7 @@
 #include "io/mapped/file_mapping.hpp"
 #include "io/mapped/mapped_file.hpp"
 #include "io/posix/posix_file.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "qed/files.hpp"
 
 namespace qed {
@@ -168,10 +169,7 @@ Result<std::unique_ptr<BlockFile>> open_path(const std::string& path, const File
     if (::fstatat(directory, path.c_str(), &status, 0) == 0) {
         if (!(options.create && options.exclusive)) QED_CHECK(check_kind(status.st_mode, path));
     }
-    int opened = -1;
-    do {
-        opened = ::openat(directory, path.c_str(), open_flags(options), 0644);
-    } while (opened < 0 && errno == EINTR);
+    const int opened = open_above_standard(directory, path.c_str(), open_flags(options), 0644);
     if (opened < 0) return open_failure(errno, path, options);
     Descriptor descriptor(opened);
     return make_file(descriptor, path, options);
@@ -185,7 +183,7 @@ Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const File
 
 Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
                                                     const FileOptions& options) {
-    Descriptor owned(descriptor);
+    Descriptor owned(move_above_standard(descriptor));
     return without_throwing([&] { return make_file(owned, std::move(name), options); });
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/assert.hpp"
 #include "base/mutex.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "io/transfer.hpp"
 #include "io/uring/io_loop.hpp"
 #include "qed/files.hpp"
@@ -111,6 +112,7 @@ Result<void> UringLoop::Impl::init(unsigned entries) {
         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN,
         0,
     };
+    const StandardDescriptorsHeld held;  // for the ring and for the eventfd
     int answer = -EINVAL;
     io_uring_params params{};
     for (const unsigned flags : kChoices) {
