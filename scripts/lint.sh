@@ -38,7 +38,7 @@ find_base() {
     fi
 }
 
-# A changed header stands for the source file beside it.
+# A changed header is replaced by its source file in the same folder.
 changed_sources() {
     {
         git diff --name-only --diff-filter=d "$base" --

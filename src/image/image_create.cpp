@@ -30,7 +30,7 @@ Result<void> check_backing_options(const CreateOptions& options) {
 
 /// The backing file, which has to stay as it is until the image is there.
 /// \returns null where the caller does not want it opened
-Result<std::shared_ptr<Image>> check_backing(const std::string& path,
+Result<std::shared_ptr<Layer>> check_backing(const std::string& path,
                                              const CreateOptions& options) {
     QED_CHECK(check_backing_options(options));
     QED_CHECK(check_new_backing(path, resolve_backing_name(path, options.backing_name),

@@ -10,6 +10,7 @@ in every file as it leaves with all three open.
 import itertools
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -99,9 +100,9 @@ class ClosedDescriptorsTest(TestCase):
 
     def test_every_command_of_the_help_is_in_the_table(self):
         shown = run(QED, "--help").out
-        names = {line.split()[0] for line in shown.splitlines()
-                 if line.startswith("  ") and line.strip() and not line.strip().startswith("-")}
-        self.assertTrue(names - set(COMMANDS) <= {"qed", "[OPTIONS]"}, names - set(COMMANDS))
+        names = set(re.findall(r"^  ([a-z]+) ", shown, re.MULTILINE))
+        self.assertIn("create", names)
+        self.assertEqual(set(), names - set(COMMANDS))
 
 
 if __name__ == "__main__":
