@@ -9,7 +9,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "cache/table_cache.hpp"
+#include "cache/mapping_cache.hpp"
+#include "formats/qed/qed_table_shape.hpp"
 #include "support/hit_designs.hpp"
 #include "support/made_tables.hpp"
 
@@ -32,7 +33,8 @@ public:
     LoadedCache(Layout layout, std::uint64_t slices, std::uint64_t first_cluster = 4096)
         : tables_(default_geometry(), layout, first_cluster),
           budget_(std::uint64_t{1} << 30),
-          cache_(*TableCache::create(tables_, budget_, default_geometry(), decoder_, {})) {
+          cache_(*MappingCache::create(tables_, budget_, table_shape(default_geometry(), 4096),
+                                     decoder_, {})) {
         for (std::uint64_t i = 0; i < slices; ++i) {
             if (cache_->slice_in_table(i) == 0) {
                 const std::uint64_t table = cache_->l1_index_of(i);
@@ -47,9 +49,9 @@ public:
 
 private:
     MadeTables tables_;
-    TrustingJudge decoder_;
-    SharedBudget budget_;
-    std::unique_ptr<TableCache> cache_;
+    TrustingDecoder decoder_;
+    MemoryBudget budget_;
+    std::unique_ptr<MappingCache> cache_;
 };
 
 /// Offsets in random slices; if a generated image is given, only allocated ones.

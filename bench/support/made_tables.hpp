@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/endian.hpp"
-#include "cache/table_cache.hpp"
+#include "cache/mapping_cache.hpp"
 #include "qed/block_file.hpp"
 #include "qed/geometry.hpp"
 
@@ -88,7 +88,7 @@ private:
 };
 
 /// Accepts every entry: generated tables have no invalid ones.
-class TrustingJudge final : public EntryDecoder {
+class TrustingDecoder final : public EntryDecoder {
 public:
     void decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
                 std::span<Entry> entries) const noexcept override {

@@ -9,7 +9,7 @@
 
 namespace qed {
 
-class SharedBudget;
+class MemoryBudget;
 
 /// Enough to map 100 GiB at the default geometry: 50 tables of 256 KiB.
 inline constexpr std::uint64_t kDefaultCacheBytes = std::uint64_t{50} * 256 * 1024;
@@ -58,7 +58,7 @@ public:
 
 private:
     CacheBudget() = default;
-    friend class SharedBudget;  // the only implementation: images rely on it
+    friend class MemoryBudget;  // the only implementation: images rely on it
 };
 
 }  // namespace qed

@@ -3,19 +3,28 @@
 
 #include <cstdint>
 
-#include "formats/qed/table_rules.hpp"
-
 namespace qed {
 
-/// A table entry in memory: one of the markers (kUnallocatedEntry,
-/// kZeroEntry), or the file offset of a cluster. Entries that
-/// break the format's rules become kBadEntry when a slice is decoded, so that lookups check
-/// nothing and only requests that touch them fail.
+/// What a guest cluster holds, in the cache's own terms: one of the markers below, or the offset of
+/// a cluster of the image file, which is below 2^63 and a multiple of the cluster size. What raw
+/// entries look like is the format's business: its EntryDecoder turns them into these.
+///
+/// Values with bit 63 set are reserved for kinds that have a place in the file and are more than
+/// data (docs/adr/0018-cache-units.md). No decoder returns one today; readers take one for bad.
 using Entry = std::uint64_t;
+
+inline constexpr Entry kUnallocatedEntry = 0;
+inline constexpr Entry kZeroEntry = 1;
+/// The raw entry breaks the format's rules. Decided once, when a slice is decoded: lookups check
+/// nothing, and only requests that touch such an entry fail.
 inline constexpr Entry kBadEntry = 2;
 
+inline constexpr bool is_marker(Entry entry) {
+    return entry <= kBadEntry;
+}
+/// One signed comparison: it also excludes the reserved kinds.
 inline constexpr bool is_data_entry(Entry entry) {
-    return entry > kBadEntry;
+    return static_cast<std::int64_t>(entry) > static_cast<std::int64_t>(kBadEntry);
 }
 
 }  // namespace qed

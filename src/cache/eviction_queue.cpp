@@ -40,11 +40,11 @@ EvictionQueue::List& EvictionQueue::list_of(const Evictable& entry) noexcept {
             return small_;
         case Evictable::Queue::main:
             return main_;
-        case Evictable::Queue::held:
+        case Evictable::Queue::pinned:
         case Evictable::Queue::none:
             break;
     }
-    return held_;
+    return pinned_;
 }
 
 void EvictionQueue::push(Evictable::Queue queue, Evictable& entry) noexcept {
@@ -90,9 +90,9 @@ void EvictionQueue::remove(Evictable& entry) noexcept {
     entry.queue = Evictable::Queue::none;
 }
 
-void EvictionQueue::let_go(Evictable& entry) noexcept {
-    if (entry.queue != Evictable::Queue::held) return;
-    unlink(held_, entry);
+void EvictionQueue::unpin(Evictable& entry) noexcept {
+    if (entry.queue != Evictable::Queue::pinned) return;
+    unlink(pinned_, entry);
     push(Evictable::Queue::small, entry);
 }
 

@@ -2,84 +2,86 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
 
-#include "base/thread_shard.hpp"
-#include "cache/entry.hpp"
-#include "cache/eviction_queue.hpp"
-#include "cache/slice_form.hpp"
-#include "qed/executor.hpp"
+#include "base/zeroed_array.hpp"
+#include "cache/memory_budget.hpp"
+#include "cache/slice_addressing.hpp"
+#include "cache/slice_record.hpp"
 
 namespace qed {
 
-class TableCache;
-struct SliceRecord;
-
-/// 2^n neighbouring slices: their words, use counts and records lie behind it. Words and use
-/// counts are read by readers without a lock, at any time: while the budget lives, the memory of a
-/// leaf is only ever used for leaves of the same size, and stays mapped.
-struct alignas(kCacheLineBytes) DirectoryBlock : Evictable {
-    TableCache* cache = nullptr;
-    std::uint64_t index = 0;
-    std::uint32_t slots = 0;
-    std::uint32_t present = 0;  ///< words that are not absent
-    std::uint32_t records = 0;  ///< slots with a record: such a leaf stays
-
-    std::atomic<std::uint64_t>* words() noexcept {
-        return reinterpret_cast<std::atomic<std::uint64_t>*>(this + 1);
-    }
-    /// Readers know how many slots there are and need not look here for it.
-    std::atomic<std::uint8_t>* uses(std::size_t slot_count) noexcept {
-        return reinterpret_cast<std::atomic<std::uint8_t>*>(words() + slot_count);
-    }
-    std::atomic<std::uint8_t>& use_count(std::uint32_t slot) noexcept { return uses(slots)[slot]; }
-    SliceRecord*& record(std::uint32_t slot) noexcept {
-        return reinterpret_cast<SliceRecord**>(uses(slots) + slots)[slot];
-    }
-    static std::size_t bytes_for(std::size_t slots) noexcept {
-        constexpr std::size_t kPerSlot =
-            sizeof(std::atomic<std::uint64_t>) + sizeof(std::uint8_t) + sizeof(SliceRecord*);
-        return sizeof(DirectoryBlock) + kPerSlot * slots;
-    }
-};
-
-/// Where readers begin: a leaf, or null where none of its slices is in memory.
+/// Where readers begin: a block, or null where none of its slices is in memory.
 ///
-/// `version` changes, under the budget's lock, each time that what a reader may be looking at is
-/// about to be used for something else or is no longer to be believed: after the word or the leaf
-/// has left, before its memory is used again. No version is ever used twice in a cache; 0 means
-/// that the place has no leaf, whatever else is read there.
+/// `version` gets a new value, under the budget's lock, each time that what a reader may be looking
+/// at is about to be used for something else or is no longer to be believed: after the word or the
+/// block has left, before its memory is used again. No version is used twice in a directory; 0
+/// means that the slot has no block, whatever else is read there.
 struct DirectorySlot {
     std::atomic<std::uint64_t> version;
-    std::atomic<DirectoryBlock*> leaf;
-};
-inline constexpr std::size_t kPageBytes = 4096;
-inline constexpr std::size_t kSlotsInPage = kPageBytes / sizeof(DirectorySlot);
-// 64 MiB of address space and a leaf of 2048 slices, where an image has 2^33 of them.
-inline constexpr unsigned kMaxSlotBits = 22;
-inline constexpr unsigned kMinBlockBits = 6;
-inline constexpr unsigned kMaxBlockBits = 11;
-
-/// One read of a slice, for all who wait for it. Lives in the frame of the coroutine that reads.
-struct PendingLoad {
-    WaiterQueue waiters;     ///< PinRequests
-    Entry table = 0;         ///< what the L1 entry said
-    bool overtaken = false;  ///< the slice was dropped meanwhile: what was read is not committed
+    std::atomic<DirectoryBlock*> block;
 };
 
-/// A slice that is loading, pinned, or has a payload. Only under the budget's lock, except that
-/// the holder of a pin may read through `word`.
-struct SliceRecord : Evictable {
-    bool is_loading = false;
-    bool is_detached = false;  ///< dropped while held: no longer in the directory
-    std::uint32_t slot = 0;
-    std::uint32_t pins = 0;
-    DirectoryBlock* leaf = nullptr;
-    union {
-        SliceWord word = {};  ///< what the pins see; the directory's, unless detached
-        PendingLoad* load;    ///< while it is loading
-    };
+/// The index from guest offset to slice: an array of slots, sized for the largest legal image, that
+/// never moves and takes memory only for pages in use; each slot names a block of slices.
+///
+/// Readers (MappingReader) follow slot, block and word without a lock. All functions that change
+/// something are here, and keep the order that makes this right: first the word or the block
+/// leaves, then the version of the slot changes, then the memory is used again.
+class SliceDirectory {
+public:
+    SliceDirectory(const SliceAddressing& addressing, std::uint64_t max_guest_bytes,
+                   MemoryBudget& budget, EvictionClient& client) noexcept;
+    ~SliceDirectory();
+    SliceDirectory(const SliceDirectory&) = delete;
+    SliceDirectory& operator=(const SliceDirectory&) = delete;
+    /// False: the system had no address space. Right after construction, when no lock is needed.
+    bool is_valid() const noexcept QED_NO_THREAD_SAFETY_ANALYSIS {
+        return slots_.data() != nullptr && blocks_in_page_.data() != nullptr;
+    }
+
+    const SliceAddressing& addressing() const noexcept { return addressing_; }
+    /// For readers, without a lock.
+    const DirectorySlot* slots() const noexcept { return slots_.data(); }
+
+    /// The block of this slice, or null.
+    DirectoryBlock* find(std::uint64_t slice) const noexcept QED_REQUIRES(budget_lock) {
+        return slots_[addressing_.slot_of(slice)].block.load(std::memory_order_relaxed);
+    }
+    /// Makes the block if need be; null: no memory. A block without records may be evicted by the
+    /// next thing that happens.
+    DirectoryBlock* find_or_make(std::uint64_t slice) noexcept QED_REQUIRES(budget_lock);
+    /// The first block at or after this slot, or null.
+    DirectoryBlock* first_from(std::uint64_t slot) const noexcept QED_REQUIRES(budget_lock);
+    /// Takes the block and its words out. It has no records.
+    void erase(DirectoryBlock& block) noexcept QED_REQUIRES(budget_lock);
+
+    /// From now on readers find this word. They notice the change before the caller may use the old
+    /// word's payload for something else.
+    void set_word(DirectoryBlock& block, std::uint32_t index, SliceWord word) noexcept
+        QED_REQUIRES(budget_lock);
+    /// Readers of the block look again, and reads that began before are not committed.
+    void invalidate(DirectoryBlock& block) noexcept QED_REQUIRES(budget_lock) {
+        advance(slots_[block.slot]);
+    }
+    std::uint64_t version(std::uint64_t slice) const noexcept QED_REQUIRES(budget_lock) {
+        return slots_[addressing_.slot_of(slice)].version.load(std::memory_order_relaxed);
+    }
+    /// Slices in memory.
+    std::uint64_t present() const noexcept QED_REQUIRES(budget_lock) { return present_; }
+
+private:
+    DirectoryBlock* make_block(std::uint64_t slot) noexcept QED_REQUIRES(budget_lock);
+    void advance(DirectorySlot& slot) noexcept QED_REQUIRES(budget_lock);
+
+    const SliceAddressing addressing_;
+    ZeroedArray<DirectorySlot> slots_;
+    MemoryBudget& budget_;
+    EvictionClient& client_;
+    std::uint64_t slot_limit_ QED_GUARDED_BY(budget_lock) = 0;      // no block at or above it
+    std::uint64_t latest_version_ QED_GUARDED_BY(budget_lock) = 0;  // of all slots
+    std::uint64_t present_ QED_GUARDED_BY(budget_lock) = 0;
+    ZeroedArray<std::uint16_t> blocks_in_page_ QED_GUARDED_BY(budget_lock);  // of slots_
 };
 
 }  // namespace qed

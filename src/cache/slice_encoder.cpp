@@ -175,10 +175,10 @@ EncodedSlice encode_slice(std::span<const Entry> entries, const SliceShape& shap
     const TableCounts census =
         is_plain ? count_plain_values(words.data(), shape) : count(entries, shape);
     const Entry first = entries.front();
-    if (census.runs == 1) {
-        if (!is_data_entry(first)) {
-            return {.form = Form::uniform, .inline_value = first, .words = {}};
-        }
+    if (census.runs == 1 && is_marker(first)) {
+        return {.form = Form::uniform, .inline_value = first, .words = {}};
+    }
+    if (census.runs == 1 && is_data_entry(first)) {
         return {.form = Form::run, .inline_value = first >> shape.cluster_bits, .words = {}};
     }
     if (!fits_value(census.greatest, shape)) {
@@ -238,7 +238,7 @@ EncodedSlice SliceUpdater::splice(Form form, SliceWord word, std::uint32_t first
                                   std::span<const Entry> values) noexcept {
     const bool is_runs = form == Form::runs;
     const auto end = first + static_cast<std::uint32_t>(values.size());
-    // Whether the entry behind the new ones starts a run depends on them.
+    // Whether the entry after the new ones starts a run depends on them.
     const std::uint32_t window_end = is_runs ? std::min(end + 1, shape_.entries()) : end;
     const std::uintptr_t old = word.has_payload() ? word.payload(form) : 0;
     const auto old_value = [&](std::uint32_t index) {

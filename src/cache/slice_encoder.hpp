@@ -35,7 +35,7 @@ public:
     /// Null where the system has no memory.
     static std::unique_ptr<SliceUpdater> create(const SliceShape& shape) noexcept;
 
-    /// What the slice becomes when `values` replace its entries from `first` on. The payload of
+    /// What the slice becomes when `values` replace its entries starting at `first`. The payload of
     /// `word` is neither changed nor reused meanwhile: the caller holds a pin.
     /// \cost for a few values, of the order of the payload's words
     EncodedSlice update(SliceWord word, std::uint32_t first,

@@ -171,9 +171,9 @@ inline Entry read_ranked(SliceWord word, std::uint32_t index, const SliceShape& 
                                  : form_values::widen_run(value, index, shape);
 }
 
-/// The entry at `index` of a slice whose word is `word`. Where the caller holds no pin, the memory
-/// behind the word may be used for another slice at any moment: it stays mapped, but what it says
-/// is only to be believed after the version of the slice's place was found unchanged. All loads
+/// The entry at `index` of a slice whose word is `word`. Where the caller holds no pin, the payload
+/// of the word may be used for another slice at any moment: it stays mapped, but a caller may trust
+/// what it read only after it found the version of the slice's slot unchanged. All loads
 /// are acquires and all stores to payloads are releases: docs/cache.md has the argument.
 [[gnu::always_inline]] inline Entry read_unranked(SliceWord word, std::uint32_t index,
                                                   const SliceShape& shape) {
@@ -198,8 +198,8 @@ inline Entry read_entry(SliceWord word, std::uint32_t index, const SliceShape& s
     return word.is_ranked() ? read_ranked(word, index, shape) : read_unranked(word, index, shape);
 }
 
-/// The entries from `first` on. With a pin nothing changes the payload meanwhile; without one, what
-/// read_unranked() says of it holds here, too.
+/// The entries starting at `first`. With a pin nothing changes the payload meanwhile; without one,
+/// what read_unranked() says of it holds here, too.
 /// \cost about 1 ns an entry
 void read_entries(SliceWord word, std::uint32_t first, std::span<Entry> entries,
                   const SliceShape& shape) noexcept;

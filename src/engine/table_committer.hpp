@@ -8,7 +8,7 @@
 #include <optional>
 #include <span>
 
-#include "cache/table_cache.hpp"
+#include "cache/mapping_cache.hpp"
 #include "coro/async_mutex.hpp"
 #include "engine/cluster_allocator.hpp"
 #include "engine/file_extender.hpp"
@@ -51,7 +51,7 @@ class TableCommitter {
 public:
     struct Parts {
         BlockFile& file;
-        TableCache& cache;
+        MappingCache& cache;
         ClusterAllocator& allocator;
         FileExtender& extender;
         FlushGroup& flushes;

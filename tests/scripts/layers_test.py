@@ -24,7 +24,7 @@ class LayersTest(unittest.TestCase):
 
     def test_downward_includes_pass(self):
         self.assertEqual([], self.faults({
-            "src/cache/table_cache.cpp": '#include "io/transfer.hpp"\n#include "base/math.hpp"\n',
+            "src/cache/mapping_cache.cpp": '#include "io/transfer.hpp"\n#include "base/math.hpp"\n',
             "src/io/uring/uring_loop.cpp": "#include <liburing.h>\n#include <qed/task.hpp>\n",
             "frontends/cli/main.cpp": "#include <CLI/CLI.hpp>\n#include <qed/image.hpp>\n",
             "include/qed/image.hpp": "#include <qed/block_file.hpp>\n",

@@ -74,8 +74,8 @@ public:
           memory_(std::uint64_t{1} << 21),
           file_(world_, memory_),
           budget_(1),
-          cache_(*TableCache::create(file_, budget_, geometry(65536, 4), decoder_,
-                                     {.slice_bytes = 512, .readahead_slices = 4})) {
+          cache_(*MappingCache::create(file_, budget_, TestTables(65536, 4).shape(512), decoder_,
+                                       {.readahead_slices = 4})) {
         cache_->set_l1(0, kTables[0]);
         file_.may_fail = seed % 3 == 0;
     }
@@ -202,9 +202,9 @@ private:
     sim::World world_;
     MemoryFile memory_;
     RandomlyTimedFile file_;
-    SharedBudget budget_;
-    PlainJudge decoder_;
-    std::unique_ptr<TableCache> cache_;
+    MemoryBudget budget_;
+    PlainDecoder decoder_;
+    std::unique_ptr<MappingCache> cache_;
     std::array<std::uint64_t, kSlices * kPerSlice> begun_{};
     std::array<std::uint64_t, kSlices * kPerSlice> published_{};
     std::array<std::uint64_t, kSlices * kPerSlice> seen_{};

@@ -50,12 +50,13 @@ private:
 /// update, plus a constant; before the first it is unallocated.
 class CountingImage {
 public:
-    CountingImage(SharedBudget& budget, std::uint64_t first_cluster,
-                  const TableCacheOptions& options)
+    CountingImage(MemoryBudget& budget, std::uint64_t first_cluster,
+                  const TableImageOptions& options)
         : first_cluster_(first_cluster),
           memory_(std::uint64_t{1} << 30),
           file_(memory_),
-          cache_(*TableCache::create(file_, budget, geometry(65536, 4), decoder_, options)),
+          cache_(*MappingCache::create(
+              file_, budget, TestTables(65536, 4).shape(options.slice_bytes), decoder_, options)),
           begun_(kTables * kPerTable),
           published_(kTables * kPerTable) {
         for (std::uint64_t i = 0; i < kTables; ++i)
@@ -116,7 +117,7 @@ public:
     void update(std::mt19937_64& random) {
         const std::uint64_t cluster = random_cluster(random);
         const std::uint64_t slice = cache_->slice_index({cluster * 65536});
-        const std::uint32_t per_slice = cache_->shape().entries();
+        const std::uint32_t per_slice = cache_->addressing().slice_entries();
         const auto first = static_cast<std::uint32_t>(cluster % per_slice);
         const auto count = std::min<std::uint64_t>(1 + random() % 8, per_slice - first);
         auto pin = sync_wait(cache_->pin(slice));
@@ -173,8 +174,8 @@ private:
     std::uint64_t first_cluster_;
     MemoryFile memory_;
     SlowFile file_;
-    PlainJudge decoder_;
-    std::unique_ptr<TableCache> cache_;
+    PlainDecoder decoder_;
+    std::unique_ptr<MappingCache> cache_;
     std::vector<std::atomic<std::uint64_t>> begun_;
     std::vector<std::atomic<std::uint64_t>> published_;
     std::mutex mutex_;  // guards failure_
@@ -183,7 +184,7 @@ private:
 
 class CacheStressTest : public testing::Test {
 protected:
-    void run(SharedBudget& budget, std::span<CountingImage* const> images, bool moves_tables) {
+    void run(MemoryBudget& budget, std::span<CountingImage* const> images, bool moves_tables) {
         std::atomic<unsigned> writers{static_cast<unsigned>(images.size())};
         std::vector<std::thread> threads;
         for (std::size_t i = 0; i < images.size(); ++i) {
@@ -231,14 +232,14 @@ protected:
 };
 
 TEST_F(CacheStressTest, LookupsSeeWhatTheWriterMadeTrue) {
-    SharedBudget budget(128U << 10);
+    MemoryBudget budget(128U << 10);
     CountingImage image(budget, 0, {.readahead_slices = 4});
     const std::array images{&image};
     run(budget, images, false);
 }
 
 TEST_F(CacheStressTest, SeveralImagesShareOneSmallBudget) {
-    SharedBudget budget(128U << 10);
+    MemoryBudget budget(128U << 10);
     CountingImage narrow(budget, 0, {.readahead_slices = 8});
     CountingImage wide(budget, std::uint64_t{1} << 33, {.slice_bytes = 1024});
     CountingImage limited(budget, 0, {.limit_bytes = 64U << 10});
@@ -247,7 +248,7 @@ TEST_F(CacheStressTest, SeveralImagesShareOneSmallBudget) {
 }
 
 TEST_F(CacheStressTest, TablesThatMoveLeaveNothingBehind) {
-    SharedBudget budget(128U << 10);
+    MemoryBudget budget(128U << 10);
     CountingImage image(budget, 0, {.readahead_slices = 8});
     const std::array images{&image};
     run(budget, images, true);

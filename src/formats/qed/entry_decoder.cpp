@@ -5,6 +5,10 @@
 
 namespace qed {
 
+// The markers of the format are also those of the cache, so that decoding a good entry of an L1 or
+// L2 table changes nothing, and the engine writes an Entry to the file as it is.
+static_assert(kRawUnallocated == kUnallocatedEntry && kRawZero == kZeroEntry);
+
 void QedEntryDecoder::know_bytes(std::uint64_t file_bytes) const noexcept {
     std::uint64_t known = file_bytes_.load(std::memory_order_relaxed);
     while (known < file_bytes &&
@@ -30,7 +34,7 @@ void QedEntryDecoder::decode(std::uint64_t, std::uint64_t, std::span<const std::
     if (are_unallocated_or_places(entries, now)) return;
     bool asked = false;
     for (Entry& entry : entries) {
-        if (entry <= kZeroEntry || now.is_valid_cluster_offset(entry)) continue;
+        if (entry <= kRawZero || now.is_valid_cluster_offset(entry)) continue;
         // Past the end of the file as we know it: another process may have made it longer.
         if (!asked && has_grown()) now = limits();
         asked = true;

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "cache/table_cache.hpp"
+#include "cache/entry_decoder.hpp"
 #include "formats/qed/table_rules.hpp"
 #include "qed/block_file.hpp"
 #include "qed/geometry.hpp"

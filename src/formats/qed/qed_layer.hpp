@@ -133,14 +133,14 @@ private:
     const bool lacks_backing_;
     mutable std::mutex name_mutex_;  // guards backing_name_
     std::string backing_name_;
-    SharedBudget& budget_;
+    MemoryBudget& budget_;
     QedEntryDecoder decoder_;
     RequestEpochs epochs_;
     ClusterAllocator allocator_;
     FileExtender extender_;
     FlushGroup flushes_;
     HeaderStore header_;
-    std::unique_ptr<TableCache> cache_;
+    std::unique_ptr<MappingCache> cache_;
     ClusterRangeLock range_locks_;
     std::optional<TableCommitter> committer_;  // made once the cache is
     AsyncMutex resizing_;

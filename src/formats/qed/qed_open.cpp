@@ -10,6 +10,7 @@
 #include "base/math.hpp"
 #include "base/mutants.hpp"
 #include "formats/qed/qed_layer.hpp"
+#include "formats/qed/qed_table_shape.hpp"
 #include "qed/check.hpp"
 
 namespace qed {
@@ -19,8 +20,8 @@ constexpr std::uint64_t kScanBytes = 1U << 20;
 
 constexpr std::uint64_t kL1LoadUnit = 4096 / sizeof(Entry);
 
-SharedBudget& budget_of(const OpenOptions& options) {
-    return static_cast<SharedBudget&>(options.budget != nullptr ? *options.budget
+MemoryBudget& budget_of(const OpenOptions& options) {
+    return static_cast<MemoryBudget&>(options.budget != nullptr ? *options.budget
                                                                 : *CacheBudget::process());
 }
 
@@ -102,14 +103,15 @@ Task<Result<std::unique_ptr<Layer>>> QedLayer::open(std::unique_ptr<BlockFile> f
 Result<void> QedLayer::make_cache() {
     const std::uint32_t unit = file_->alignment().offset;
     const std::uint32_t wanted = std::bit_ceil(options_.slice_bytes);
-    Result<std::unique_ptr<TableCache>> cache = TableCache::create(
-        *file_, budget_, geometry_, decoder_,
-        {.slice_bytes = std::clamp<std::uint32_t>(wanted, std::clamp(unit, 512U, 4096U), 65536),
-         .readahead_slices = options_.readahead_slices,
-         .limit_bytes = options_.cache_limit});
+    Result<std::unique_ptr<MappingCache>> cache = MappingCache::create(
+        *file_, budget_,
+        table_shape(geometry_,
+                    std::clamp<std::uint32_t>(wanted, std::clamp(unit, 512U, 4096U), 65536)),
+        decoder_,
+        {.readahead_slices = options_.readahead_slices, .limit_bytes = options_.cache_limit});
     if (!cache) return pass(cache);
     cache_ = std::move(*cache);
-    start_index(geometry_.cluster_bits() + cache_->shape().entry_bits);
+    start_index(geometry_.cluster_bits() + cache_->addressing().entry_bits());
     committer_.emplace(TableCommitter::Parts{.file = *file_,
                                              .cache = *cache_,
                                              .allocator = allocator_,
@@ -198,7 +200,7 @@ Task<Result<void>> QedLayer::scan_table(std::uint64_t l1_index, std::span<std::b
         QED_CO_CHECK(co_await file_->read(FileOffset{table + done}, buffer));
         for (std::size_t i = 0; i < buffer.size() / 8; ++i) {
             const std::uint64_t entry = load_le64(buffer, i);
-            if (entry <= kZeroEntry || limits.is_valid_cluster_offset(entry)) continue;
+            if (entry <= kRawZero || limits.is_valid_cluster_offset(entry)) continue;
             const std::uint64_t index = done / 8 + i;
             const L2EntryPlace place{
                 .table = FileOffset{table},
@@ -232,7 +234,7 @@ std::uint64_t QedLayer::hole_behind(GuestOffset at, std::uint64_t found, std::ui
     if (options_.writable || found >= length) return 0;
     if (geometry_.l1_index(next) != geometry_.l1_index(at)) return 0;
     const std::uint64_t table = cache_->l1(geometry_.l1_index(at));
-    if (table <= kZeroEntry || table == kBadEntry) return 0;
+    if (!is_data_entry(table)) return 0;
     const std::uint64_t begin = table + geometry_.l2_index(next) * sizeof(Entry);
     const std::uint64_t table_end = table + geometry_.table_bytes();
     const auto data = file_->next_data(begin);

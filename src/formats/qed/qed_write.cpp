@@ -118,8 +118,8 @@ Task<Result<void>> QedLayer::write_range(GuestOffset at, std::span<const std::by
 TableUpdate QedLayer::update_for(GuestOffset at, std::uint64_t clusters, Entry base) {
     TableUpdate update;
     update.slice = cache_->slice_index(at);
-    update.first =
-        static_cast<std::uint32_t>(geometry_.cluster_index(at)) & (cache_->shape().entries() - 1);
+    update.first = static_cast<std::uint32_t>(geometry_.cluster_index(at)) &
+                   (cache_->addressing().slice_entries() - 1);
     update.count = static_cast<std::uint32_t>(clusters);
     update.base = base;
     update.pin = cache_->try_pin(update.slice);
@@ -129,7 +129,7 @@ TableUpdate QedLayer::update_for(GuestOffset at, std::uint64_t clusters, Entry b
 // Writes a first part of `data` that lies in one table slice, and returns its length.
 Task<Result<std::uint64_t>> QedLayer::write_new_clusters(GuestOffset at,
                                                          std::span<const std::byte> data) {
-    const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
+    const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->addressing().entry_bits();
     const std::uint64_t in_slice = slice_span - (at.value & (slice_span - 1));
     data = data.first(std::min<std::uint64_t>(data.size(), in_slice));
     ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(at),

@@ -92,7 +92,7 @@ Task<Result<void>> QedLayer::discard(GuestOffset at, std::uint64_t length) {
 // `always`. Returns the end of what is marked.
 Task<Result<std::uint64_t>> QedLayer::mark_clusters(GuestOffset at, std::uint64_t end, Entry marker,
                                                     bool always) {
-    const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->shape().entry_bits;
+    const std::uint64_t slice_span = geometry_.cluster_bytes() << cache_->addressing().entry_bits();
     while (at.value < end) {
         std::uint64_t slice_end = std::min(end, round_down(at.value, slice_span) + slice_span);
         ClusterRangeLock::Claim claim(range_locks_, geometry_.cluster_index(at),

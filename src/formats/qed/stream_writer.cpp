@@ -118,9 +118,9 @@ Result<void> StreamWriter::set_entry(std::uint64_t guest, std::uint64_t entry) {
 Result<ConvertTarget::Place> StreamWriter::place(std::uint64_t guest, std::uint64_t length) {
     const std::uint64_t in_cluster = geometry_.in_cluster(GuestOffset{guest});
     QED_CHECK(seek(guest));
-    if (entry(guest) <= kZeroEntry) {
+    if (entry(guest) <= kRawZero) {
         // Reserves the table first, so that the cluster lies behind it.
-        QED_CHECK(set_entry(guest, kUnallocatedEntry));
+        QED_CHECK(set_entry(guest, kRawUnallocated));
         QED_CHECK(set_entry(guest, end_));
         end_ += geometry_.cluster_bytes();
     }
@@ -129,7 +129,7 @@ Result<ConvertTarget::Place> StreamWriter::place(std::uint64_t guest, std::uint6
         const std::uint64_t next = guest + place.length;
         if (l1_[geometry_.l1_index(GuestOffset{next})] == 0) break;  // a table comes in between
         QED_CHECK(seek(next));
-        QED_ASSERT(entry(next) <= kZeroEntry);
+        QED_ASSERT(entry(next) <= kRawZero);
         QED_CHECK(set_entry(next, end_));
         end_ += geometry_.cluster_bytes();
         place.length += geometry_.cluster_bytes();
@@ -161,7 +161,7 @@ Result<void> StreamWriter::zero(std::uint64_t guest, std::uint64_t length) {
     const std::uint64_t end = guest + length;
     for (; guest < end; guest += geometry_.cluster_bytes()) {
         QED_CHECK(seek(guest));
-        QED_CHECK(set_entry(guest, kZeroEntry));
+        QED_CHECK(set_entry(guest, kRawZero));
     }
     return {};
 }

@@ -106,7 +106,7 @@ bool are_unallocated_or_places(std::span<const std::uint64_t> entries, const Ent
 }
 
 EntryFault l2_entry_fault(std::uint64_t entry, const EntryLimits& limits) {
-    if (entry <= kZeroEntry) return EntryFault::none;
+    if (entry <= kRawZero) return EntryFault::none;
     const EntryFault fault = place_fault(entry, limits.cluster_mask + 1, limits);
     if (fault != EntryFault::none) return fault;
     return limits.in_l2_table(entry) ? EntryFault::in_l2_table : EntryFault::none;
@@ -132,7 +132,7 @@ std::vector<BadL1Entry> find_bad_l1_entries(std::span<const std::uint64_t> entri
     std::vector<std::uint64_t> placed;
     for (std::uint64_t index = 0; index < entries.size(); ++index) {
         const std::uint64_t entry = entries[index];
-        if (entry == kUnallocatedEntry) continue;
+        if (entry == kRawUnallocated) continue;
         const EntryFault fault = place_fault(entry, limits.table_bytes, limits);
         if (fault == EntryFault::none) {
             placed.push_back(entry);
@@ -145,7 +145,7 @@ std::vector<BadL1Entry> find_bad_l1_entries(std::span<const std::uint64_t> entri
     KeptTables kept(limits.table_bytes);
     for (std::uint64_t index = 0; index < entries.size(); ++index) {
         const std::uint64_t entry = entries[index];
-        if (entry == kUnallocatedEntry) continue;
+        if (entry == kRawUnallocated) continue;
         if (place_fault(entry, limits.table_bytes, limits) != EntryFault::none) continue;
         if (const auto* other = kept.keep(entry, index)) {
             bad.push_back({.index = index,

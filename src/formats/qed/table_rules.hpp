@@ -12,8 +12,10 @@
 
 namespace qed {
 
-inline constexpr std::uint64_t kUnallocatedEntry = 0;
-inline constexpr std::uint64_t kZeroEntry = 1;
+/// Table entries as the file has them (docs/format.md section 3); QedEntryDecoder turns them into
+/// what the cache calls an Entry.
+inline constexpr std::uint64_t kRawUnallocated = 0;
+inline constexpr std::uint64_t kRawZero = 1;
 
 /// What an L2 entry says. `bad`: none of the things it may say (docs/format.md sections 2 and 3).
 enum class EntryKind : std::uint8_t { unallocated, zero, data, bad };
@@ -68,7 +70,7 @@ struct EntryLimits {
 
 /// What `entry` of an L2 table says.
 inline EntryKind classify_l2_entry(std::uint64_t entry, const EntryLimits& limits) {
-    if (entry <= kZeroEntry) return static_cast<EntryKind>(entry);
+    if (entry <= kRawZero) return static_cast<EntryKind>(entry);
     if (!limits.is_valid_cluster_offset(entry)) return EntryKind::bad;
     if (!limits.l2_tables.empty() && limits.in_l2_table(entry)) return EntryKind::bad;
     return EntryKind::data;

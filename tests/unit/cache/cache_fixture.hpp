@@ -1,21 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "base/endian.hpp"
-#include "cache/table_cache.hpp"
-#include "support/geometries.hpp"
+#include "cache/mapping_cache.hpp"
 #include "support/held_file.hpp"
 #include "support/memory_file.hpp"
 #include "support/step_executor.hpp"
 
 namespace qed::test {
 
+/// Tables as QED has them: as many clusters for the L1 table as for each L2 table.
+class TestTables {
+public:
+    TestTables(std::uint64_t cluster_bytes, std::uint64_t table_clusters)
+        : cluster_bytes_(cluster_bytes), table_bytes_(cluster_bytes * table_clusters) {}
+
+    std::uint64_t cluster_bytes() const { return cluster_bytes_; }
+    unsigned cluster_bits() const {
+        return static_cast<unsigned>(std::countr_zero(cluster_bytes_));
+    }
+    std::uint64_t table_bytes() const { return table_bytes_; }
+    std::uint64_t table_entries() const { return table_bytes_ / sizeof(Entry); }
+    std::uint64_t l1_index(GuestOffset at) const {
+        return at.value / cluster_bytes_ / table_entries();
+    }
+    std::uint64_t max_image_bytes() const {
+        constexpr std::uint64_t kMost = (std::uint64_t{1} << 63) - 512;
+        const std::uint64_t clusters = table_entries() * table_entries();
+        return clusters > kMost / cluster_bytes_ ? kMost : clusters * cluster_bytes_;
+    }
+    TableShape shape(std::uint32_t slice_bytes) const {
+        return {.entry_span_bits = cluster_bits(),
+                .entries_per_table = table_entries(),
+                .slice_entries = static_cast<std::uint32_t>(slice_bytes / sizeof(Entry)),
+                .max_guest_bytes = max_image_bytes()};
+    }
+
+private:
+    std::uint64_t cluster_bytes_;
+    std::uint64_t table_bytes_;
+};
+
+/// What a test says of its cache.
+struct TableImageOptions {
+    std::uint32_t slice_bytes = 4096;
+    std::uint32_t readahead_slices = 8;
+    std::uint64_t limit_bytes = 0;
+
+    operator MappingCache::Options()
+        const {  // NOLINT(google-explicit-constructor): the rest of them
+        return {.readahead_slices = readahead_slices, .limit_bytes = limit_bytes};
+    }
+};
+
 /// Entries that are neither a marker nor a multiple of 4 KiB are bad.
-class PlainJudge final : public EntryDecoder {
+class PlainDecoder final : public EntryDecoder {
 public:
     void decode(std::uint64_t, std::uint64_t, std::span<const std::byte> raw,
                 std::span<Entry> entries) const noexcept override {
@@ -32,12 +76,13 @@ class TableImage {
 public:
     static constexpr std::uint64_t kFirstTable = std::uint64_t{1} << 20;
 
-    explicit TableImage(SharedBudget& budget, std::uint64_t tables = 4,
-                        const TableCacheOptions& options = {}, Geometry with = geometry(65536, 4))
+    explicit TableImage(MemoryBudget& budget, std::uint64_t tables = 4,
+                        const TableImageOptions& options = {}, const TestTables& with = {65536, 4})
         : shape(with),
           memory(kFirstTable + tables * with.table_bytes()),
           file(memory),
-          cache(*TableCache::create(file, budget, with, decoder_, options)) {
+          cache(*MappingCache::create(file, budget, with.shape(options.slice_bytes), decoder_,
+                                      options)) {
         for (std::uint64_t i = 0; i < tables; ++i)
             cache->set_l1(i, table(i));
     }
@@ -45,7 +90,7 @@ public:
     std::uint64_t table(std::uint64_t index) const {
         return kFirstTable + index * shape.table_bytes();
     }
-    std::uint64_t entries_in_slice() const { return cache->shape().entries(); }
+    std::uint64_t entries_in_slice() const { return cache->addressing().slice_entries(); }
     /// Guest offset of an entry, counted over the whole image.
     GuestOffset guest(std::uint64_t cluster) const { return {cluster * shape.cluster_bytes()}; }
     /// First guest offset of a slice, counted over the whole image.
@@ -93,16 +138,16 @@ public:
         executor.run();
     }
 
-    Geometry shape;
+    TestTables shape;
     MemoryFile memory;
     HeldFile file;
     StepExecutor executor;
 
 private:
-    PlainJudge decoder_;
+    PlainDecoder decoder_;
 
 public:
-    std::unique_ptr<TableCache> cache;
+    std::unique_ptr<MappingCache> cache;
 };
 
 }  // namespace qed::test

@@ -19,14 +19,14 @@ using ::testing::IsEmpty;
 struct Item : Evictable {
     std::uint64_t number = 0;
     unsigned uses = 0;
-    bool held = false;
+    bool is_pinned = false;
 };
 
 struct Items {
     std::vector<std::uint64_t>& evicted;
 
     static Item& item(Evictable& entry) { return static_cast<Item&>(entry); }
-    static bool may_evict(Evictable& entry) { return !item(entry).held; }
+    static bool may_evict(Evictable& entry) { return !item(entry).is_pinned; }
     static unsigned age(Evictable& entry) { return item(entry).uses == 0 ? 0 : item(entry).uses--; }
     static void reset(Evictable& entry) { item(entry).uses = 0; }
     static std::uint64_t key(Evictable& entry) {
@@ -56,9 +56,9 @@ protected:
         for (std::uint64_t number = first; number < last; ++number)
             look_up(number);
     }
-    void let_go(std::uint64_t number) {
-        item(number).held = false;
-        queue_.let_go(item(number));
+    void unpin(std::uint64_t number) {
+        item(number).is_pinned = false;
+        queue_.unpin(item(number));
     }
     void shrink_to(std::uint64_t bytes) { queue_.shrink_to(bytes, access_); }
 
@@ -95,13 +95,13 @@ TEST_F(EvictionQueueTest, KeepsUsedEntriesWhileAScanPasses) {
 TEST_F(EvictionQueueTest, NeverEvictsAnEntryInUseAndShrinksOnceItIsFree) {
     look_up(0, 10);
     for (std::uint64_t number = 0; number < 10; ++number)
-        item(number).held = true;
+        item(number).is_pinned = true;
     shrink_to(0);
     EXPECT_THAT(evicted_, IsEmpty());
     EXPECT_EQ(queue_.bytes(), 10u);
 
-    let_go(4);
-    let_go(7);
+    unpin(4);
+    unpin(7);
     shrink_to(9);
     EXPECT_EQ(evicted_.size(), 1u);
     shrink_to(0);
@@ -110,10 +110,10 @@ TEST_F(EvictionQueueTest, NeverEvictsAnEntryInUseAndShrinksOnceItIsFree) {
 }
 
 TEST_F(EvictionQueueTest, EntriesInUseDoNotKeepNewEntriesOutOfTheSmallQueue) {
-    // 30 of 100 entries are held for long: more than the small queue is meant to have.
+    // 30 of 100 entries are pinned for long: more than the small queue is meant to have.
     look_up(0, 30);
     for (std::uint64_t number = 0; number < 30; ++number)
-        item(number).held = true;
+        item(number).is_pinned = true;
     look_up(100, 170);
     look_up(100, 110);
     evicted_.clear();
@@ -125,7 +125,7 @@ TEST_F(EvictionQueueTest, EvictsTheFirstEntryThatIsFreeHoweverManyAreInUse) {
     look_up(0, 90);
     look_up(0, 90);
     for (std::uint64_t number = 0; number < 90; ++number)
-        item(number).held = true;
+        item(number).is_pinned = true;
     look_up(100, 110);
     look_up(100, 110);
     look_up(110, 111);
@@ -133,22 +133,22 @@ TEST_F(EvictionQueueTest, EvictsTheFirstEntryThatIsFreeHoweverManyAreInUse) {
     EXPECT_THAT(evicted_, ElementsAre(testing::AllOf(testing::Ge(100u), testing::Lt(110u))));
 }
 
-TEST_F(EvictionQueueTest, AnEntryThatIsLetGoBeforeItsTurnKeepsItsPlace) {
+TEST_F(EvictionQueueTest, EntryThatIsLetGoBeforeItsTurnKeepsItsPlace) {
     look_up(0, 3);
-    item(0).held = true;
-    let_go(0);
+    item(0).is_pinned = true;
+    unpin(0);
     shrink_to(2);
     EXPECT_THAT(evicted_, ElementsAre(0));
 }
 
 TEST_F(EvictionQueueTest, RemovesAnEntryThatWasHeld) {
     look_up(0, 3);
-    item(0).held = true;
+    item(0).is_pinned = true;
     shrink_to(0);
     queue_.remove(item(0));
     EXPECT_EQ(queue_.bytes(), 0u);
     EXPECT_EQ(queue_.count(), 0u);
-    let_go(0);
+    unpin(0);
     EXPECT_EQ(queue_.count(), 0u);
 }
 
@@ -222,7 +222,7 @@ TEST_F(AdaptationTest, SmallQueueStaysBetweenATenthAndSevenTenths) {
     }
 }
 
-TEST_F(AdaptationTest, ANewCapacityForgetsWhatWasLearned) {
+TEST_F(AdaptationTest, NewCapacityForgetsWhatWasLearned) {
     look_up(122, 165);
     look_up(100);
     queue_.set_capacity(1000);

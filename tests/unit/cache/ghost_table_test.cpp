@@ -39,7 +39,7 @@ TEST_F(GhostTableTest, ForgetsAKeyThatIsOlderThanItsSpan) {
     EXPECT_EQ(ghosts_.take(key_of(9)), std::nullopt);
 }
 
-TEST_F(GhostTableTest, TheLastTimeThatAKeyIsRememberedCounts) {
+TEST_F(GhostTableTest, LastTimeThatAKeyIsRememberedCounts) {
     ghosts_.remember(key_of(7), 0);
     ghosts_.advance(60);
     ghosts_.remember(key_of(7), 0);

@@ -83,7 +83,7 @@ TEST(SliceArenaTest, BlocksOfAllSizesKeepTheirContentAndNeverOverlap) {
     EXPECT_EQ(model.arena.resident_bytes(), 0U);
 }
 
-TEST(SliceArenaTest, ABlockIsAtMostAQuarterOr15BytesLargerThanAskedFor) {
+TEST(SliceArenaTest, BlockIsAtMostAQuarterOr15BytesLargerThanAskedFor) {
     for (std::size_t bytes = 1; bytes <= SliceArena::kMaxBytes; bytes += bytes < 4096 ? 1 : 97) {
         const std::size_t room = SliceArena::block_bytes(bytes);
         ASSERT_LE(room - bytes, std::max<std::size_t>(15, bytes / 4)) << bytes;

@@ -138,7 +138,7 @@ Task<Result<void>> EntryRepair::repair_l1() {
     // What names nothing goes first, and durably: it could name a copy that is made later.
     for (const BadL1Entry& bad : image_->bad_l1_entries()) {
         if (bad.fault == EntryFault::in_l2_table) continue;
-        QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kUnallocatedEntry));
+        QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kRawUnallocated));
         ++findings_.report().corruptions_fixed;
         add_bad_l1_finding(findings_, *image_, bad, kCleared);
     }
@@ -153,7 +153,7 @@ Task<Result<void>> EntryRepair::copy_table(BadL1Entry bad) {
     const std::optional<FileOffset> to = space_->take(image_->geometry().table_clusters());
     if (!to) {
         // No reader has ever looked behind it, so nothing that could be read goes.
-        QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kUnallocatedEntry));
+        QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kRawUnallocated));
         ++findings_.report().corruptions_fixed;
         add_bad_l1_finding(findings_, *image_, bad,
                            "the entry was cleared: one repair copies at most 64 MiB, or as "
@@ -200,7 +200,7 @@ void EntryRepair::clean_copied_entries(const BadL1Entry& bad, std::uint64_t firs
         const L2EntryPlace place{{bad.entry}, index, image_->guest_offset(bad.index, index)};
         add_bad_l2_finding(findings_, *image_, entries[i], place, limits_, kCleared);
         ++findings_.report().corruptions_fixed;
-        entries[i] = kUnallocatedEntry;
+        entries[i] = kRawUnallocated;
     }
 }
 
@@ -236,7 +236,7 @@ Task<Result<void>> EntryRepair::repair_piece(TableWalk& walk, TableWalk::Piece p
     Changes changes;
     for (std::size_t i = 0; i < piece.entries.size(); ++i) {
         const std::uint64_t entry = piece.entries[i];
-        if (entry <= kZeroEntry || space_->has_taken(entry)) continue;
+        if (entry <= kRawZero || space_->has_taken(entry)) continue;
         const L2EntryPlace place = piece.place(*image_, i);
         const Verdict verdict = judge.judge(entry, place.guest);
         if (verdict == Verdict::good) continue;
@@ -245,7 +245,7 @@ Task<Result<void>> EntryRepair::repair_piece(TableWalk& walk, TableWalk::Piece p
         if (verdict == Verdict::bad) {
             add_bad_l2_finding(findings_, *image_, entry, place, limits_, kCleared);
             ++findings_.report().corruptions_fixed;
-            piece.entries[i] = kUnallocatedEntry;
+            piece.entries[i] = kRawUnallocated;
             changes.note(i);
             continue;
         }

@@ -125,7 +125,7 @@ void EntryScan::add_data(std::span<const std::uint64_t> block, std::uint64_t bre
 void EntryScan::add_mixed(std::span<const std::uint64_t> entries, EntryEnds& ends) {
     const std::uint64_t step = limits_.cluster_mask + 1;
     for (const std::uint64_t entry : entries) {
-        if (entry <= kZeroEntry) {
+        if (entry <= kRawZero) {
             totals_.zero += entry;
             continue;
         }

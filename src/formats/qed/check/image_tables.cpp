@@ -67,7 +67,7 @@ std::vector<TablePlace> ImageTables::tables_in_guest_order() const {
     for (std::uint64_t index = 0; index < l1_.size(); ++index) {
         if (bad != bad_l1_.end() && bad->index == index) {
             ++bad;
-        } else if (l1_[index] != kUnallocatedEntry) {
+        } else if (l1_[index] != kRawUnallocated) {
             tables.push_back({l1_[index], index});
         }
     }

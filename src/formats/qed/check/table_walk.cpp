@@ -55,7 +55,7 @@ Result<EntryInspector> EntryInspector::create(const EntryLimits& limits, const G
 }
 
 EntryInspector::Verdict EntryInspector::judge(std::uint64_t entry, GuestOffset guest) {
-    if (entry <= kZeroEntry) return Verdict::good;
+    if (entry <= kRawZero) return Verdict::good;
     if (!limits_.is_valid_cluster_offset(entry)) return Verdict::bad;
     const std::uint64_t cluster = entry >> cluster_bits_;
     if (!repeated_->contains(cluster)) return Verdict::good;

@@ -111,8 +111,8 @@ public:
     bool has_failed() const { return allocations_left == 0; }
 };
 
-TEST(AllocationTest, AHitAllocatesNothingAndTakesNoLock) {
-    SharedBudget budget(1U << 20);
+TEST(AllocationTest, HitAllocatesNothingAndTakesNoLock) {
+    MemoryBudget budget(1U << 20);
     TableImage image(budget, 4, {.readahead_slices = 1});
     for (std::uint64_t i = 0; i < 8; ++i)  // a form that is looked up in steps
         image.put(i * 50, (i + 20) * kCluster);
@@ -136,12 +136,13 @@ TEST(AllocationTest, AHitAllocatesNothingAndTakesNoLock) {
 
 TEST(AllocationTest, MakingACacheEitherWorksOrSaysThatThereIsNoMemory) {
     MemoryFile memory(1U << 20);
-    const PlainJudge judge;
+    const PlainDecoder decoder;
     unsigned failures = 0;
     for (std::int64_t count = 0; failures == 0 || count < 20; ++count) {
-        SharedBudget budget(1U << 20);
+        MemoryBudget budget(1U << 20);
         const FailingMemory failing(count);
-        const auto cache = TableCache::create(memory, budget, geometry(65536, 4), judge, {});
+        const auto cache =
+            MappingCache::create(memory, budget, TestTables(65536, 4).shape(4096), decoder, {});
         if (!cache) {
             ++failures;
             EXPECT_EQ(cache.error().code(), Errc::out_of_memory);
@@ -153,10 +154,10 @@ TEST(AllocationTest, MakingACacheEitherWorksOrSaysThatThereIsNoMemory) {
 }
 
 // Memory runs out at every point of a load in turn; each time nothing is lost but the load.
-TEST(AllocationTest, ALoadThatFindsNoMemoryFailsAndTheNextOneWorks) {
+TEST(AllocationTest, LoadThatFindsNoMemoryFailsAndTheNextOneWorks) {
     unsigned failures = 0;
     for (std::int64_t count = 0;; ++count) {
-        SharedBudget budget(1U << 20);
+        MemoryBudget budget(1U << 20);
         TableImage image(budget, 4, {.readahead_slices = 4});
         for (std::uint64_t slice = 0; slice < 4; ++slice)
             image.put_scattered(slice);
@@ -185,10 +186,10 @@ TEST(AllocationTest, ALoadThatFindsNoMemoryFailsAndTheNextOneWorks) {
     EXPECT_GT(failures, 10U);
 }
 
-TEST(AllocationTest, WhoWaitsForAReadThatFindsNoMemoryHearsOfIt) {
+TEST(AllocationTest, WaitersOfAReadThatFindsNoMemoryFail) {
     unsigned failures = 0;
     for (std::int64_t count = 0;; ++count) {
-        SharedBudget budget(1U << 20);
+        MemoryBudget budget(1U << 20);
         TableImage image(budget, 4);
         image.put_scattered(0);
         auto one = image.start_pin(0);
@@ -207,9 +208,9 @@ TEST(AllocationTest, WhoWaitsForAReadThatFindsNoMemoryHearsOfIt) {
     EXPECT_GT(failures, 0U);
 }
 
-TEST(AllocationTest, AFailedReadIsReportedEvenIfThereIsNoMemoryForWords) {
+TEST(AllocationTest, FailedReadIsReportedEvenIfThereIsNoMemoryForTheMessage) {
     for (std::int64_t count = 0;; ++count) {
-        SharedBudget budget(1U << 20);
+        MemoryBudget budget(1U << 20);
         TableImage image(budget, 4);
         auto one = image.start_pin(0);
         auto two = image.start_pin(0);
@@ -226,10 +227,10 @@ TEST(AllocationTest, AFailedReadIsReportedEvenIfThereIsNoMemoryForWords) {
     }
 }
 
-TEST(AllocationTest, AnUpdateThatFindsNoMemoryChangesNothing) {
+TEST(AllocationTest, UpdateThatFindsNoMemoryChangesNothing) {
     unsigned failures = 0;
     for (std::int64_t count = 0; count < 3; ++count) {
-        SharedBudget budget(1U << 20);
+        MemoryBudget budget(1U << 20);
         TableImage image(budget, 4);
         const SliceRef pin = image.pin(0);  // has no payload: its first entry needs one
         const FailingMemory failing(count);
@@ -245,8 +246,8 @@ TEST(AllocationTest, AnUpdateThatFindsNoMemoryChangesNothing) {
     EXPECT_GT(failures, 0U);
 }
 
-TEST(AllocationTest, ANewTableIsLinkedEvenIfItFindsNoPlaceInTheCache) {
-    SharedBudget budget(1U << 20);
+TEST(AllocationTest, NewTableIsLinkedEvenIfItFindsNoPlaceInTheCache) {
+    MemoryBudget budget(1U << 20);
     TableImage image(budget, 4);
     image.cache->set_l1(0, 0);
     {
@@ -259,7 +260,7 @@ TEST(AllocationTest, ANewTableIsLinkedEvenIfItFindsNoPlaceInTheCache) {
 }
 
 TEST(AllocationTest, EvictionWorksWithoutMemory) {
-    SharedBudget budget(128U << 10);
+    MemoryBudget budget(128U << 10);
     TableImage image(budget, 4, {.readahead_slices = 1});
     for (std::uint64_t slice = 0; slice < 30; ++slice) {
         image.put_scattered(slice);

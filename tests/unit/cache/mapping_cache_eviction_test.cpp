@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table cache and its eviction queue together: nothing that is free may stay beyond the limit.
+// The mapping cache and its eviction queue together: nothing that is free may stay beyond the
+// limit.
 #include <random>
 
 #include <gtest/gtest.h>
 
-#include "cache/shared_budget.hpp"
+#include "cache/memory_budget.hpp"
 #include "unit/cache/cache_fixture.hpp"
 
 namespace qed::test {
@@ -13,7 +14,7 @@ namespace {
 constexpr std::uint64_t kTables = 64;
 constexpr std::uint64_t kSlicesPerTable = 64;
 
-class TableCacheEvictionTest : public testing::Test {
+class MappingCacheEvictionTest : public testing::Test {
 protected:
     void scatter_every_slice() {
         for (std::uint64_t slice = 0; slice < slices_; ++slice)
@@ -30,7 +31,7 @@ protected:
         }
     }
 
-    SharedBudget budget_{1U << 20};
+    MemoryBudget budget_{1U << 20};
     TableImage image_{budget_, kTables, {.readahead_slices = 1}};
     std::uint64_t slices_ = kTables * kSlicesPerTable;
     /// What stays of a cache without slices.
@@ -38,7 +39,7 @@ protected:
     std::mt19937_64 random_{7};
 };
 
-TEST_F(TableCacheEvictionTest, StaysInsideTheLimitAndGivesEverythingBackWhenTrimmed) {
+TEST_F(MappingCacheEvictionTest, StaysInsideTheLimitAndGivesEverythingBackWhenTrimmed) {
     scatter_every_slice();
     for (int i = 0; i < 20'000; ++i) {
         // Half of the lookups go to an eighth of the slices.
@@ -52,7 +53,7 @@ TEST_F(TableCacheEvictionTest, StaysInsideTheLimitAndGivesEverythingBackWhenTrim
     EXPECT_EQ(bytes(), kEmptyBytes);
 }
 
-TEST_F(TableCacheEvictionTest, GrowsForPinsAndShrinksAsTheyAreReleased) {
+TEST_F(MappingCacheEvictionTest, GrowsForPinsAndShrinksAsTheyAreReleased) {
     scatter_every_slice();
     std::vector<SliceRef> pins;
     for (std::uint64_t slice = 0; slice < 1000; ++slice)
@@ -73,7 +74,7 @@ TEST_F(TableCacheEvictionTest, GrowsForPinsAndShrinksAsTheyAreReleased) {
     EXPECT_EQ(bytes(), kEmptyBytes);
 }
 
-TEST_F(TableCacheEvictionTest, EvictsDirectoryLeavesWhoseSlicesNeedNoMemory) {
+TEST_F(MappingCacheEvictionTest, EvictsDirectoryBlocksWhoseSlicesNeedNoMemory) {
     // Nothing is allocated in any table: the leaves are all there is to evict.
     budget_.set_limit(64U << 10);
     for (int i = 0; i < 20'000; ++i)
@@ -84,7 +85,7 @@ TEST_F(TableCacheEvictionTest, EvictsDirectoryLeavesWhoseSlicesNeedNoMemory) {
     EXPECT_EQ(bytes(), kEmptyBytes);
 }
 
-TEST_F(TableCacheEvictionTest, HitsOfAHotSetSurviveAScanOfTheWholeImage) {
+TEST_F(MappingCacheEvictionTest, HitsOfAHotSetSurviveAScanOfTheWholeImage) {
     scatter_every_slice();
     constexpr std::uint64_t kHot = 100;
     for (int round = 0; round < 3; ++round) {

@@ -15,8 +15,8 @@ constexpr std::uint64_t kPerSlice = 512;
 
 // When the second of two copies of a table was committed, the request that had loaded it continued
 // with a reference that had been dropped together with its copy.
-TEST(CacheHistoryTest, NobodyIsLeftWithTheCopyThatWasDropped) {
-    SharedBudget budget(1U << 20);
+TEST(CacheHistoryTest, DuplicateIsDroppedAndItsRequestGetsTheWinner) {
+    MemoryBudget budget(1U << 20);
     TableImage image(budget, 1, {.readahead_slices = 8});
     image.put_scattered(2);
     ASSERT_TRUE(image.load(0).has_value());
@@ -42,8 +42,8 @@ TEST(CacheHistoryTest, NobodyIsLeftWithTheCopyThatWasDropped) {
 
 // A table that a request was updating was evicted; another request read the old content from the
 // file before the update reached it, and put it back into the cache afterwards.
-TEST(CacheHistoryTest, ASliceIsNotEvictedAndReadAgainAroundAnUpdate) {
-    SharedBudget budget(64U << 10);
+TEST(CacheHistoryTest, SliceIsNotEvictedAndReadAgainAroundAnUpdate) {
+    MemoryBudget budget(64U << 10);
     TableImage image(budget, 4, {.readahead_slices = 1});
     for (std::uint64_t slice = 0; slice < 256; ++slice)
         image.put_scattered(slice);
@@ -66,8 +66,8 @@ TEST(CacheHistoryTest, ASliceIsNotEvictedAndReadAgainAroundAnUpdate) {
 
 // The same with a read that began before the slice was pinned for the update: its content is the
 // old one, whatever order the two end in.
-TEST(CacheHistoryTest, ASlowReadNeverBringsBackWhatAnUpdateReplaced) {
-    SharedBudget budget(64U << 10);
+TEST(CacheHistoryTest, SlowReadNeverBringsBackWhatAnUpdateReplaced) {
+    MemoryBudget budget(64U << 10);
     TableImage image(budget, 4, {.readahead_slices = 8});
     image.put_scattered(2);
     ASSERT_TRUE(image.load(0).has_value());
@@ -92,7 +92,7 @@ TEST(CacheHistoryTest, ASlowReadNeverBringsBackWhatAnUpdateReplaced) {
 TEST(CacheHistoryTest, EachOfManyWaitersEndsExactlyOnceWhateverHappensToTheRead) {
     for (const bool fails : {false, true}) {
         for (const bool is_dropped : {false, true}) {
-            SharedBudget budget(1U << 20);
+            MemoryBudget budget(1U << 20);
             TableImage image(budget, 1);
             std::vector<Running<Result<SliceRef>>> waiters;
             for (int i = 0; i < 50; ++i)

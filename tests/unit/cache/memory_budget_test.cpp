@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One budget in bytes: for tables larger than it, for many images, for images with a limit of
 // their own, for unused images.
-#include "cache/shared_budget.hpp"
+#include "cache/memory_budget.hpp"
 
 #include <random>
 #include <vector>
@@ -22,8 +22,17 @@ void look_up(TableImage& image, std::uint64_t slice) {
     }
 }
 
-TEST(SharedBudgetTest, ABudgetForLessThanOneSliceStillServesTwoTables) {
-    SharedBudget budget(1);
+std::vector<TestTables> every_geometry() {
+    std::vector<TestTables> all;
+    for (std::uint64_t cluster = 4096; cluster <= std::uint64_t{64} << 20; cluster *= 2) {
+        for (const std::uint64_t table : {1U, 2U, 4U, 8U, 16U})
+            all.emplace_back(cluster, table);
+    }
+    return all;
+}
+
+TEST(MemoryBudgetTest, BudgetForLessThanOneSliceStillServesTwoTables) {
+    MemoryBudget budget(1);
     EXPECT_EQ(budget.stats().limit_bytes, 64U << 10);
     // Slices of 64 KiB whose entries need 64 bits each.
     TableImage image(budget, 2, {.slice_bytes = 65536});
@@ -49,8 +58,8 @@ TEST(SharedBudgetTest, ABudgetForLessThanOneSliceStillServesTwoTables) {
     EXPECT_EQ(budget.stats().grows, budget.stats().shrinks);
 }
 
-TEST(SharedBudgetTest, GrowsByWhatIsInUseAndShrinksWithTheReleaseNotWithTheNextLoad) {
-    SharedBudget budget(64U << 10);
+TEST(MemoryBudgetTest, GrowsByWhatIsInUseAndShrinksWithTheReleaseNotWithTheNextLoad) {
+    MemoryBudget budget(64U << 10);
     TableImage image(budget, 4, {.readahead_slices = 1});
     std::vector<SliceRef> pins;
     for (std::uint64_t slice = 0; slice < 100; ++slice) {
@@ -66,8 +75,8 @@ TEST(SharedBudgetTest, GrowsByWhatIsInUseAndShrinksWithTheReleaseNotWithTheNextL
     EXPECT_EQ(budget.stats().misses, misses);
 }
 
-TEST(SharedBudgetTest, ImagesShareOneBudgetAndTheOneInUseGetsTheMost) {
-    SharedBudget budget(256U << 10);
+TEST(MemoryBudgetTest, ImagesShareOneBudgetAndTheOneInUseGetsTheMost) {
+    MemoryBudget budget(256U << 10);
     TableImage idle(budget, 4, {.readahead_slices = 1});
     TableImage busy(budget, 4, {.readahead_slices = 1});
     for (std::uint64_t slice = 0; slice < 256; ++slice) {
@@ -86,8 +95,8 @@ TEST(SharedBudgetTest, ImagesShareOneBudgetAndTheOneInUseGetsTheMost) {
     EXPECT_LT(idle.cache->stats().slices, 40U);
 }
 
-TEST(SharedBudgetTest, AnImageWithALimitStaysInItAndTakesNothingFromOthers) {
-    SharedBudget budget(kMiB);
+TEST(MemoryBudgetTest, ImageWithALimitStaysInItAndTakesNothingFromOthers) {
+    MemoryBudget budget(kMiB);
     TableImage other(budget, 4, {.readahead_slices = 1});
     TableImage limited(budget, 4, {.readahead_slices = 1, .limit_bytes = 128U << 10});
     for (std::uint64_t slice = 0; slice < 256; ++slice) {
@@ -113,8 +122,8 @@ TEST(SharedBudgetTest, AnImageWithALimitStaysInItAndTakesNothingFromOthers) {
     EXPECT_LE(budget.stats().bytes - before, (128U << 10) + 4096);
 }
 
-TEST(SharedBudgetTest, UnderPressureImagesWithAndWithoutALimitGiveWayByUse) {
-    SharedBudget budget(512U << 10);
+TEST(MemoryBudgetTest, UnderPressureImagesWithAndWithoutALimitGiveWayByUse) {
+    MemoryBudget budget(512U << 10);
     TableImage idle(budget, 4, {.readahead_slices = 1, .limit_bytes = 300U << 10});
     TableImage hot(budget, 4, {.readahead_slices = 1, .limit_bytes = 64U << 10});
     TableImage other(budget, 4, {.readahead_slices = 1});
@@ -136,8 +145,8 @@ TEST(SharedBudgetTest, UnderPressureImagesWithAndWithoutALimitGiveWayByUse) {
     EXPECT_GT(other.cache->stats().slices, 120U);
 }
 
-TEST(SharedBudgetTest, ASmallerLimitTakesEffectAtOnce) {
-    SharedBudget budget(kMiB);
+TEST(MemoryBudgetTest, SmallerLimitTakesEffectAtOnce) {
+    MemoryBudget budget(kMiB);
     TableImage image(budget, 4, {.readahead_slices = 1});
     TableImage limited(budget, 4, {.readahead_slices = 1, .limit_bytes = kMiB});
     for (std::uint64_t slice = 0; slice < 100; ++slice) {
@@ -152,15 +161,15 @@ TEST(SharedBudgetTest, ASmallerLimitTakesEffectAtOnce) {
     EXPECT_EQ(image.load(0)->offset.value, image.scattered(0, 0));
 }
 
-TEST(SharedBudgetTest, WhatNobodyUsesIsReleasedWhileTheRestStays) {
-    SharedBudget budget(kMiB);
+TEST(MemoryBudgetTest, UnusedSlicesAreReleasedWhileTheRestStays) {
+    MemoryBudget budget(kMiB);
     TableImage image(budget, 4, {.readahead_slices = 1});
     for (std::uint64_t slice = 0; slice < 100; ++slice) {
         image.put_scattered(slice);
         look_up(image, slice);
     }
     const SliceRef held = image.pin(99);
-    for (int i = 0; i <= TableCache::kMaxUses; ++i) {
+    for (int i = 0; i <= MappingReader::kMaxUses; ++i) {
         for (std::uint64_t slice = 0; slice < 10; ++slice)
             look_up(image, slice);
         budget.release_unused();
@@ -173,23 +182,24 @@ TEST(SharedBudgetTest, WhatNobodyUsesIsReleasedWhileTheRestStays) {
     EXPECT_EQ(held.entry(3), image.scattered(99, 3));
 }
 
-TEST(SharedBudgetTest, AnIdleImageKeepsNothingAfterAFewReleases) {
-    SharedBudget budget(kMiB);
+TEST(MemoryBudgetTest, IdleImageKeepsNothingAfterAFewReleases) {
+    MemoryBudget budget(kMiB);
     TableImage image(budget, 4, {.readahead_slices = 1});
     for (std::uint64_t slice = 0; slice < 200; ++slice) {
         if (slice % 2 == 0) image.put_scattered(slice);  // the others need no memory of their own
         for (int i = 0; i < 10; ++i)
             look_up(image, slice);
     }
-    for (int i = 0; i <= TableCache::kMaxUses; ++i)
+    for (int i = 0; i <= MappingReader::kMaxUses; ++i)
         budget.release_unused();
     EXPECT_EQ(budget.stats().slices, 0U);
     EXPECT_EQ(budget.stats().bytes, 0U);
 }
 
-TEST(SharedBudgetTest, ThousandsOfSlicesAndTheirDirectoryCanGoAtOnce) {
-    SharedBudget budget(64 * kMiB);
-    TableImage image(budget, 2000, {.slice_bytes = 512, .readahead_slices = 1}, geometry(4096, 16));
+TEST(MemoryBudgetTest, ThousandsOfSlicesAndTheirDirectoryCanGoAtOnce) {
+    MemoryBudget budget(64 * kMiB);
+    TableImage image(budget, 2000, {.slice_bytes = 512, .readahead_slices = 1},
+                     TestTables(4096, 16));
     const std::uint64_t slices = 2000 * 128;
     for (std::uint64_t slice = 0; slice < slices; slice += 64) {
         image.put(slice * 64 + 7, 5 * kMiB);
@@ -205,14 +215,14 @@ TEST(SharedBudgetTest, ThousandsOfSlicesAndTheirDirectoryCanGoAtOnce) {
 
 // Each legal geometry, with an image as large as it can be: tables of up to 1 GiB, directories of
 // up to four million places.
-TEST(SharedBudgetTest, EveryLegalGeometryStaysInsideTheBudget) {
-    for (const Geometry& shape : every_geometry()) {
+TEST(MemoryBudgetTest, EveryLegalGeometryStaysInsideTheBudget) {
+    for (const TestTables& shape : every_geometry()) {
         for (const std::uint32_t slice_bytes : {512U, 4096U, 65536U}) {
-            SharedBudget budget(256U << 10);
+            MemoryBudget budget(256U << 10);
             MemoryFile memory(std::uint64_t{1} << 62);
-            const PlainJudge judge;
-            auto cache = TableCache::create(memory, budget, shape, judge,
-                                            {.slice_bytes = slice_bytes, .readahead_slices = 8});
+            const PlainDecoder decoder;
+            auto cache = MappingCache::create(memory, budget, shape.shape(slice_bytes), decoder,
+                                              {.readahead_slices = 8});
             ASSERT_TRUE(cache.has_value());
             EXPECT_EQ(budget.stats().bytes, 0U) << "opening costs nothing";
             std::mt19937_64 random(shape.cluster_bits());
@@ -221,7 +231,7 @@ TEST(SharedBudgetTest, EveryLegalGeometryStaysInsideTheBudget) {
                 (*cache)->set_l1(shape.l1_index(at), std::uint64_t{1} << 30);
                 ASSERT_TRUE(sync_wait((*cache)->load(at, 1)).has_value());
                 ASSERT_LE(budget.stats().bytes, budget.stats().limit_bytes)
-                    << shape.cluster_bytes() << " x " << shape.table_clusters();
+                    << shape.cluster_bytes() << " x " << shape.table_bytes();
             }
         }
     }

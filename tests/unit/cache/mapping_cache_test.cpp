@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the table cache promises, one test for each sentence; reads end when the test says so.
-#include "cache/table_cache.hpp"
+// What the mapping cache promises, one test for each sentence; reads end when the test says so.
+#include "cache/mapping_cache.hpp"
 
 #include <array>
 #include <optional>
@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 constexpr std::uint64_t kCluster = 65536;
 
-class TableCacheTest : public testing::Test {
+class MappingCacheTest : public testing::Test {
 protected:
     static constexpr std::uint64_t kPerSlice = 512;
 
@@ -33,26 +33,13 @@ protected:
     }
     CacheStats stats() const { return budget_.stats(); }
 
-    SharedBudget budget_{kMiB};
+    MemoryBudget budget_{kMiB};
     TableImage image_{budget_, 4, {.readahead_slices = 1}};
-};
-
-class ReadAheadTest : public TableCacheTest {
-protected:
-    ReadAheadTest() { image_ahead_.put_scattered(1); }
-    /// Starts a read of slices `first` and `first + 1`: the second sequential miss doubles it.
-    Running<Result<Mapping>> start_reading_two(std::uint64_t first) {
-        EXPECT_TRUE(image_ahead_.load(at(first - 1)).has_value());
-        auto load = image_ahead_.start_load(at(first));
-        EXPECT_EQ(image_ahead_.file.held_read(0).length, 8192U);
-        return load;
-    }
-    TableImage image_ahead_{budget_, 4, {.readahead_slices = 8}};
 };
 
 // --- Lookup, miss, new tables -------------------------------------------------------------------
 
-TEST_F(TableCacheTest, AMissReadsTheSliceAndTheNextLookupHits) {
+TEST_F(MappingCacheTest, MissReadsTheSliceAndTheNextLookupHits) {
     image_.put(7, 5 * kCluster);
     EXPECT_EQ(image_.find(7).kind, Mapping::Kind::not_loaded);
 
@@ -69,14 +56,7 @@ TEST_F(TableCacheTest, AMissReadsTheSliceAndTheNextLookupHits) {
     EXPECT_EQ(image_.file.reads(), 1U) << "the hit read nothing";
 }
 
-TEST_F(TableCacheTest, AMissReadsOneSliceNotTheWholeTable) {
-    auto load = image_.start_load(at(3) + 17);
-    EXPECT_EQ(image_.file.held_read(0).offset, image_.table(0) + 3 * 4096);
-    EXPECT_EQ(image_.file.held_read(0).length, 4096U);
-    image_.end_read();
-}
-
-TEST_F(TableCacheTest, LookupsSayWhatTheEntriesSayAndForHowLong) {
+TEST_F(MappingCacheTest, LookupsSayWhatTheEntriesSayAndForHowLong) {
     image_.put(0, 100 * kCluster);
     image_.put(1, 101 * kCluster);
     image_.put(2, 200 * kCluster);
@@ -98,7 +78,7 @@ TEST_F(TableCacheTest, LookupsSayWhatTheEntriesSayAndForHowLong) {
     EXPECT_EQ(image_.find(8, 10'000).length, (kPerSlice - 8) * kCluster) << "ends with the slice";
 }
 
-TEST_F(TableCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
+TEST_F(MappingCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
     image_.put_scattered(0);                       // 32-bit values
     for (std::uint64_t i = 0; i < kPerSlice; ++i)  // a bitmap of runs, one of few entries
         image_.put(at(1) + i, (i / 7 * 100 + i) * kCluster);
@@ -107,7 +87,7 @@ TEST_F(TableCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
     image_.put(at(2) + 100, kZeroEntry);
     image_.put(at(2) + 101, kZeroEntry);
     image_.put(at(2) + 300, 12345);
-    std::array<Mapping, 2 * TableCache::kMaxRuns> runs;
+    std::array<Mapping, 2 * MappingCache::kMaxRuns> runs;
     for (std::uint64_t slice = 0; slice < 3; ++slice) {
         ASSERT_TRUE(image_.load(at(slice)).has_value());
         const std::uint64_t end = at(slice + 1) * kCluster - 4096;
@@ -129,7 +109,7 @@ TEST_F(TableCacheTest, ManyAnswersAtOnceAreThoseOfOneByOne) {
     EXPECT_EQ(image_.cache->find_runs({at(3) * kCluster}, kCluster, runs), 0U) << "not loaded";
 }
 
-TEST_F(TableCacheTest, WithoutATableLookupsNeedNoReadAndSpanTables) {
+TEST_F(MappingCacheTest, WithoutATableLookupsNeedNoReadAndSpanTables) {
     const std::uint64_t per_table = image_.shape.table_entries();
     image_.cache->set_l1(1, 0);
     image_.cache->set_l1(2, 0);
@@ -142,7 +122,7 @@ TEST_F(TableCacheTest, WithoutATableLookupsNeedNoReadAndSpanTables) {
     EXPECT_EQ(image_.file.reads(), 0U);
 }
 
-TEST_F(TableCacheTest, ANewTableIsInTheCacheWithoutBeingRead) {
+TEST_F(MappingCacheTest, NewTableIsInTheCacheWithoutBeingRead) {
     image_.cache->set_l1(1, 0);
     const std::uint64_t cluster = image_.shape.table_entries() + 3;
     image_.cache->install_table(64, image_.table(1));
@@ -155,7 +135,7 @@ TEST_F(TableCacheTest, ANewTableIsInTheCacheWithoutBeingRead) {
     EXPECT_EQ(image_.file.reads(), 0U);
 }
 
-TEST_F(TableCacheTest, AfterAFailedWriteTheNextLookupReadsTheFile) {
+TEST_F(MappingCacheTest, AfterAFailedWriteTheNextLookupReadsTheFile) {
     ASSERT_TRUE(image_.load(0).has_value());
     const SliceRef pin = image_.pin(0);
     image_.put(0, 77 * kCluster);  // what the failed write left behind
@@ -169,7 +149,7 @@ TEST_F(TableCacheTest, AfterAFailedWriteTheNextLookupReadsTheFile) {
 
 static_assert(!std::is_copy_constructible_v<SliceRef> && !std::is_copy_assignable_v<SliceRef>);
 
-TEST_F(TableCacheTest, APinStaysValidWhenItsSliceIsDroppedAndIsFreedWithTheLastHolder) {
+TEST_F(MappingCacheTest, PinStaysValidWhenItsSliceIsDroppedAndIsFreedWithTheLastHolder) {
     image_.put_scattered(0);
     SliceRef one = image_.pin(0);
     SliceRef two = image_.pin(0);
@@ -191,7 +171,7 @@ TEST_F(TableCacheTest, APinStaysValidWhenItsSliceIsDroppedAndIsFreedWithTheLastH
     EXPECT_EQ(image_.find(0).offset.value, image_.scattered(0, 0, 1)) << "the newer copy stays";
 }
 
-TEST_F(TableCacheTest, TryPinTakesOnlyWhatIsInMemory) {
+TEST_F(MappingCacheTest, TryPinTakesOnlyWhatIsInMemory) {
     EXPECT_FALSE(image_.cache->try_pin(0));
     auto load = image_.start_load(0);
     EXPECT_FALSE(image_.cache->try_pin(0)) << "a slice that is being read must be invisible";
@@ -199,114 +179,9 @@ TEST_F(TableCacheTest, TryPinTakesOnlyWhatIsInMemory) {
     EXPECT_TRUE(image_.cache->try_pin(0));
 }
 
-TEST_F(TableCacheTest, PinningASliceWithoutATableGivesAnEmptyPin) {
-    image_.cache->set_l1(0, 0);
-    EXPECT_FALSE(image_.pin(0));
-    EXPECT_EQ(image_.file.reads(), 0U);
-}
-
-// --- Two misses at once -------------------------------------------------------------------------
-
-TEST_F(TableCacheTest, MissesOfOneSliceShareOneRead) {
-    image_.put(3, 8 * kCluster);
-    auto one = image_.start_load(3);
-    auto two = image_.start_load(4);
-    auto three = image_.start_pin(0);
-    EXPECT_EQ(image_.file.held(), 1U);
-    EXPECT_EQ(stats().loads_in_flight, 1U);
-    image_.end_read();
-    ASSERT_TRUE(one.done() && two.done() && three.done());
-    EXPECT_EQ(one.result()->offset.value, 8 * kCluster);
-    EXPECT_EQ(two.result()->kind, Mapping::Kind::unallocated);
-    EXPECT_EQ(three.result()->entry(3), 8 * kCluster);
-    EXPECT_EQ(image_.file.reads(), 1U);
-    EXPECT_EQ(stats().misses, 1U);
-    EXPECT_EQ(stats().coalesced, 2U);
-    EXPECT_EQ(stats().loads_in_flight, 0U);
-}
-
-TEST_F(TableCacheTest, HitsAndMissesOfOtherSlicesDoNotWaitForARead) {
-    image_.put(at(1), 8 * kCluster);
-    image_.put(at(2), 9 * kCluster);
-    ASSERT_TRUE(image_.load(at(1)).has_value());
-    auto slow = image_.start_load(0);
-    EXPECT_EQ(image_.find(at(1)).offset.value, 8 * kCluster);
-    auto other = image_.start_load(at(2));
-    ASSERT_EQ(image_.file.held(), 2U);
-    image_.file.end_read_at(1);
-    image_.executor.run();
-    EXPECT_TRUE(other.done());
-    EXPECT_FALSE(slow.done());
-    image_.end_read();
-    EXPECT_TRUE(slow.done());
-}
-
-TEST_F(TableCacheTest, AFailedReadIsReportedToAllWhoWaitAndTheNextLookupTriesAgain) {
-    auto one = image_.start_load(3);
-    auto two = image_.start_load(4);
-    auto three = image_.start_pin(0);
-    image_.end_read(EIO);
-    ASSERT_TRUE(one.done() && two.done() && three.done());
-    for (const Error* error :
-         {&one.result().error(), &two.result().error(), &three.result().error()}) {
-        EXPECT_EQ(error->code(), Errc::io_error);
-        EXPECT_NE(error->message().find("reading the L2 table at 0x100000"), std::string::npos)
-            << error->message();
-    }
-    EXPECT_EQ(stats().slices, 0U);
-    EXPECT_EQ(stats().loads_in_flight, 0U);
-    EXPECT_EQ(image_.load(3)->kind, Mapping::Kind::unallocated);
-}
-
-TEST_F(ReadAheadTest, OfTwoCopiesThatMeetTheOneInTheCacheWins) {
-    auto slow = start_reading_two(1);
-    image_ahead_.put(at(2), 50 * kCluster);  // since the slow read began
-    ASSERT_EQ(image_ahead_.load(at(2))->offset.value, 50 * kCluster);
-    const SliceRef pin = image_ahead_.pin(2);
-    image_ahead_.end_read();
-    ASSERT_TRUE(slow.done());
-    EXPECT_EQ(image_ahead_.find(at(2)).offset.value, 50 * kCluster);
-    EXPECT_EQ(pin.entry(0), 50 * kCluster);
-    EXPECT_EQ(stats().duplicates_dropped, 1U);
-}
-
-TEST_F(ReadAheadTest, SequentialMissesReadTwiceAsMuchEachTimeAndNeverBeyondTheTable) {
-    std::vector<std::uint64_t> lengths;
-    image_ahead_.file.holds = false;
-    for (std::uint64_t slice = 0; slice < 64; ++slice) {
-        if (image_ahead_.find(at(slice)).kind != Mapping::Kind::not_loaded) continue;
-        image_ahead_.file.holds = true;
-        auto load = image_ahead_.start_load(at(slice));
-        lengths.push_back(image_ahead_.file.held_read(0).length / 4096);
-        image_ahead_.end_read();
-    }
-    EXPECT_EQ(lengths, (std::vector<std::uint64_t>{1, 2, 4, 8, 8, 8, 8, 8, 8, 8, 1}));
-}
-
-TEST_F(ReadAheadTest, RandomMissesReadOneSlice) {
-    for (const std::uint64_t slice : {40U, 3U, 30U, 9U, 74U, 50U}) {
-        auto load = image_ahead_.start_load(at(slice));
-        EXPECT_EQ(image_ahead_.file.held_read(0).length, 4096U);
-        image_ahead_.end_read();
-    }
-}
-
-TEST_F(ReadAheadTest, SeveralReadersInOrderAreKeptApart) {
-    std::vector<std::uint64_t> lengths;
-    for (std::uint64_t i = 0; i < 3; ++i) {
-        for (const std::uint64_t reader : {0U, 64U, 128U}) {
-            const std::uint64_t slice = reader + (i == 2 ? 3 : i);
-            auto load = image_ahead_.start_load(at(slice));
-            lengths.push_back(image_ahead_.file.held_read(0).length / 4096);
-            image_ahead_.end_read();
-        }
-    }
-    EXPECT_EQ(lengths, (std::vector<std::uint64_t>{1, 1, 1, 2, 2, 2, 4, 4, 4}));
-}
-
 // --- Updates ------------------------------------------------------------------------------------
 
-TEST_F(TableCacheTest, AnUpdateIsSeenFromPublishOn) {
+TEST_F(MappingCacheTest, UpdateIsSeenFromPublishOn) {
     image_.put(3, 8 * kCluster);
     const SliceRef pin = image_.pin(0);
     EXPECT_EQ(image_.find(3).offset.value, 8 * kCluster);
@@ -316,35 +191,7 @@ TEST_F(TableCacheTest, AnUpdateIsSeenFromPublishOn) {
     EXPECT_EQ(pin.entry(4), 10 * kCluster);
 }
 
-TEST_F(TableCacheTest, ALoadThatADropOvertookIsReadAgainForAllWhoWait) {
-    image_.put(0, 8 * kCluster);
-    auto one = image_.start_load(0);
-    auto two = image_.start_load(0);
-    image_.put(0, 9 * kCluster);
-    image_.cache->drop(0);
-    image_.end_read();
-    EXPECT_FALSE(one.done() || two.done());
-    EXPECT_EQ(image_.file.held(), 1U) << "one of them reads again, for both";
-    image_.end_read();
-    ASSERT_TRUE(one.done() && two.done());
-    EXPECT_EQ(one.result()->offset.value, 9 * kCluster);
-    EXPECT_EQ(two.result()->offset.value, 9 * kCluster);
-    EXPECT_EQ(image_.find(0).offset.value, 9 * kCluster);
-    EXPECT_EQ(stats().stale_dropped, 1U);
-}
-
-TEST_F(TableCacheTest, ALoadOfATableThatWasReplacedIsNotCommitted) {
-    image_.put(0, 8 * kCluster);
-    image_.put(image_.shape.table_entries(), 9 * kCluster);  // first entry of the table at table(1)
-    auto load = image_.start_load(0);
-    image_.cache->set_l1(0, image_.table(1));
-    image_.end_read();
-    image_.end_read();
-    ASSERT_TRUE(load.done());
-    EXPECT_EQ(load.result()->offset.value, 9 * kCluster);
-}
-
-TEST_F(TableCacheTest, ATableThatIsUnlinkedLeavesTheCacheAtOnce) {
+TEST_F(MappingCacheTest, TableThatIsUnlinkedLeavesTheCacheAtOnce) {
     image_.put(0, 8 * kCluster);
     ASSERT_TRUE(image_.load(0).has_value());
     auto load = image_.start_load(at(5));
@@ -356,47 +203,9 @@ TEST_F(TableCacheTest, ATableThatIsUnlinkedLeavesTheCacheAtOnce) {
     EXPECT_EQ(stats().slices, 0U);
 }
 
-TEST_F(ReadAheadTest, AReadAheadThatAnUpdateOvertookIsNotCommitted) {
-    auto slow = start_reading_two(1);
-    {
-        const SliceRef pin = image_ahead_.pin(2);
-        image_ahead_.put(at(2), 60 * kCluster);
-        EXPECT_TRUE(image_ahead_.cache->publish(pin, 0, std::array<Entry, 1>{60 * kCluster}));
-    }
-    budget_.trim();  // what the update wrote is in the file only
-    ASSERT_EQ(image_ahead_.find(at(2)).kind, Mapping::Kind::not_loaded);
-    image_ahead_.end_read();
-    ASSERT_TRUE(slow.done());
-    EXPECT_EQ(image_ahead_.load(at(2))->offset.value, 60 * kCluster);
-    EXPECT_GE(stats().stale_dropped, 1U);
-}
-
-TEST_F(ReadAheadTest, AReadAheadOfADroppedSliceIsNotCommitted) {
-    auto slow = start_reading_two(1);
-    image_ahead_.put(at(2), 60 * kCluster);
-    image_ahead_.cache->drop(2);
-    image_ahead_.end_read();
-    ASSERT_TRUE(slow.done());
-    EXPECT_EQ(image_ahead_.load(at(2))->offset.value, 60 * kCluster);
-}
-
-TEST_F(ReadAheadTest, AReadAheadIntoALeafThatWentAndCameBackIsNotCommitted) {
-    auto slow = start_reading_two(1);
-    image_ahead_.cache->drop(1);  // the leaf has only the load that is under way
-    budget_.trim();
-    image_ahead_.put(at(1), 70 * kCluster);
-    image_ahead_.put(at(2), 60 * kCluster);
-    ASSERT_TRUE(image_ahead_.load(at(40)).has_value());
-    image_ahead_.end_read();
-    image_ahead_.end_read();
-    ASSERT_TRUE(slow.done());
-    EXPECT_EQ(slow.result()->offset.value, 70 * kCluster);
-    EXPECT_EQ(image_ahead_.load(at(2))->offset.value, 60 * kCluster);
-}
-
 // --- Events -------------------------------------------------------------------------------------
 
-TEST_F(TableCacheTest, EventsAreCountedForTheImageAndForTheBudget) {
+TEST_F(MappingCacheTest, EventsAreCountedForTheImageAndForTheBudget) {
     TableImage other(budget_, 1, {.readahead_slices = 1});
     image_.put_scattered(0);
     ASSERT_TRUE(image_.load(0).has_value());
@@ -420,8 +229,8 @@ TEST_F(TableCacheTest, EventsAreCountedForTheImageAndForTheBudget) {
     EXPECT_EQ(stats().slices, 0U);
 }
 
-TEST(CacheStatsTest, ABudgetKeepsTheCountsOfCachesThatAreGone) {
-    SharedBudget budget(kMiB);
+TEST(CacheStatsTest, BudgetKeepsTheCountsOfCachesThatAreGone) {
+    MemoryBudget budget(kMiB);
     {
         TableImage image(budget);
         ASSERT_TRUE(image.load(0).has_value());
