@@ -13,8 +13,8 @@ namespace {
 constexpr std::uint64_t kCluster = 65536;
 constexpr std::uint64_t kPerSlice = 512;
 
-// Two copies of a table meet when the second is committed. The request that brought it went on with
-// a reference that had been dropped together with its copy.
+// When the second of two copies of a table was committed, the request that had loaded it continued
+// with a reference that had been dropped together with its copy.
 TEST(CacheHistoryTest, DuplicateIsDroppedAndItsRequestGetsTheWinner) {
     MemoryBudget budget(1U << 20);
     TableImage image(budget, 1, {.readahead_slices = 8});

@@ -46,7 +46,7 @@ TEST_F(MappingCacheTest, MissReadsTheSliceAndTheNextLookupHits) {
     auto load = image_.start_load(7);
     EXPECT_FALSE(load.done());
     EXPECT_EQ(image_.find(7).kind, Mapping::Kind::not_loaded)
-        << "a slice that is being read is not visible";
+        << "a slice that is being read must be invisible";
     image_.end_read();
 
     ASSERT_TRUE(load.done());
@@ -174,7 +174,7 @@ TEST_F(MappingCacheTest, PinStaysValidWhenItsSliceIsDroppedAndIsFreedWithTheLast
 TEST_F(MappingCacheTest, TryPinTakesOnlyWhatIsInMemory) {
     EXPECT_FALSE(image_.cache->try_pin(0));
     auto load = image_.start_load(0);
-    EXPECT_FALSE(image_.cache->try_pin(0)) << "a slice that is being read is not visible";
+    EXPECT_FALSE(image_.cache->try_pin(0)) << "a slice that is being read must be invisible";
     image_.end_read();
     EXPECT_TRUE(image_.cache->try_pin(0));
 }

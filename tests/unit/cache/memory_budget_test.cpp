@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One budget in bytes: for tables larger than it, for many images, for images with a limit of
-// their own, for images that are idle.
+// their own, for unused images.
 #include "cache/memory_budget.hpp"
 
 #include <random>
