@@ -81,7 +81,9 @@ Result<void> Machine::close() {
 
 Result<CheckReport> Machine::check(Repair repair) {
     const auto file = make_file();
-    return world_.run(check_file(*file, CheckOptions{.repair = repair}));
+    CheckOptions options;
+    options.repair = repair;
+    return world_.run(check_file(*file, options));
 }
 
 void Machine::cut_power() {
