@@ -8,6 +8,7 @@
 #include "engine/write_context.hpp"
 #include "engine/write_path.hpp"
 #include "engine/zero_path.hpp"
+#include "qed/stats.hpp"
 
 namespace qed {
 
