@@ -50,6 +50,9 @@ Task<Result<void>> QedTables::load_l1(std::uint64_t loaded_bytes, std::uint64_t 
     const std::uint64_t first = l1_loaded_for(loaded_bytes);
     const std::uint64_t end = l1_loaded_for(image_bytes);
     if (end <= first) co_return {};
+    const Result<std::uint64_t> file_bytes = file_.size();
+    if (!file_bytes) co_return std::unexpected(file_bytes.error().clone());
+    decoder_.know_bytes(*file_bytes);  // tables that were allocated since the image was opened
     // The tables that are known already count as well: no two entries may name one table.
     std::vector<Entry> entries(end);
     for (std::uint64_t i = 0; i < first; ++i)

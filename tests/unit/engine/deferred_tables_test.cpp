@@ -13,7 +13,7 @@ using test::CommitterFixture;
 using test::MemoryFile;
 
 constexpr TableCommitter::Rules kDeferred{
-    .strict = true, .defers = true, .deferred_limit = 1U << 20};
+    .strict = true, .defers = true, .deferred_limit = 1U << 20, .freed_limit = 1U << 20};
 
 TEST(DeferredTablesTest, AWaitingUpdateIsVisibleButNotInTheFile) {
     CommitterFixture fixture(kDeferred);
@@ -62,6 +62,23 @@ TEST(DeferredTablesTest, AReplacedClusterIsFreedOnlyOnceTheFileDoesNotNameIt) {
     EXPECT_EQ(fixture.allocator.freed_clusters(), 0U);
     ASSERT_TRUE(fixture.write_deferred());
     EXPECT_EQ(fixture.allocator.freed_clusters(), 1U);
+}
+
+TEST(DeferredTablesTest, MoreFreedClustersThanTheLimitAreFlushedAtOnce) {
+    TableCommitter::Rules rules = kDeferred;
+    rules.freed_limit = CommitterFixture::kCluster;
+    CommitterFixture fixture(rules);
+    ASSERT_TRUE(fixture.commit(fixture.data(3, 2)));
+    ASSERT_TRUE(fixture.write_deferred());
+    fixture.history.clear();
+    MappingUpdate zeroes{
+        .at = fixture.image.guest(3), .clusters = 1, .state = MappingUpdate::State::zero};
+    ASSERT_TRUE(fixture.commit(zeroes));
+    EXPECT_EQ(fixture.steps(), "");
+    zeroes.at = fixture.image.guest(4);
+    ASSERT_TRUE(fixture.commit(zeroes));
+    EXPECT_EQ(fixture.steps(), "ftf") << "the last flush makes the clusters free";
+    EXPECT_EQ(fixture.allocator.unflushed_bytes(), 0U);
 }
 
 TEST(DeferredTablesTest, MoreThanTheLimitIsWrittenAtOnce) {
