@@ -14,7 +14,7 @@
 #include "qed/convert.hpp"
 #include "qed/file_lock.hpp"
 
-// What is done to whole files: check, repair and convert.
+// Operations on whole files: check, repair and convert.
 
 using qed::BlockFile;
 using qed::Errc;

@@ -11,7 +11,7 @@
 #include "formats/raw/raw_layer.hpp"
 #include "qed/map.hpp"
 
-// Image forwards to its layer. The blocking forms try what needs no coroutine first.
+// Image forwards to its layer. The blocking forms first try the paths that need no coroutine.
 
 namespace qed {
 
