@@ -10,7 +10,7 @@
 #include "qed/file_lock.hpp"
 #include "qed/output_file.hpp"
 
-// What is done to whole files: check, repair and convert.
+// Operations on whole files: check, repair and convert.
 
 using qed::BlockFile;
 using qed::Errc;

@@ -9,7 +9,7 @@
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
-// Opening, closing and creating images, and what is asked of an open one.
+// Opening, closing and creating images, and queries of an open image.
 
 using qed::Result;
 using qed::capi::fill_structure;

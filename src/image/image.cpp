@@ -14,7 +14,7 @@
 #include "image/image_map.hpp"
 #include "qed/map.hpp"
 
-// Image forwards to its layer. The blocking forms try what needs no coroutine first.
+// Image forwards to its layer. The blocking forms first try the paths that need no coroutine.
 
 namespace qed {
 namespace {

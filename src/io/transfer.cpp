@@ -72,7 +72,7 @@ bool account(IoOp& op, std::int64_t answer, std::uint32_t block) noexcept {
         moved = left;
     } else if (moved < left) {
         moved = round_down(moved, block);
-        if (moved == 0) {  // a write that does not get on, and has no reason to give
+        if (moved == 0) {  // a write without progress and without an error
             op.error = EIO;
             return true;
         }

@@ -23,7 +23,7 @@ bool is_zero(std::span<const std::byte> bytes) {
                              std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
-/// Gives up clusters that hold only zeroes.
+/// Frees clusters that hold only zeroes.
 class ZeroClusters {
 public:
     ZeroClusters(Image& image, const CompactOptions& options) : image_(image), options_(options) {}
@@ -109,7 +109,7 @@ Result<CompactReport> compact_image(const std::string& path, const CompactOption
     CompactReport report;
     OpenOptions open;
     open.writable = true;
-    open.open_backing = false;  // only what this image stores is looked at
+    open.open_backing = false;  // reads only data that this image stores
     open.lock = options.lock;
     auto image = Image::open(path, open);
     if (!image) return pass(image);

@@ -14,7 +14,7 @@ std::uint64_t fixed_bytes(const Geometry& geometry) {
     return geometry.cluster_bytes() + geometry.table_bytes();
 }
 
-/// Counts clusters and tables that data touches; ranges come in order.
+/// Counts the clusters and tables of data ranges, which are added in order.
 class Counter {
 public:
     explicit Counter(const Geometry& geometry) : geometry_(geometry) {}

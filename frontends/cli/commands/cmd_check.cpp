@@ -15,7 +15,7 @@ namespace qed::cli {
 namespace {
 
 constexpr int kExitNoCheck = 63;
-constexpr unsigned kMaxThreads = 4;  // more wait for memory, not for each other
+constexpr unsigned kMaxThreads = 4;  // more threads would only wait for memory
 
 struct CheckArgs {
     std::string file;
@@ -70,7 +70,7 @@ int run_check(const CheckArgs& args, Console& console) {
         console.fail(fmt::format("'{}' has format {}, which has no checks", *path, *format));
         return kExitNoCheck;
     }
-    // Asked before the sandbox closes: the answer is in a file.
+    // Asked before the sandbox closes, because the answer is in a file.
     const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads);
     if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());
 
@@ -83,7 +83,7 @@ int run_check(const CheckArgs& args, Console& console) {
     const CheckReport first = *report;
     const bool changed = first.corruptions_fixed + first.leaks_fixed > 0;
     if (changed) {
-        // What was repaired has to hold up to a second look.
+        // Check the repaired image again.
         report = check(**file, args, console, Repair::none, threads);
         if (!report) return console.fail(report.error());
     }

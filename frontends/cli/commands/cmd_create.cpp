@@ -24,7 +24,7 @@ struct CreateArgs {
     bool exclusive = false;
 };
 
-/// Moves -b, -F and the size into the options of the format, where each may stand only once.
+/// Moves -b, -F and the size into the options of the format, each of which may be given only once.
 Result<void> merge_arguments(const CreateArgs& args, NewDisk& disk) {
     if (!args.backing.empty()) {
         if (!disk.backing_name.empty() && disk.backing_name != args.backing) {

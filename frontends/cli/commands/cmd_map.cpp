@@ -15,7 +15,7 @@
 namespace qed::cli {
 namespace {
 
-constexpr unsigned kMaxThreads = 4;  // more would wait for their turn to print
+constexpr unsigned kMaxThreads = 4;  // more threads would only wait for their turn to print
 
 struct MapArgs {
     std::string file;
@@ -51,7 +51,7 @@ Result<MapRange> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
     return range;
 }
 
-/// A picture's file, or standard output for `-`; open before the sandbox closes.
+/// A picture's file, or standard output for `-`; opened before the sandbox closes.
 struct PictureFile {
     const std::string& path;
     std::unique_ptr<OutputFile> output = nullptr;
@@ -104,7 +104,7 @@ int run_map(const MapArgs& args, Console& console) {
         auto done = write_pictures(args, *disk->image, console);
         return done ? kExitOk : console.fail(done.error());
     }
-    // The sandbox lets nobody ask how many processors there are.
+    // Inside the sandbox the number of processors cannot be read.
     const MapPrinting how{args.output.json(),
                           std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads)};
     if (auto closed = enter_sandbox(args.sandbox); !closed) return console.fail(closed.error());

@@ -29,7 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kPluginFile = "nbdkit-qed-plugin.so";
-// What was measured is in docs/adr/0011-threads-of-a-connection.md.
+// docs/adr/0011-threads-of-a-connection.md has the measurements.
 constexpr unsigned kThreads = 4;
 constexpr unsigned kDirectThreads = 16;
 
@@ -57,7 +57,7 @@ struct ServeArgs {
     SandboxArgs sandbox;
 };
 
-/// nbdkit in PATH, or in the folders that only the PATH of root has.
+/// Finds nbdkit in PATH, or in the folders that only the PATH of root has.
 Result<std::string> find_nbdkit() {
     const char* path = std::getenv("PATH");
     std::string folders = path != nullptr ? path : "";
@@ -73,7 +73,7 @@ Result<std::string> find_nbdkit() {
                 "nbdkit, which serves the image, is not in PATH (Debian: apt-get install nbdkit)");
 }
 
-/// The plugin that belongs to this program: built or installed together with it.
+/// Finds the plugin that was built or installed together with this program.
 Result<std::string> find_plugin() {
     std::error_code ignored;
     const fs::path here = fs::read_symlink("/proc/self/exe", ignored).parent_path();
@@ -113,8 +113,8 @@ Result<void> check_encryption(const ServeArgs& args, const Listener& listener) {
         "PATH (certificates or keys), or --insecure to allow it");
 }
 
-/// Opens the image and closes it again, so that what is wrong with it is said before anything
-/// else happens. Changes nothing and takes no lock: nbdkit will.
+/// Opens the image and closes it again, to report its faults before anything else happens. Changes
+/// nothing and takes no lock; nbdkit takes the lock.
 Result<void> check_image(const std::string& path, const BackingPolicy& backing) {
     OpenOptions options;
     options.lock = LockMode::none;
@@ -179,7 +179,7 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
 
 Result<void> serve(const ServeArgs& args, Console& console) {
     if (args.exit_with_parent) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    // First of all: from here on a signal no longer leaves the socket's file behind.
+    // This comes first, so that a signal cannot leave behind the socket's file.
     const StopSignals signals;
     auto program = find_nbdkit();
     if (!program) return pass(program);

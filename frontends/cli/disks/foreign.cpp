@@ -28,7 +28,7 @@ namespace qed::cli {
 namespace {
 
 constexpr int kExecFailed = 127;
-constexpr int kFirstPassed = 3;  // where systemd's protocol puts the socket
+constexpr int kFirstPassed = 3;  // the socket's number in systemd's protocol
 constexpr std::size_t kMaxOutputBytes = 16U << 20U;
 constexpr unsigned kConnections = 4;
 
@@ -38,7 +38,7 @@ std::unexpected<Error> system_error(const std::string& what) {
         Error::from_errno(code, fmt::format("{}: {}", what, std::strerror(code))));
 }
 
-/// A file without a name that takes what a program prints.
+/// A file without a name that receives the output of a program.
 class Capture {
 public:
     static Result<Capture> make() {
@@ -65,7 +65,7 @@ private:
     Descriptor file_;
 };
 
-/// What a program said of its failure, without its name and the end of the line.
+/// A program's error message, without the program's name and the end of the line.
 std::string complaint(const Capture& errors, std::string_view program) {
     std::string text = errors.text();
     const std::string prefix = std::string(program) + ": ";
@@ -105,7 +105,7 @@ Result<int> wait_for(pid_t child) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/// Runs a program to its end. \returns what it printed
+/// Runs a program to its end. \returns its output
 Result<std::string> run(const std::vector<std::string>& words) {
     auto out = Capture::make();
     auto err = Capture::make();
@@ -124,13 +124,13 @@ Result<std::string> run(const std::vector<std::string>& words) {
     return out->text();
 }
 
-/// Never taken for a protocol by QEMU's programs.
+/// An absolute path, which QEMU's programs never treat as a protocol.
 std::string absolute(const std::string& path) {
     std::error_code error;
     return std::filesystem::absolute(path, error).string();
 }
 
-/// Whether reading the image makes QEMU open files that only the image names.
+/// Fails if reading the image would make QEMU open files that only the image names.
 Result<void> check_leads_nowhere(const std::string& path, const std::string& format) {
     auto printed = run({"qemu-img", "info", "-U", "-f", format, "--output=json", absolute(path)});
     if (!printed) return pass(printed);
@@ -153,7 +153,7 @@ Result<void> check_leads_nowhere(const std::string& path, const std::string& for
     return {};
 }
 
-/// What qemu-nbd is told of the image.
+/// The arguments of qemu-nbd for the image.
 std::vector<std::string> server_words(const std::string& path, const std::string& format,
                                       const ForeignOptions& options) {
     std::vector<std::string> words = {"qemu-nbd", "--persistent",
@@ -206,10 +206,10 @@ Result<PrivateSocket> make_socket() {
     return made;
 }
 
-/// In the child: the socket is passed as systemd would.
+/// In the child: passes the socket as systemd would.
 [[noreturn]] void become_server(const std::vector<std::string>& words, int listener, int err,
                                 pid_t parent) {
-    // Ctrl-C is for us: the server has to answer until we are done.
+    // Ctrl-C is for this program only: the server has to answer until the copy ends.
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(kExecFailed);
@@ -251,7 +251,7 @@ Result<std::unique_ptr<ForeignImage>> ForeignImage::open(const std::string& path
     if (image->server_ == 0) {
         become_server(words, socket->listener.get(), errors->descriptor(), parent);
     }
-    // The server's copy is the only one now: when it ends, connecting fails instead of waiting.
+    // The server now has the only copy: when it ends, connecting fails instead of waiting.
     socket->listener.close();
     NbdOptions nbd;
     nbd.writable = options.writable;

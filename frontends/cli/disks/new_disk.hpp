@@ -11,7 +11,7 @@
 
 namespace qed::cli {
 
-/// A disk to be made, as create and convert describe it with -o, -b and a size.
+/// A new disk, as create and convert describe it with -o, -b and a size.
 struct NewDisk {
     std::string format;
     std::optional<std::uint64_t> bytes;
@@ -28,20 +28,20 @@ struct NewDisk {
 
 /// From `-o` lists. \errors invalid_argument, unsupported
 Result<NewDisk> parse_new_disk(const std::string& format, const std::vector<std::string>& options);
-/// What `-o help` prints.
+/// The output of `-o help`.
 std::string new_disk_options_help(const std::string& format);
 
-/// Checks that everything needed is stated, takes the size from the backing file where none is,
-/// and rounds it up to whole sectors.
+/// Checks that everything needed is stated, takes a missing size from the backing file, and rounds
+/// the size up to whole sectors.
 Result<void> resolve_new_disk(const std::string& path, NewDisk& disk);
-/// `fmt=qed size=1073741824 cluster_size=65536`, as qemu-img writes it.
+/// A description such as `fmt=qed size=1073741824 cluster_size=65536`, as qemu-img prints it.
 std::string describe_new_disk(const NewDisk& disk);
-/// Set where QEMU 7.2 cannot open an image of this geometry.
+/// A warning if QEMU 7.2 cannot open an image of this geometry.
 std::optional<std::string> compatibility_warning(const NewDisk& disk);
 /// The options for Image::create; they point into `disk`.
 CreateOptions create_options(const NewDisk& disk);
 
-/// Makes it, replacing what is at `path` unless `exclusive`.
+/// Creates the disk, and replaces an existing file at `path` unless `exclusive`.
 Result<void> create_disk(const std::string& path, const NewDisk& disk);
 
 /// Reserves (falloc) or fills (full) the space of a raw file from `begin` to `end`.

@@ -24,7 +24,7 @@ Task<Result<HeaderInfo>> read_header(BlockFile& file) {
     Result<AlignedBuffer> block = AlignedBuffer::create(kBlockBytes, kBlockBytes);
     if (!block) co_return pass(block);
     QED_CO_CHECK(co_await file.read(FileOffset{0}, block->span()));
-    // What lies behind the end of a short file reads as zeroes: it is no header.
+    // Bytes past the end of a short file read as zeroes, and are no header.
     const std::size_t inside = std::min<std::uint64_t>(*file_bytes, block->size());
     const Result<Header> header = decode_header(block->span().first(inside));
     if (!header) co_return failed_in(file, header.error());

@@ -12,7 +12,7 @@ namespace qed {
 
 namespace {
 
-/// Faults that a cluster-aligned range of `bytes` at `entry` has by its place alone.
+/// The fault in the position of a cluster-aligned range of `bytes` at `entry`.
 EntryFault place_fault(std::uint64_t entry, std::uint64_t bytes, const EntryLimits& limits) {
     const std::uint64_t end = limits.file_bytes;
     if ((entry & limits.cluster_mask) != 0) return EntryFault::unaligned;
@@ -51,12 +51,12 @@ bool any_overlap(std::vector<std::uint64_t> tables, std::uint64_t table_bytes) {
            }) != tables.end();
 }
 
-/// Tables that are kept, by offset; they do not overlap.
+/// Accepted tables, by offset; they do not overlap.
 class KeptTables {
 public:
     explicit KeptTables(std::uint64_t table_bytes) : table_bytes_(table_bytes) {}
 
-    /// The kept table that one at `entry` would overlap; otherwise keeps it and returns null.
+    /// The accepted table that a table at `entry` overlaps; otherwise accepts it and returns null.
     const std::pair<const std::uint64_t, std::uint64_t>* keep(std::uint64_t entry,
                                                               std::uint64_t index) {
         const auto above = by_offset_.lower_bound(entry);
@@ -81,8 +81,7 @@ bool EntryLimits::in_l2_table(std::uint64_t offset) const {
     return above != l2_tables.begin() && offset - *std::prev(above) < table_bytes;
 }
 
-// Only sums, ands and ors: a difference that is negative, or a number past 2^63, shows in the sign
-// bit.
+// Only sums, ands and ors: the sign bit shows a negative difference or a number of 2^63 or more.
 bool are_unallocated_or_places(std::span<const std::uint64_t> entries, const EntryLimits& limits) {
     if (entries.size() % 2 != 0) return false;
     const std::uint64_t first = limits.first_byte;

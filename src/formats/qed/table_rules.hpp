@@ -17,7 +17,7 @@ namespace qed {
 inline constexpr std::uint64_t kRawUnallocated = 0;
 inline constexpr std::uint64_t kRawZero = 1;
 
-/// What an L2 entry says. `bad`: none of the things it may say (docs/format.md sections 2 and 3).
+/// The meaning of an L2 entry. `bad`: it breaks the rules (docs/format.md sections 2 and 3).
 enum class EntryKind : std::uint8_t { unallocated, zero, data, bad };
 
 /// Why an entry of either table is bad.
@@ -25,14 +25,14 @@ enum class EntryFault : std::uint8_t {
     none,
     unaligned,    ///< bits below the cluster size are set
     in_header,    ///< names a header cluster
-    past_end,     ///< begins past the end of the file
-    cut_short,    ///< begins inside the file, but does not end there
+    past_end,     ///< starts past the end of the file
+    cut_short,    ///< starts inside the file, but ends past its end
     in_l1_table,  ///< names a cluster of the L1 table
     in_l2_table,  ///< names a cluster of an L2 table that another entry names
 };
 
-/// Where the clusters that entries may name lie. A small value; all members are pure.
-/// The file may grow while it is in use: make a new one when its length has changed.
+/// The range of the clusters that entries may name. A small value; all members are pure.
+/// The file may grow while it is in use: make a new value when its length has changed.
 struct EntryLimits {
     std::uint64_t cluster_mask = 0;  ///< low bits that must be clear
     std::uint64_t table_bytes = 0;
@@ -40,7 +40,7 @@ struct EntryLimits {
     std::uint64_t inside_bytes = 0;  ///< from first_byte to the end of the last whole cluster
     std::uint64_t file_bytes = 0;
     std::uint64_t l1_begin = 0;  ///< the L1 table, table_bytes long
-    /// Where L2 tables begin, ascending; may be empty when the caller does not know them.
+    /// The offsets of the L2 tables, ascending; may be empty if the caller does not know them.
     std::span<const std::uint64_t> l2_tables;
 
     static EntryLimits make(const Header& header, const Geometry& geometry,
@@ -57,8 +57,8 @@ struct EntryLimits {
                 .l2_tables = l2_tables};
     }
 
-    /// Whether `entry` may name a data cluster, as far as header, L1 table and file end tell.
-    /// Three compares and no branch, so that loops over a table can be vectorized.
+    /// Whether `entry` may name a data cluster, given the header, the L1 table and the file's end.
+    /// Three compares without a branch, so that loops over a table can be vectorized.
     bool is_valid_cluster_offset(std::uint64_t entry) const {
         return static_cast<bool>(static_cast<unsigned>((entry & cluster_mask) == 0) &
                                  static_cast<unsigned>(entry - first_byte < inside_bytes) &
@@ -68,7 +68,7 @@ struct EntryLimits {
     bool in_l2_table(std::uint64_t offset) const;
 };
 
-/// What `entry` of an L2 table says.
+/// The meaning of `entry` of an L2 table.
 inline EntryKind classify_l2_entry(std::uint64_t entry, const EntryLimits& limits) {
     if (entry <= kRawZero) return static_cast<EntryKind>(entry);
     if (!limits.is_valid_cluster_offset(entry)) return EntryKind::bad;
@@ -76,25 +76,25 @@ inline EntryKind classify_l2_entry(std::uint64_t entry, const EntryLimits& limit
     return EntryKind::data;
 }
 
-/// Whether each of the entries is unallocated or is_valid_cluster_offset(). One look at all of
-/// them, much faster than one at each; what is wrong with which, if anything, it does not say.
+/// Whether each of the entries is unallocated or is_valid_cluster_offset(). Much faster than a test
+/// of each entry, but does not say which entry is invalid.
 bool are_unallocated_or_places(std::span<const std::uint64_t> entries, const EntryLimits& limits);
 
-/// Why classify_l2_entry() calls `entry` bad; none if it does not.
+/// The reason why classify_l2_entry() calls `entry` bad; none if it does not.
 EntryFault l2_entry_fault(std::uint64_t entry, const EntryLimits& limits);
 
-/// Where an L2 entry is, for messages.
+/// The position of an L2 entry, for messages.
 struct L2EntryPlace {
     FileOffset table;         ///< its table
     std::uint64_t index = 0;  ///< in the table
     GuestOffset guest;        ///< the guest cluster that it maps
 };
 
-/// What is wrong with a bad L2 entry: expected, found and where.
+/// The fault of a bad L2 entry: what was expected, what was found, and where.
 std::string describe_bad_l2_entry(std::uint64_t entry, const L2EntryPlace& place,
                                   const EntryLimits& limits);
 
-/// An L1 entry that names no table that can be used.
+/// An L1 entry that names no usable table.
 struct BadL1Entry {
     std::uint64_t index = 0;
     std::uint64_t entry = 0;
@@ -106,19 +106,19 @@ struct BadL1Entry {
     friend bool operator==(const BadL1Entry&, const BadL1Entry&) = default;
 };
 
-/// L1 entries that some legal image size could reach; those behind them are padding of the table
-/// and mean nothing. Entries past the end of the image but below this are checked like all others:
-/// what they name is in use, and growing the image would bring it to light.
+/// The number of L1 entries that the largest legal image can use; the entries after them are
+/// padding of the table. Entries past the end of the image but below this are checked like all
+/// others: the clusters they name are in use, and growing the image would make them visible.
 std::uint64_t l1_entries_reachable(const Geometry& geometry);
 
-/// The bad ones among `entries` (host byte order, from index 0), ascending. Of two tables that
-/// overlap, the one with the lower index stays good and the other is bad: which of them owned the
-/// clusters first cannot be known, but one whole table is better than none.
+/// The bad entries among `entries` (host byte order, starting at index 0), ascending. Of two tables
+/// that overlap, the one with the lower index counts as good and the other as bad. Which one owned
+/// the clusters first is unknown, but one complete table is better than none.
 /// \cost n log n; memory of the order of `entries`
 std::vector<BadL1Entry> find_bad_l1_entries(std::span<const std::uint64_t> entries,
                                             const EntryLimits& limits);
 
-/// What is wrong with a bad L1 entry: expected, found and where.
+/// The fault of a bad L1 entry: what was expected, what was found, and where.
 std::string describe_bad_l1_entry(const BadL1Entry& bad, const EntryLimits& limits);
 
 }  // namespace qed

@@ -18,13 +18,13 @@ namespace qed {
 namespace {
 
 constexpr std::uint64_t kFileEnd = std::numeric_limits<std::uint64_t>::max();
-/// What a request is copied through; longer ones take several turns.
+/// The size of the copy buffer; longer requests take several steps.
 constexpr std::size_t kCopyBytes = std::size_t{1} << 20;
 
 }  // namespace
 
-/// The coroutine behind one request. It either ends before start() returns, or completes the
-/// request itself and is gone.
+/// The coroutine that runs one request. It either ends before start() returns, or completes the
+/// request itself and destroys itself.
 class DirectFile::Request {
 public:
     struct promise_type : detail::PooledFrame {
@@ -59,7 +59,7 @@ public:
         void unhandled_exception() const noexcept { std::abort(); }
     };
 
-    /// As BlockFile::start().
+    /// Like BlockFile::start().
     bool start(IoOp& op) noexcept {
         if (!handle_) {
             op.error = ENOMEM;
@@ -85,11 +85,11 @@ private:
     std::coroutine_handle<promise_type> handle_;
 };
 
-/// Part of a request that goes through the copy buffer at once.
+/// The part of a request that goes through the copy buffer in one step.
 struct DirectFile::Piece {
-    std::uint64_t begin = 0;  ///< what the request asks for
+    std::uint64_t begin = 0;  ///< the requested bytes
     std::uint64_t end = 0;
-    std::uint64_t first = 0;  ///< the whole blocks around it
+    std::uint64_t first = 0;  ///< the whole blocks that contain them
     std::uint64_t last = 0;
 
     bool has_head() const noexcept { return begin != first; }
@@ -124,7 +124,7 @@ DirectFile::Request DirectFile::run(IoOp& op) {
         Result<void> copied = co_await copying;
         co_return copied;
     }
-    // A new length changes everything behind it, so it passes no other change there.
+    // A new length affects all bytes after it, so it must not overtake changes there.
     const bool is_truncate = op.kind == IoKind::truncate;
     const std::uint64_t begin = is_truncate ? round_down(op.offset, alignment().offset) : op.offset;
     const std::uint64_t end = is_truncate ? kFileEnd : op.offset + op.length;
@@ -192,8 +192,8 @@ Task<Result<void>> DirectFile::write_piece(IoOp& op, Piece piece, std::span<std:
         co_await claim;
         Result<std::uint64_t> file_bytes = size();
         if (!file_bytes) co_return pass(file_bytes);
-        // The rest of a last block makes the file longer than was asked. It is cut off again, and
-        // nobody else may make the file longer in between.
+        // The rest of the last block makes the file longer than requested. The rest is truncated
+        // again, and no other request may extend the file in between.
         const bool pads = piece.has_tail() && piece.last > *file_bytes;
         if (pads && claimed_end != kFileEnd) {
             claimed_end = kFileEnd;

@@ -6,8 +6,8 @@
 namespace qed {
 
 bool MappedFile::start(IoOp& op) noexcept {
-    // A page that is not in memory stops the thread until the disk has brought it. A caller that
-    // waits anyway does not mind; on a loop all other requests would wait with it.
+    // A page that is not in memory stops the thread until the disk has read it. That is acceptable
+    // for a caller that waits anyway; on a loop it would stop all other requests.
     const bool may_wait = op.waiter.home == nullptr || op.waiter.home->io_loop() == nullptr;
     if (may_wait && copy(op)) return false;
     return raw_->start(op);

@@ -11,8 +11,8 @@
 
 namespace qed {
 
-/// A read-only file whose readers copy out of a mapping of it. What the mapping does not have, and
-/// everything once it is lost, goes to the file, which knows the right answer or the right error.
+/// A read-only file whose readers copy from a mapping. Reads outside the mapping, and all reads
+/// after the mapping is lost, go to the file, which returns the data or the error.
 class MappedFile final : public BlockFile {
 public:
     MappedFile(std::unique_ptr<PosixFile> raw, std::unique_ptr<FileMapping> mapping) noexcept

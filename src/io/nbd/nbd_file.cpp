@@ -14,7 +14,7 @@
 namespace qed {
 namespace {
 
-constexpr std::uint64_t kRequestBytes = 32U << 20U;  // what every server takes
+constexpr std::uint64_t kRequestBytes = 32U << 20U;  // every server accepts this
 constexpr std::uint64_t kStatusBytes = 1U << 30U;
 constexpr std::chrono::milliseconds kPatience{250};
 constexpr const char* kAllocation = "base:allocation";
@@ -47,7 +47,7 @@ Result<Handle> make_handle(const NbdLibrary& nbd, const std::string& uri) {
     return handle;
 }
 
-/// One more connection, or nothing: a server that takes one client lets the next one wait.
+/// One more connection, or nothing: a server with one client makes the next client wait.
 Handle try_connect(const NbdLibrary& nbd, const std::string& uri) {
     auto handle = make_handle(nbd, uri);
     if (!handle || nbd.aio_connect_uri(handle->get(), uri.c_str()) != 0) return nullptr;
@@ -100,7 +100,7 @@ private:
         bool zero = false;
     };
 
-    /// One connection for the time of one request.
+    /// One connection for the duration of one request.
     class Lease {
     public:
         explicit Lease(NbdFile& file) : file_(file) {
@@ -147,7 +147,7 @@ private:
     Mutex mutex_;
     ConditionVariable returned_;
     std::vector<nbd_handle*> idle_ QED_GUARDED_BY(mutex_);
-    Mutex status_mutex_;  // before mutex_: what is asked takes a connection
+    Mutex status_mutex_;  // taken before mutex_, because a status request takes a connection
     std::uint64_t status_begin_ QED_GUARDED_BY(status_mutex_) = 0;
     std::vector<StatusRun> status_ QED_GUARDED_BY(status_mutex_);  ///< the last answer
 };
@@ -200,7 +200,7 @@ int NbdFile::transfer(nbd_handle* handle, IoOp& op) const {
     return 0;
 }
 
-/// Bytes past the end of the export are zero, as for every file.
+/// Bytes past the end of the export are zero, like those of every file.
 int NbdFile::read_piece(nbd_handle* handle, std::byte* to, std::uint64_t length,
                         std::uint64_t at) const {
     const std::uint64_t inside = at < bytes_ ? std::min(length, bytes_ - at) : 0;
@@ -274,7 +274,7 @@ Result<BlockFile::DataRange> NbdFile::next_data(std::uint64_t at) noexcept {
                     in_data = true;
                 }
             }
-            // The next answer may say that the data goes on; callers ask again.
+            // The next reply may continue this data; the caller asks again.
             if (in_data) return range;
         }
         return range;
@@ -300,7 +300,7 @@ Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOpt
     if (options.writable && nbd.is_read_only(first->get()) == 1) {
         return fail(Errc::read_only, fmt::format("{}: the server's export is read-only", uri));
     }
-    // Where a flush on one connection does not cover the others, one has to do.
+    // If a flush on one connection does not cover the others, use only one.
     const bool shares = nbd.can_multi_conn(first->get()) == 1;
     std::vector<Handle> handles;
     handles.push_back(std::move(*first));

@@ -46,7 +46,7 @@ bool find_all(void* library, NbdLibrary& nbd) {
 }
 
 Result<NbdLibrary> load_once() {
-    // Never closed: files that are open hold its handles until the program ends.
+    // Never closed: open files hold its handles until the program ends.
     void* const library = dlopen(kName, RTLD_NOW | RTLD_LOCAL);
     NbdLibrary nbd;
     if (library == nullptr || !find_all(library, nbd)) return cannot_load();

@@ -7,11 +7,11 @@
 
 namespace qed {
 
-/// libnbd, as far as we use it: `nbd->pread` is its nbd_pread(), and so on. It is loaded when the
-/// first NBD address is opened, because the libraries that it needs in turn (TLS, XML, Unicode)
-/// take longer to start than all the rest of the program.
+/// The used functions of libnbd: `nbd->pread` is its nbd_pread(), and so on. It is loaded when the
+/// first NBD address is opened, because the libraries that it needs (TLS, XML, Unicode) take longer
+/// to start than the rest of the program.
 struct NbdLibrary {
-    /// Once per process; what is loaded stays. Any thread may call.
+    /// Loads it once per process, without unloading it. Callable from any thread.
     /// \errors unsupported: libnbd is not installed, or too old
     static Result<const NbdLibrary*> load();
 

@@ -15,8 +15,8 @@ namespace qed {
 
 namespace {
 
-// docs/format.md section 5: a byte for each permission that is in use, and one for each that is
-// not shared with others.
+// docs/format.md section 5: one byte for each permission that is in use, and one for each
+// permission that is not shared with others.
 constexpr off_t kReads = 100;
 constexpr off_t kWrites = 101;
 constexpr off_t kResizes = 103;
@@ -38,8 +38,8 @@ constexpr off_t kCreatorBars[] = {kResizes, kNoWriters, kNoResizers};
 
 struct RoleRow {
     std::string_view purpose;      ///< "cannot lock it ..."
-    std::span<const off_t> holds;  ///< bytes that others see
-    std::span<const off_t> bars;   ///< bytes that nobody else may hold
+    std::span<const off_t> holds;  ///< bytes that this role locks
+    std::span<const off_t> bars;   ///< bytes that no other program may have locked
 };
 
 RoleRow row_of(LockRole role) noexcept {
@@ -94,7 +94,7 @@ int lock_call(int descriptor, int command, struct flock& range) noexcept {
 }
 
 struct flock one_byte(short type, off_t byte) noexcept {
-    struct flock range{};  // l_pid is 0, as open file description locks want it
+    struct flock range{};  // l_pid is 0, as open file description locks require
     range.l_type = type;
     range.l_whence = SEEK_SET;
     range.l_start = byte;
@@ -151,7 +151,7 @@ Result<void> FileLock::acquire(int descriptor, LockRole role, std::string_view f
         release(descriptor);
         return taken;
     }
-    // What an earlier role of this descriptor held and this one does not need.
+    // Release bytes of an earlier role of this descriptor that this role does not need.
     const auto holds = row_of(role).holds;
     for (const off_t byte : kBytes) {
         if (std::ranges::find(holds, byte) == holds.end()) let_go(descriptor, {&byte, 1});

@@ -22,7 +22,7 @@
 namespace qed {
 namespace {
 
-// For a list of buffers the kernel takes a fifteenth longer to read 4 KiB than for a single one.
+// With a list of buffers the kernel takes a fifteenth longer to read 4 KiB than with a single one.
 
 std::int64_t read_once(int descriptor, const iovec* to, unsigned count, off_t at) noexcept {
     const ssize_t moved = count == 1 ? ::pread(descriptor, to->iov_base, to->iov_len, at)
@@ -46,8 +46,8 @@ PosixFile::PosixFile(int descriptor, std::string name, const FileTraits& traits)
 }
 
 PosixFile::~PosixFile() {
-    // A ring may keep the file open a moment longer than its last request, and its locks with it.
-    // A child of the process that opened it leaves them to its parent.
+    // A ring may keep the file and its locks open for a moment after its last request, so release
+    // the locks. A child process leaves the locks to the process that opened the file.
     if (::getpid() == process_) FileLock::release(state_.descriptor);
     ::close(state_.descriptor);
 }
@@ -114,7 +114,7 @@ bool PosixFile::read_nowait(IoOp& op) noexcept {
         const auto at = static_cast<off_t>(op.offset + op.progress);
         const ssize_t moved = ::preadv2(state_.descriptor, op.vector(),
                                         static_cast<int>(buffers_per_call(op)), at, RWF_NOWAIT);
-        // Would wait, or cannot do it after all: whatever it is, the ring finds out.
+        // The read would wait, or is not possible; in both cases the ring runs it.
         if (moved < 0) return false;
         if (account(op, moved, state_.block)) return true;
     }
@@ -162,7 +162,7 @@ int PosixFile::set_length(std::uint64_t bytes) noexcept {
     if (!is_device()) {
         return ::ftruncate(state_.descriptor, static_cast<off_t>(bytes)) == 0 ? 0 : -errno;
     }
-    // A device keeps its size; what fits is in order.
+    // A device keeps its size; a length that fits is accepted.
     std::uint64_t has = 0;
     if (const int failure = device_size(state_.descriptor, has); failure != 0) return -failure;
     return bytes <= has ? 0 : -ENOSPC;
@@ -170,7 +170,7 @@ int PosixFile::set_length(std::uint64_t bytes) noexcept {
 
 int PosixFile::reserve(const IoOp& op) noexcept {
     const bool is_punch = op.kind == IoKind::punch;
-    if (is_device() && !is_punch) {  // all of a device is there already
+    if (is_device() && !is_punch) {  // the space of a device is always allocated
         return set_length(op.offset + op.length);
     }
     const int mode = is_punch ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : 0;
@@ -204,7 +204,7 @@ Result<BlockFile::DataRange> PosixFile::next_data(std::uint64_t at) noexcept {
         return BlockFile::next_data(at);
     }
     const off_t begin = ::lseek(state_.descriptor, static_cast<off_t>(at), SEEK_DATA);
-    if (begin < 0 && errno == ENXIO) {  // nothing but holes from here on
+    if (begin < 0 && errno == ENXIO) {  // only holes up to the end of the file
         Result<std::uint64_t> bytes = size();
         if (!bytes) return pass(bytes);
         return DataRange{*bytes, *bytes};

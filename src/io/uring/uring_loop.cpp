@@ -29,16 +29,17 @@ namespace qed {
 
 namespace {
 
-/// Requests that end without waiting before others get their turn.
+/// The most requests that end without waiting before others run.
 constexpr unsigned kInlineTurn = 64;
 
-/// Requests that go to the kernel together: with more the disk would idle while they gather, with
-/// fewer the calls cost more than they gain (ADR 0003).
+/// Requests that are submitted together: with more, the disk would idle while they gather; with
+/// fewer, the calls would cost more than they gain (ADR 0003).
 constexpr unsigned kSubmitTogether = 4;
 
 static_assert(std::is_standard_layout_v<IoOp>);
 
-/// While a request is in flight its waiter is in no other queue, and stands for the request here.
+/// While a request is in flight, its waiter is in no other queue, so it represents the request
+/// here.
 IoOp& op_of(Waiter& waiter) noexcept {
     return *reinterpret_cast<IoOp*>(reinterpret_cast<std::byte*>(&waiter) - offsetof(IoOp, waiter));
 }
@@ -73,7 +74,7 @@ struct [[gnu::visibility("hidden")]] UringLoop::Impl final : IoLoop {
     void adopt_thread() noexcept;
     void take_mail() noexcept;
     void resume_ready(const bool& done) noexcept;
-    /// Hands requests to the kernel and takes completions; sleeps for one if nothing else is to do.
+    /// Submits requests and takes completions; sleeps for a completion if there is no other work.
     void exchange(bool may_sleep) noexcept;
     void enter(bool may_sleep) noexcept;
     static void check_submitted(int answer) noexcept;
@@ -88,11 +89,11 @@ struct [[gnu::visibility("hidden")]] UringLoop::Impl final : IoLoop {
     int wake_descriptor = -1;
     std::atomic<std::thread::id> owner{};
 
-    // Only for the owning thread.
+    // Used by the owning thread only.
     WaiterQueue ready;       // coroutines
-    WaiterQueue finished;    // requests that ended inline and gave up their turn
-    WaiterQueue waiting;     // requests not yet handed to the kernel
-    unsigned in_flight = 0;  // submitted or waiting to be
+    WaiterQueue finished;    // requests that ended inline and let others run first
+    WaiterQueue waiting;     // requests that are not submitted yet
+    unsigned in_flight = 0;  // requests that are submitted or waiting
     unsigned in_kernel = 0;
     unsigned inline_left = kInlineTurn;
     bool is_listening = false;
@@ -104,8 +105,8 @@ struct [[gnu::visibility("hidden")]] UringLoop::Impl final : IoLoop {
 };
 
 Result<void> UringLoop::Impl::init(unsigned entries) {
-    // The best first: completions are worked off only when the loop asks for them, by the one
-    // thread that submits. Older kernels know less.
+    // Try the best mode first: the submitting thread handles completions only when the loop asks
+    // for them. Older kernels support fewer modes.
     constexpr unsigned kAlways = IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP;
     constexpr unsigned kChoices[] = {
         IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
@@ -146,7 +147,7 @@ void UringLoop::Impl::post(Waiter& waiter) noexcept {
         ready.push(waiter);
         return;
     }
-    // All under the lock: once the owner has the waiter, the loop may end and be gone.
+    // All under the lock: when the owner has taken the waiter, it may destroy the loop.
     const ScopedLock lock(mutex);
     inbox.push(waiter);
     has_mail.store(true, std::memory_order_relaxed);
@@ -186,7 +187,7 @@ void UringLoop::Impl::take_mail() noexcept {
 }
 
 void UringLoop::Impl::resume_ready(const bool& done) noexcept {
-    // One round: what gets ready meanwhile is for the next, so that completions get a look-in.
+    // Runs one round. Waiters that become ready meanwhile run in the next round, after completions.
     WaiterQueue round = std::exchange(ready, {});
     while (!done) {
         Waiter* waiter = round.pop();
@@ -199,7 +200,7 @@ void UringLoop::Impl::resume_ready(const bool& done) noexcept {
         if (waiter == nullptr) break;
         op_of(*waiter).complete();
     }
-    // The task that was waited for has ended; the others go on in the next run.
+    // The awaited task has ended; the other waiters continue in the next run.
     while (Waiter* waiter = round.pop())
         ready.push(*waiter);
     while (Waiter* waiter = requests.pop())
@@ -228,8 +229,8 @@ void UringLoop::Impl::enter(bool may_sleep) noexcept {
 }
 
 void UringLoop::Impl::check_submitted(int answer) noexcept {
-    // Interrupted, or short of resources until completions have been taken: the next round
-    // submits what is left.
+    // Interrupted, or short of resources until completions are taken: the next round submits the
+    // rest.
     const bool passes = answer == -EINTR || answer == -EAGAIN || answer == -EBUSY;
     QED_ASSERT(answer >= 0 || passes);
 }
@@ -252,7 +253,7 @@ void UringLoop::Impl::reap() noexcept {
 }
 
 void UringLoop::Impl::handle(const Completion& completion) noexcept {
-    if (completion.op == nullptr) {  // somebody posted
+    if (completion.op == nullptr) {  // a waiter was posted
         is_listening = (completion.flags & IORING_CQE_F_MORE) != 0;
         return;
     }
@@ -292,7 +293,7 @@ bool UringLoop::Impl::take_turn(IoOp& op) noexcept {
 
 void UringLoop::Impl::fill_queue() noexcept {
     if (!is_listening) listen();
-    // No more than there is room for completions, one of them for posts.
+    // No more requests than the completion queue can hold; one entry is for posts.
     while (!waiting.empty() && in_kernel + 1 < ring.cq.ring_entries) {
         io_uring_sqe* entry = io_uring_get_sqe(&ring);
         if (entry == nullptr) return;

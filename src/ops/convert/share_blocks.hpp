@@ -14,8 +14,8 @@ struct BlockRange {
     std::uint64_t length = 0;
 };
 
-/// Makes `length` bytes of `to` share the blocks of `from` (a reflink). False: these files or this
-/// range cannot share, nothing was changed, copy instead.
+/// Makes the blocks at `at` in `to` share those of `from` (a reflink). Returns false if these files
+/// or this range cannot share blocks; then nothing was changed, and the caller copies instead.
 /// \errors io_error, no_space
 Result<bool> share_blocks(const BlockRange& from, BlockFile& to, FileOffset at);
 

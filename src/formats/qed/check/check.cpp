@@ -15,7 +15,7 @@ namespace qed {
 
 namespace {
 
-/// One check of an image, with the repairs that were asked for.
+/// One check of an image, with the requested repairs.
 class Check {
 public:
     Check(BlockFile& file, const CheckOptions& options)
@@ -103,8 +103,8 @@ void Check::count() {
     report_.fragmented_clusters = totals.fragmented;
     report_.corruptions = image_->bad_l1_entries().size() + scan_->bad_entries();
     report_.check_errors = scan_->unreadable.size();
-    // Nothing is known to be leaked while a table that may name it could not be read. Bytes
-    // behind the last whole cluster are no cluster.
+    // No cluster counts as leaked if a table could not be read, because that table may name it.
+    // Bytes after the last whole cluster are no cluster.
     const std::uint64_t clusters = image_->file_bytes() >> geometry.cluster_bits();
     report_.leaks = report_.check_errors == 0 ? clusters - used.count() : 0;
 }
@@ -153,8 +153,8 @@ void Check::describe_leaks(bool repaired, std::uint64_t leaks) {
     });
 }
 
-// NEED_CHECK is durable before the first change that could break a rule, and goes only when all
-// changes are durable (docs/format.md section 3).
+// NEED_CHECK is durable before the first change that could break a rule, and is cleared only when
+// all changes are durable (docs/format.md section 3).
 
 Task<Result<void>> Check::mark_dirty() {
     Header header = image_->header();

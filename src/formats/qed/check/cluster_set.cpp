@@ -29,7 +29,7 @@ Result<ClusterSet> ClusterSet::create(std::uint64_t clusters, std::uint64_t memo
 bool ClusterSet::make_slab() noexcept {
     constexpr std::uint64_t kPageBytes = kPageWords * sizeof(std::uint64_t);
     constexpr std::size_t kHugePage = std::size_t{2} << 20;
-    // A small image takes little; a large one has few misses in the processor's address cache.
+    // A small image takes little memory; a large one has few misses in the processor's TLB.
     const bool is_large = pages_used_ * kPageBytes >= kHugePage / 8;
     const std::size_t bytes = is_large ? kHugePage : 16 * kPageBytes;
     try {

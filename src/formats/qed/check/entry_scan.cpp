@@ -9,8 +9,8 @@ namespace qed {
 
 namespace {
 
-// A block is surveyed as a whole. Its size is fixed so that the compiler vectorizes the survey,
-// and small so that one odd entry spoils little.
+// A block is summarized as a whole. Its size is fixed so that the compiler vectorizes the loop, and
+// small so that one unusual entry sends few entries to the slow path.
 constexpr std::size_t kBlock = 128;
 
 }  // namespace
@@ -41,7 +41,7 @@ EntryScan::EntryScan(const EntryLimits& limits, const Geometry& geometry, Cluste
 Result<EntryScan> EntryScan::create(const EntryLimits& limits, const Geometry& geometry,
                                     std::uint64_t memory_limit) {
     const std::uint64_t clusters = geometry.clusters_for(limits.file_bytes);
-    // Leaked clusters are reclaimed by moving tables about, also behind the end for a while.
+    // Reclaiming leaks moves tables, for a moment also after the end of the file.
     constexpr std::uint64_t kRoom = kMaxTablesMovedAtOnce * kMaxTableClusters;
     Result<ClusterSet> used = ClusterSet::create(clusters + kRoom, memory_limit);
     if (!used) return pass(used);
@@ -73,8 +73,8 @@ void EntryScan::add(std::span<const std::uint64_t> entries, EntryEnds& ends) {
 }
 
 EntryScan::TableSummary EntryScan::survey(const std::uint64_t* block) const {
-    // Only sums, ands and ors, which every processor has for several 64-bit numbers at once: a
-    // difference that is negative, or a number past 2^63, shows in the sign bit.
+    // Only sums, ands and ors, which every processor has for several 64-bit numbers at a time. The
+    // sign bit shows a negative difference or a number of 2^63 or more.
     const std::uint64_t first = limits_.first_byte;
     const std::uint64_t last = first + limits_.inside_bytes - 1;
     const std::uint64_t l1_first = limits_.l1_begin;
@@ -86,7 +86,7 @@ EntryScan::TableSummary EntryScan::survey(const std::uint64_t* block) const {
     Lanes64 breaks{};
     auto before = load_lanes<Lanes64>(block);
     before[1] = before[0];
-    before[0] -= step;  // the first of a block is counted with the block before
+    before[0] -= step;  // the first entry of a block is counted with the previous block
     for (std::size_t i = 0; i < kBlock; i += 2) {
         const auto entry = load_lanes<Lanes64>(block + i);
         if (i != 0) before = load_lanes<Lanes64>(block + i - 1);

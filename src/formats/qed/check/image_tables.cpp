@@ -22,7 +22,7 @@ Task<Result<ImageTables>> ImageTables::load(BlockFile& file) {
     if (!file_bytes) co_return pass(file_bytes);
     std::array<std::byte, kHeaderBytes> raw{};
     QED_CO_CHECK(co_await file.read(kFileStart, raw));
-    // What lies behind the end of a short file reads as zeroes: it is no header.
+    // Bytes past the end of a short file read as zeroes, and are no header.
     const std::size_t inside = std::min<std::uint64_t>(*file_bytes, raw.size());
     Result<Header> header = decode_header(std::span(raw).first(inside));
     if (!header) co_return std::unexpected(std::move(header.error()).with_context(file.name()));

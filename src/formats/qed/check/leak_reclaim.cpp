@@ -14,14 +14,14 @@ namespace qed {
 
 namespace {
 
-/// A data cluster, the leaked one it moves into, and where the entry that names it is.
+/// A data cluster, the leaked cluster it moves into, and the position of the entry that names it.
 struct Move {
     std::uint64_t from = 0;  ///< cluster numbers
     std::uint64_t to = 0;
     std::uint64_t entry_at = 0;  ///< file offset; 0: not found yet
 };
 
-/// A table and its new place, in cluster numbers.
+/// A table and its new place, as cluster numbers.
 struct TableMove {
     std::uint64_t from = 0;
     std::uint64_t to = 0;
@@ -37,7 +37,7 @@ public:
 
 private:
     static constexpr std::size_t kMovesAtOnce = 262'144;  // 6 MiB of plan
-    // The file may grow by so much for a moment.
+    // The file may temporarily grow by this much.
     static constexpr std::uint64_t kTableBytesAtOnce = std::uint64_t{512} << 20;
 
     BlockFile& file() const { return image_.file(); }
@@ -108,7 +108,7 @@ std::vector<Move> LeakReclaim::plan_moves() const {
         hole = used_.next_absent(hole + 1);
         from = used_.last_below(from);
     }
-    // Clusters that follow each other shall still do so afterwards.
+    // Consecutive clusters stay consecutive.
     const std::size_t count = moves.size();
     for (std::size_t i = 0; i < count / 2; ++i)
         std::swap(moves[i].from, moves[count - 1 - i].from);
@@ -185,7 +185,7 @@ Task<Result<void>> LeakReclaim::rewrite_entries(std::span<const Move> moves) {
     co_return {};
 }
 
-// --- Tables: behind the first leaked cluster there are only tables and other leaked clusters now.
+// --- Tables: after the first leaked cluster there are only tables and other leaked clusters now.
 
 Task<Result<void>> LeakReclaim::move_tables() {
     while (true) {
@@ -212,14 +212,14 @@ std::vector<TableMove> LeakReclaim::plan_table_moves(std::uint64_t hole) const {
     while (!used_.contains(hole_end))
         ++hole_end;
     if (hole_end - hole >= size) {
-        // The last tables of the file fit.
+        // The last tables of the file fit into the hole.
         std::uint64_t last_end = end;
         while (hole_end - hole >= size && last_end > hole_end && add(last_end - size, hole)) {
             hole += size;
             last_end = used_.last_below(last_end - size) + 1;
         }
     } else {
-        // No table fits: those behind the hole make room, and come back later.
+        // No table fits: the tables after the hole move away, and return later.
         std::uint64_t to = end;
         for (std::uint64_t from = hole_end; from < end && used_.contains(from); from += size) {
             if (!add(from, to)) break;

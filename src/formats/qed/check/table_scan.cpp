@@ -17,10 +17,11 @@ namespace qed {
 
 namespace {
 
-// A thread costs its start and a set of clusters of its own: it is worth that from here on.
+// A thread costs its start and its own set of clusters. This many bytes of tables make it
+// worthwhile.
 constexpr std::uint64_t kBytesForAThread = std::uint64_t{8} << 20;
 
-/// The pieces that are still to be read; shared by all threads of a scan.
+/// The pieces that have not been read; shared by all threads of a scan.
 class PieceQueue {
 public:
     PieceQueue(const ImageTables& image, const CheckOptions& options)
@@ -32,12 +33,12 @@ public:
         if (is_stopped_) return std::nullopt;
         return pieces_.next();
     }
-    /// No more pieces for anybody: a thread has failed, or the caller wants to stop.
+    /// Gives no more pieces to any thread: a thread has failed, or the caller wants to stop.
     void stop() {
         const ScopedLock lock(mutex_);
         is_stopped_ = true;
     }
-    /// For the thread of the caller alone. \errors cancelled
+    /// For the caller's thread only. \errors cancelled
     Result<void> report_progress() {
         if (options_.progress.callback == nullptr) return {};
         std::uint64_t done = 0;
@@ -57,17 +58,18 @@ private:
     bool is_stopped_ QED_GUARDED_BY(mutex_) = false;
 };
 
-/// The ends of a part of a table, to be joined with those of the other parts.
+/// The first and last entries of a part of a table, to be joined with the other parts.
 struct Part {
     std::uint64_t table = 0;  ///< index in the list of tables
     std::uint64_t offset = 0;
     EntryEnds ends;
 };
 
-/// What one thread does and finds. Its tasks run on one executor.
+/// The work and the results of one thread. Its tasks run on one executor.
 class ScanWorker {
 public:
-    /// \param is_main  runs on the caller's executor: counts what is no L2 entry, reports progress
+    /// \param is_main  runs on the caller's executor: also counts header and tables, reports
+    /// progress
     ScanWorker(const ImageTables& image, const CheckOptions& options, PieceQueue& queue,
                EntryScan entries, bool is_main)
         : image_(image),
@@ -77,9 +79,9 @@ public:
           is_main_(is_main) {}
 
     Task<Result<void>> run();
-    /// Adds what another worker has found.
+    /// Adds the results of another worker.
     void merge(ScanWorker& other);
-    /// After all merges: everything that concerns several pieces, and the result.
+    /// After all merges: joins the parts of tables, and returns the result.
     Result<ScanResult> finish();
 
 private:
@@ -221,7 +223,7 @@ Result<ScanResult> ScanWorker::finish() {
     return ScanResult{std::move(entries_), std::move(unreadable_)};
 }
 
-/// The other threads of a scan, each with a worker and a blocking executor of its own.
+/// The additional threads of a scan, each with its own worker and blocking executor.
 class Helpers {
 public:
     explicit Helpers(PieceQueue& queue) : queue_(queue) {}
@@ -230,7 +232,7 @@ public:
         join();
     }
 
-    /// Starts one more. Fewer threads do the same work: a failure to start one is none.
+    /// Starts one more thread. A failure to start is ignored: fewer threads do the same work.
     void start(const ImageTables& image, const CheckOptions& options) {
         Result<EntryScan> entries =
             EntryScan::create(image.limits(), image.geometry(), options.memory_limit);
@@ -286,7 +288,7 @@ Task<Result<ScanResult>> scan_tables(const ImageTables& image, const CheckOption
     for (unsigned i = 1; i < threads_for(image, options); ++i)
         helpers.start(image, options);
     Result<void> done = co_await worker.run();
-    // There is nothing left to read but what the helpers have begun.
+    // Only the pieces that the helpers have started are left.
     helpers.join();
     if (!done) co_return pass(done);
     QED_CO_CHECK(helpers.merge_into(worker));

@@ -7,7 +7,7 @@ namespace qed {
 
 namespace {
 
-// Owners serve messages, of which there is a limited number; a hostile image could have millions.
+// Owners are only used in messages, whose number is limited; a hostile image could have millions.
 constexpr std::size_t kMaxOwners = 10'000;
 
 }  // namespace
@@ -49,7 +49,7 @@ Task<Result<void>> TableWalk::write_back(Piece piece, std::size_t first, std::si
 Result<EntryInspector> EntryInspector::create(const EntryLimits& limits, const Geometry& geometry,
                                               const ClusterSet& repeated) {
     Result<ClusterSet> seen =
-        ClusterSet::create(repeated.bound(), repeated.memory_bytes());  // it is a part of it
+        ClusterSet::create(repeated.bound(), repeated.memory_bytes());  // a subset of `repeated`
     if (!seen) return pass(seen);
     return EntryInspector(limits, geometry.cluster_bits(), repeated, std::move(*seen));
 }
