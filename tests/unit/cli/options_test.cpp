@@ -49,7 +49,7 @@ TEST(BackingPolicyTest, TakesTheRuleFromTheEnvironmentUnlessOneIsGiven) {
     setenv("QED_BACKING", "any", 1);
     std::string storage;
     EXPECT_EQ(make_backing_policy({}, storage)->rule, BackingRule::any);
-    EXPECT_EQ(make_backing_policy({.rule = "none", .format = ""}, storage)->rule,
+    EXPECT_EQ(make_backing_policy({.rule = "none", .format = "", .depth = ""}, storage)->rule,
               BackingRule::none);
     setenv("QED_BACKING", "sometimes", 1);
     const auto wrong = make_backing_policy({}, storage);
@@ -60,7 +60,8 @@ TEST(BackingPolicyTest, TakesTheRuleFromTheEnvironmentUnlessOneIsGiven) {
 
 TEST(BackingPolicyTest, KeepsTheNameOfTheFolder) {
     std::string storage;
-    const auto policy = make_backing_policy({.rule = "dir:/srv/images", .format = "raw"}, storage);
+    const auto policy =
+        make_backing_policy({.rule = "dir:/srv/images", .format = "raw", .depth = ""}, storage);
     ASSERT_TRUE(policy);
     EXPECT_EQ(policy->rule, BackingRule::below_directory);
     EXPECT_STREQ(policy->directory, "/srv/images");

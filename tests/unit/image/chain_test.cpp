@@ -84,7 +84,7 @@ protected:
                 EXPECT_EQ(extent.data, one->data);
                 EXPECT_EQ(extent.zero, one->zero);
                 EXPECT_EQ(extent.present, one->present);
-                EXPECT_EQ(extent.file_offset.value, one->offset.value);
+                EXPECT_EQ(extent.file_offset.value, one->file_offset.value);
                 EXPECT_EQ(extent.file_name, one->file_name);
                 at += extent.length;
             }
