@@ -53,7 +53,9 @@ protected:
         std::array<std::byte, 1> byte{};
         const auto image = Image::open(path(name), {});
         EXPECT_TRUE(image) << image.error().message();
-        if (image) EXPECT_TRUE((*image)->read_blocking(GuestOffset{0}, byte));
+        if (image) {
+            EXPECT_TRUE((*image)->read_blocking(GuestOffset{0}, byte));
+        }
         return byte[0];
     }
     void set_need_check(const std::string& name) const {

@@ -140,7 +140,9 @@ TEST_F(SecondFormatTest, ConvertReadsItIntoRawAndQed) {
     const std::vector<std::byte> expected = expected_content(std::byte{9});
 
     MemoryFile raw;
-    const auto to_raw = convert_to_raw(sources, raw, {.target_is_zero = true});
+    ConvertOptions options;
+    options.target_is_zero = true;
+    const auto to_raw = convert_to_raw(sources, raw, options);
     auto qed = std::make_unique<MemoryFile>();
     const auto to_qed = convert_to_image(sources, *qed, {}, {});
 
