@@ -59,6 +59,14 @@ class TidyTest(unittest.TestCase):
         self.assertEqual([], self.faults("src/base/a.cpp", HEAD + quoted))
         self.assertEqual([], self.faults("src/base/a.cpp", HEAD + "static_assert(true);\n"))
 
+    def test_other_mutexes(self):
+        for line in ("std::mutex mutex_;", "std::condition_variable changed_;",
+                     "const std::lock_guard lock(mutex_);", "std::shared_mutex mutex_;"):
+            self.assert_one("base/mutex.hpp", "src/io/a.cpp", HEAD + line + "\n")
+        self.assertEqual([], self.faults("tests/unit/a_test.cpp", HEAD + "std::mutex mutex;\n"))
+        text = HEAD + "#pragma once\nstd::mutex mutex_;\n"
+        self.assertEqual([], self.faults("src/base/mutex.hpp", text))
+
     def test_coroutine_traps(self):
         for line in ("auto x = a ? co_await b() : c;", "co_await f({.name = n});"):
             self.assert_one("g++ 12", "src/image/a.cpp", HEAD + line + "\n")
