@@ -26,6 +26,8 @@ LICENSE = "SPDX-License-Identifier: Apache-2.0"
 
 # Texts for people: comments, messages and help texts in sources, documents, manual pages.
 PROSE = CXX | SCRIPTS | {".c", ".bash", ".fish", ".in", ".md", ".pml", ".scd", ".txt"}
+# Documents in which every file name must be that of a file, relative to the root or to src/.
+GUIDES = ("docs/architecture.md", "docs/glossary.md")
 # Decisions are history: they keep the words of their time.
 PROSE_EXEMPT = ("docs/adr/",)
 
@@ -152,6 +154,18 @@ def faults_of_links(root, path, text):
                 yield line, f"link to {match.group(0)[2:-1]}: no such heading"
 
 
+def faults_of_paths(root, path, text):
+    """(line, fault) for each file that a guide to the sources names and that does not exist."""
+    names = r"`([\w*{},-]+(?:/[\w*.{},-]+)*(?:\.(?:cpp|hpp|h|py|sh|pml|txt)|/))`"
+    for match in re.finditer(names, text):
+        name = match.group(1)
+        if any((root / place / name).exists() for place in ("", "src", "include/qed", "docs")):
+            continue
+        if set(name) & set("*{}"):  # several files
+            continue
+        yield text.count("\n", 0, match.start()) + 1, f"{name}: no such file"
+
+
 def faults_of_prose(path, text):
     if path.suffix not in PROSE and path.parts[0] != "completions":
         return
@@ -212,7 +226,10 @@ def main():
             print(f"{path}:{line}: {what}")
             faults += 1
         if path.suffix == ".md":
-            for line, what in faults_of_links(root, path, text):
+            found = list(faults_of_links(root, path, text))
+            if path.as_posix() in GUIDES:
+                found += faults_of_paths(root, path, text)
+            for line, what in found:
                 print(f"{path}:{line}: {what}")
                 faults += 1
         for line, what in faults_of_prose(path, text):

@@ -98,6 +98,15 @@ class TidyTest(unittest.TestCase):
                     self.assertEqual(2, faults[0][0])
                     self.assertIn(want, faults[0][1])
 
+    def test_guides_name_files_that_exist(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / "src/io").mkdir(parents=True)
+            (root / "src/io/a.cpp").write_text("", encoding="utf-8")
+            text = "`src/io/a.cpp` and `io/a.cpp`, in `src/io/`,\nnot `src/io/b.cpp`"
+            faults = list(tidy.faults_of_paths(root, pathlib.Path("docs/architecture.md"), text))
+            self.assertEqual([(2, "src/io/b.cpp: no such file")], faults)
+
 
 # Halves, joined here, so that tidy.py does not find the examples in this file.
 HARD = [
