@@ -101,8 +101,14 @@ TEST_F(COperationsTest, SnapshotFreezesAndRevertGoesBack) {
     put("top.qed", 3);
     expect_ok(qed_snapshot_revert(path("top.qed").c_str(), &error_));
     EXPECT_EQ(first_byte("top.qed"), 2);
-    EXPECT_EQ(qed_snapshot(path("top.qed").c_str(), monday.c_str(), nullptr, &error_),
+}
+
+TEST_F(COperationsTest, SnapshotReplacesNoFileAndNotItsOwnBase) {
+    create("other.qed", "golden.qed");
+    EXPECT_EQ(qed_snapshot(path("top.qed").c_str(), path("other.qed").c_str(), nullptr, &error_),
               QED_ALREADY_EXISTS);
+    EXPECT_EQ(qed_snapshot(path("top.qed").c_str(), path("golden.qed").c_str(), nullptr, &error_),
+              QED_INVALID_ARGUMENT);
 }
 
 TEST_F(COperationsTest, CloneMakesOverlays) {

@@ -190,7 +190,7 @@ TEST(L1EntriesTest, OfTwoOverlappingTablesTheLaterEntryIsBadAndNamesTheOther) {
                                  BadL1Entry{4, 0x90000, EntryFault::in_l2_table, 1, 0x90000}));
     const std::string message = describe_bad_l1_entry(bad[0], limits());
     EXPECT_THAT(message, HasSubstr("L1 table at 0x10000, entry 2: found 0xa0000"));
-    EXPECT_THAT(message, HasSubstr("over an L2 table, that of L1 entry 1 at 0x90000"));
+    EXPECT_THAT(message, HasSubstr("overlaps an L2 table, that of L1 entry 1 at 0x90000"));
 }
 
 TEST(L1EntriesTest, BadTableDoesNotMakeItsNeighboursBad) {

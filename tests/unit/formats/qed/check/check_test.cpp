@@ -118,7 +118,7 @@ TEST(CheckTest, BadL1EntryIsFoundWithTheGuestRangeItMaps) {
     const std::string message = only_message(report, Kind::bad_l1_entry);
     EXPECT_THAT(message, HasSubstr("L1 table at 0x1000, entry 3"));
     EXPECT_THAT(message, HasSubstr("past the end of the file"));
-    EXPECT_THAT(message, HasSubstr("maps 2097152 guest bytes from 0x600000 on"));
+    EXPECT_THAT(message, HasSubstr("maps 2097152 guest bytes starting at 0x600000"));
 }
 
 TEST(CheckTest, DuplicateNamesBothGuestOffsets) {
@@ -225,7 +225,7 @@ TEST(CheckTest, UnreadableTableIsNamedAndTheOthersAreStillChecked) {
     EXPECT_EQ(report.allocated_clusters, 3U);
     EXPECT_EQ(report.leaks, 0U);  // the clusters that the table names are unknown
     EXPECT_THAT(only_message(report, Kind::unreadable_table),
-                HasSubstr("from 0x600000 on, cannot be read"));
+                HasSubstr("starting at 0x600000, cannot be read"));
 }
 
 TEST(CheckTest, UnreadableL1TableIsAnError) {

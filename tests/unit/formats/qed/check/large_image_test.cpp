@@ -158,7 +158,7 @@ TEST(LargeImageTest, ClustersScatteredOverAHugeFileMayNotTakeAllMemory) {
     const auto refused = sync_wait(check_file(image.file, options));
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().code(), Errc::unsupported);
-    EXPECT_THAT(refused.error().message(), HasSubstr("more than the 16 MiB of memory"));
+    EXPECT_THAT(refused.error().message(), HasSubstr("more than the permitted 16 MiB of memory"));
     options.memory_limit = 256 << 20;
     const auto report = sync_wait(check_file(image.file, options));
     ASSERT_TRUE(report.has_value());
