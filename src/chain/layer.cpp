@@ -77,8 +77,8 @@ Error Layer::explain(GuestOffset at) {
             fmt::format("{}: guest offset {:#x} cannot be read", file_->name(), at.value)};
 }
 
-Result<Mapping> Layer::try_write_in_place(GuestOffset, std::span<const std::byte>) {
-    return Mapping{};
+Result<void> Layer::try_write_in_place(GuestOffset, std::span<const std::byte>, Mapping&) {
+    return {};
 }
 
 Task<Result<void>> Layer::write(GuestOffset, std::span<const std::byte>, WriteFlags, Mapping) {
@@ -112,11 +112,10 @@ Task<Result<void>> Layer::quiesce(bool) {
 // --- Through the chain --------------------------------------------------------------------------
 
 Result<void> Layer::check_range(GuestOffset at, std::uint64_t length) const {
-    const std::uint64_t bytes = size();
-    if (at.value <= bytes && length <= bytes - at.value) return {};
+    if (contains(at, length)) return {};
     return fail(Errc::out_of_range,
                 fmt::format("{}: {} bytes at {} reach past the end of the virtual disk ({} bytes)",
-                            file().name(), length, at.value, bytes));
+                            file().name(), length, at.value, size()));
 }
 
 ChainMapping Layer::locate(GuestOffset at, std::uint64_t length) noexcept {

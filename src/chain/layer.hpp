@@ -93,10 +93,11 @@ public:
     // Image::write() and so on. These check the range themselves.
 
     /// Writes without a coroutine if memory knows that all of the range can be written in place.
-    /// \returns a mapping that is writable_in_place when the data has been written; otherwise what
-    ///          is known of the first bytes, for write()
-    virtual Result<Mapping> try_write_in_place(GuestOffset at, std::span<const std::byte> data);
-    /// \param seen  what try_write_in_place() returned, so that the layer need not ask again; or {}
+    /// \param seen  set to a mapping that is writable_in_place when the data has been written, else
+    ///              to what is known of the first bytes, for write()
+    virtual Result<void> try_write_in_place(GuestOffset at, std::span<const std::byte> data,
+                                            Mapping& seen);
+    /// \param seen  what try_write_in_place() saw, so that the layer need not ask again; or {}
     virtual Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data,
                                      WriteFlags flags, Mapping seen);
     virtual Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length, WriteFlags flags);
@@ -109,6 +110,10 @@ public:
 
     // Through the chain.
 
+    bool contains(GuestOffset at, std::uint64_t length) const noexcept {
+        const std::uint64_t bytes = size();
+        return at.value <= bytes && length <= bytes - at.value;
+    }
     Result<void> check_range(GuestOffset at, std::uint64_t length) const;
     /// The first mapping of [at, at + length) through the chain, as far as memory knows.
     ChainMapping locate(GuestOffset at, std::uint64_t length) noexcept;

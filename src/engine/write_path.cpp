@@ -44,21 +44,23 @@ struct WritePath::Piece {
     bool needs_filling() const { return (from_base || run.reused) && head + tail != 0; }
 };
 
-Result<Mapping> WritePath::try_in_place(GuestOffset at, std::span<const std::byte> data) {
+Result<void> WritePath::try_in_place(GuestOffset at, std::span<const std::byte> data,
+                                     Mapping& seen) {
     const RequestEpochs::Guard guard = context_.epochs.enter();
-    Mapping found = Mapping::in_place(FileOffset{}, 0);
+    seen = Mapping::in_place(FileOffset{}, 0);
     for (const GuestOffset begin = at; !data.empty();) {
-        found = context_.cache.find(at, data.size());
-        if (!found.writable_in_place) {
+        seen = context_.cache.find(at, data.size());
+        if (!seen.writable_in_place) {
             // What was written stays right, and write() writes it again.
-            return at == begin ? found : Mapping{};
+            if (at != begin) seen = {};
+            return {};
         }
-        IoOp op = context_.file.write(found.offset, data.first(found.length));
-        QED_CHECK(op.run_blocking());
-        at += found.length;
-        data = data.subspan(found.length);
+        IoOp op = context_.file.write(seen.offset, data.first(seen.length));
+        if (Result<void> done = op.run_blocking(); !done) return done;
+        at += seen.length;
+        data = data.subspan(seen.length);
     }
-    return found;
+    return {};
 }
 
 Task<Result<void>> WritePath::write_range(GuestOffset at, std::span<const std::byte> data,

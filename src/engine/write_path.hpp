@@ -22,11 +22,11 @@ public:
     explicit WritePath(const WriteContext& context) : context_(context) {}
 
     /// Writes without a coroutine if memory knows that all of the range can be written in place.
-    /// \returns a mapping that is writable_in_place when the data has been written; otherwise what
-    ///          is known of the first bytes, for write()
-    Result<Mapping> try_in_place(GuestOffset at, std::span<const std::byte> data);
+    /// \param seen  set to a mapping that is writable_in_place when the data has been written, else
+    ///              to what is known of the first bytes, for write()
+    Result<void> try_in_place(GuestOffset at, std::span<const std::byte> data, Mapping& seen);
     /// A write of the guest, once the disk has admitted it.
-    /// \param seen  what try_in_place() returned, so that the mapping is not asked again; else {}
+    /// \param seen  what try_in_place() saw, so that the mapping is not asked again; else {}
     Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data, Mapping seen) {
         return write_range(at, data, seen, true);
     }

@@ -126,10 +126,8 @@ Result<void> Image::write_blocking(GuestOffset offset, std::span<const std::byte
     return without_throwing([&]() -> Result<void> {
         Mapping seen;
         if (flags == WriteFlags::none) {
-            const Result<Mapping> tried = layer_->try_write_in_place(offset, data);
-            if (!tried) return std::unexpected(tried.error().clone());
-            if (tried->writable_in_place) return {};
-            seen = *tried;
+            Result<void> tried = layer_->try_write_in_place(offset, data, seen);
+            if (!tried || seen.writable_in_place) return tried;
         }
         return sync_wait(layer_->write(offset, data, flags, seen));
     });

@@ -116,14 +116,15 @@ Result<void> QedLayer::admit_write(GuestOffset at, std::uint64_t length) {
     return {};
 }
 
-Result<Mapping> QedLayer::try_write_in_place(GuestOffset at, std::span<const std::byte> data) {
-    if (Result<void> legal = check_write(at, data.size()); !legal) return pass(legal);
-    Result<Mapping> seen = engine_.writes().try_in_place(at, data);
-    if (seen && seen->writable_in_place) {
+Result<void> QedLayer::try_write_in_place(GuestOffset at, std::span<const std::byte> data,
+                                          Mapping& seen) {
+    if (!may_write(at, data.size())) return check_write(at, data.size());
+    Result<void> done = engine_.writes().try_in_place(at, data, seen);
+    if (done && seen.writable_in_place) {
         counters_.add(ImageCounter::writes);
         counters_.add(ImageCounter::write_bytes, data.size());
     }
-    return seen;
+    return done;
 }
 
 // No coroutine of its own where there is nothing to do afterwards.

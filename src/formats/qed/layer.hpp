@@ -45,7 +45,8 @@ public:
 
     Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data, WriteFlags flags,
                              Mapping seen) override;
-    Result<Mapping> try_write_in_place(GuestOffset at, std::span<const std::byte> data) override;
+    Result<void> try_write_in_place(GuestOffset at, std::span<const std::byte> data,
+                                    Mapping& seen) override;
     Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length,
                                     WriteFlags flags) override;
     Task<Result<void>> discard(GuestOffset at, std::uint64_t length) override;
@@ -66,6 +67,10 @@ private:
     Task<Result<void>> read_base_partly(GuestOffset at, std::span<std::byte> buffer,
                                         std::uint64_t stored);
 
+    bool may_write(GuestOffset at, std::uint64_t length) const noexcept {
+        return is_writable() && !flushes_.has_failed() && contains(at, length);
+    }
+    /// Why not, too.
     Result<void> check_write(GuestOffset at, std::uint64_t length) const;
     Result<void> admit_write(GuestOffset at, std::uint64_t length) override;
     Task<Result<void>> write_through(GuestOffset at, std::span<const std::byte> data, Mapping seen);

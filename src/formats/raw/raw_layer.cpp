@@ -47,11 +47,13 @@ Task<Result<void>> RawLayer::write(GuestOffset at, std::span<const std::byte> da
     co_return {};
 }
 
-Result<Mapping> RawLayer::try_write_in_place(GuestOffset at, std::span<const std::byte> data) {
+Result<void> RawLayer::try_write_in_place(GuestOffset at, std::span<const std::byte> data,
+                                          Mapping& seen) {
     QED_CHECK(check_write(at, data.size()));
     IoOp op = file_->write(FileOffset{at.value}, data);
     QED_CHECK(op.run_blocking());
-    return Mapping::in_place(FileOffset{at.value}, data.size());
+    seen = Mapping::in_place(FileOffset{at.value}, data.size());
+    return {};
 }
 
 Task<Result<void>> RawLayer::write_zeroes(GuestOffset at, std::uint64_t length, WriteFlags flags) {

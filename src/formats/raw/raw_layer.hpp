@@ -16,7 +16,8 @@ public:
     Mapping find(GuestOffset at, std::uint64_t length) noexcept override {
         return Mapping::in_place(FileOffset{at.value}, length);
     }
-    Result<Mapping> try_write_in_place(GuestOffset at, std::span<const std::byte> data) override;
+    Result<void> try_write_in_place(GuestOffset at, std::span<const std::byte> data,
+                                    Mapping& seen) override;
     Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data, WriteFlags flags,
                              Mapping seen) override;
     Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length,
