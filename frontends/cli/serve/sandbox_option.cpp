@@ -6,8 +6,7 @@
 namespace qed::cli {
 
 void add_sandbox_option(CLI::App& app, SandboxArgs& args) {
-    app.add_option("--sandbox", args.mode,
-                   "Give up all rights except open files: auto (if possible), on, off")
+    app.add_option("--sandbox", args.mode, "Give up all rights but open files: auto, on, off")
         ->check(CLI::IsMember({"auto", "on", "off"}))
         ->type_name("MODE");
 }
