@@ -60,6 +60,49 @@ TEST(ResizeTest, NewSpaceReadsAsZeroesThoughTheBackingFileWasNotOpened) {
     EXPECT_EQ(extent->length, kNewBytes - kOldBytes);
 }
 
+TEST(ResizeTest, GrowingRefusesASecondL1EntryForATable) {
+    constexpr std::uint64_t kGiB = 1U << 30;
+    constexpr std::uint64_t kL1At = kClusterBytes;
+    auto file = make_layer(kGiB, false);
+    {
+        auto image = open_layer(std::make_unique<MemoryFile>(*file), nullptr);
+        const std::vector<std::byte> data(kClusterBytes, std::byte{0x77});
+        ASSERT_TRUE(image->write_blocking({0}, data).has_value());
+        ASSERT_TRUE(image->close().has_value());
+        file = std::make_unique<MemoryFile>(static_cast<MemoryFile&>(image->file()));
+    }
+    const std::uint64_t table = file->load_u64(kL1At);
+    ASSERT_NE(table, 0U);
+    // Past the entries that are loaded when the image is opened, for 5 GiB of 8 MiB each.
+    file->store_u64(kL1At + 600 * 8, table);
+    OpenOptions options;
+    options.writable = true;
+    auto opened =
+        sync_wait(Image::open_file(std::make_unique<MemoryFile>(*file), nullptr, options));
+    if (!opened) {  // refused even before
+        EXPECT_EQ(opened.error().code(), Errc::needs_check);
+        return;
+    }
+    Image* image = opened->get();
+    const auto grown = image->resize_blocking(5 * kGiB);
+    ASSERT_FALSE(grown.has_value());
+    EXPECT_EQ(grown.error().code(), Errc::needs_check);
+    EXPECT_EQ(image->size(), kGiB);
+    EXPECT_EQ(read(*image, 0, kClusterBytes),
+              std::vector<std::byte>(kClusterBytes, std::byte{0x77}));
+}
+
+TEST(ResizeTest, GrowingAcceptsTablesThatWereAllocatedSinceTheImageWasOpened) {
+    constexpr std::uint64_t kGiB = 1U << 30;
+    auto image = open_layer(make_layer(kGiB, false), nullptr);
+    const std::vector<std::byte> data(kClusterBytes, std::byte{0x77});
+    for (std::uint64_t at = 0; at < kGiB; at += kGiB / 8)
+        ASSERT_TRUE(image->write_blocking({at}, data).has_value());
+    const auto grown = image->resize_blocking(5 * kGiB);
+    ASSERT_TRUE(grown.has_value()) << grown.error().message();
+    EXPECT_EQ(read(*image, kGiB / 8, kClusterBytes), data);
+}
+
 TEST(ResizeTest, ShrinkingRefusesToDropDataUnlessTold) {
     const auto image = open_layer(make_layer(16 * kClusterBytes, false), nullptr);
     const std::vector<std::byte> data(512, std::byte{7});
