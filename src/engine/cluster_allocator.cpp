@@ -87,27 +87,27 @@ std::uint64_t ClusterAllocator::RunSet::take_before(std::uint64_t end) noexcept 
 
 void ClusterAllocator::set_end(std::uint64_t end_bytes) {
     QED_ASSERT(cluster_.is_aligned(end_bytes));
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     end_ = end_bytes;
 }
 
 std::uint64_t ClusterAllocator::end() const {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     return end_;
 }
 
 std::uint64_t ClusterAllocator::reused_clusters() const {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     return reused_;
 }
 
 std::uint64_t ClusterAllocator::freed_clusters() const {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     return freed_;
 }
 
 Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters) {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     collect();
     RunSet& from = punched_.empty() ? unpunched_ : punched_;
     ClusterRun run{.reused = true};
@@ -119,7 +119,7 @@ Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters) {
 }
 
 Result<ClusterRun> ClusterAllocator::reserve_fresh(std::uint64_t clusters) {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     return reserve_past_end(clusters);
 }
 
@@ -135,12 +135,12 @@ Result<ClusterRun> ClusterAllocator::reserve_past_end(std::uint64_t clusters) {
 }
 
 void ClusterAllocator::give_back(const ClusterRun& run) noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     unpunched_.add(run.offset.value, run.clusters << cluster_.bits());
 }
 
 void ClusterAllocator::unlinked(FileOffset offset, std::uint64_t clusters) noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     RunSet& to =
         detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? unpunched_ : unlinked_;
     to.add(offset.value, clusters << cluster_.bits());
@@ -149,13 +149,13 @@ void ClusterAllocator::unlinked(FileOffset offset, std::uint64_t clusters) noexc
 }
 
 void ClusterAllocator::flush_begins() noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     unlinked_.move_to(flushing_);
     unflushed_.store(0, std::memory_order_relaxed);
 }
 
 void ClusterAllocator::flush_succeeded() noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     flushing_.move_to(in_use_[epochs_.epoch() & 1]);
     collect();
 }
@@ -172,7 +172,7 @@ void ClusterAllocator::collect() noexcept {
 }
 
 ClusterRun ClusterAllocator::take_unpunched() noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     collect();
     ClusterRun run{.reused = true};
     const std::uint64_t bytes = unpunched_.take(kMaxFileBytes, &run.offset.value);
@@ -181,12 +181,12 @@ ClusterRun ClusterAllocator::take_unpunched() noexcept {
 }
 
 void ClusterAllocator::punched(const ClusterRun& run) noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     punched_.add(run.offset.value, run.clusters << cluster_.bits());
 }
 
 std::uint64_t ClusterAllocator::trim_end() noexcept {
-    const std::scoped_lock lock(mutex_);
+    const ScopedLock lock(mutex_);
     collect();
     for (;;) {
         const std::uint64_t begin =

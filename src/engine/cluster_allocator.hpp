@@ -5,8 +5,8 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
-#include <mutex>
 
+#include "base/mutex.hpp"
 #include "engine/cluster_size.hpp"
 #include "engine/flush_observer.hpp"
 #include "engine/request_epochs.hpp"
@@ -82,21 +82,22 @@ private:
     private:
         std::map<std::uint64_t, std::uint64_t> runs_;  // offset -> bytes
     };
-    void collect() noexcept;
-    Result<ClusterRun> reserve_past_end(std::uint64_t clusters);
+    void collect() noexcept QED_REQUIRES(mutex_);
+    Result<ClusterRun> reserve_past_end(std::uint64_t clusters) QED_REQUIRES(mutex_);
 
     const ClusterSize cluster_;
     RequestEpochs& epochs_;
-    mutable std::mutex mutex_;  // guards everything below, and the epochs's epoch
     std::atomic<std::uint64_t> unflushed_{0};
-    std::uint64_t end_ = 0;
-    std::uint64_t reused_ = 0;
-    std::uint64_t freed_ = 0;
-    RunSet unlinked_;               // waiting for a flush to begin
-    RunSet flushing_;               // covered by the flush under way
-    std::array<RunSet, 2> in_use_;  // unlinked for good in this and the last epoch, by parity
-    RunSet unpunched_;              // free, their old content still in the file
-    RunSet punched_;                // free, reading as zero or not worth asking
+    mutable Mutex mutex_;  // held for each step of epochs_ as well
+    std::uint64_t end_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t reused_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t freed_ QED_GUARDED_BY(mutex_) = 0;
+    RunSet unlinked_ QED_GUARDED_BY(mutex_);  ///< waiting for a flush to begin
+    RunSet flushing_ QED_GUARDED_BY(mutex_);  ///< covered by the flush under way
+    /// Unlinked for good in this and the last epoch, by parity.
+    std::array<RunSet, 2> in_use_ QED_GUARDED_BY(mutex_);
+    RunSet unpunched_ QED_GUARDED_BY(mutex_);  ///< free, their old content still in the file
+    RunSet punched_ QED_GUARDED_BY(mutex_);    ///< free, reading as zero or not worth asking
 };
 
 }  // namespace qed
