@@ -62,19 +62,7 @@ BANNED = [
 OTHER_MUTEX = re.compile(r"\bstd::((recursive_|shared_|timed_)*mutex|condition_variable|lock_guard|"
                          r"unique_lock|scoped_lock|shared_lock)\b")
 WITH_MUTEX = ("include/", "src/", "frontends/", "sandbox/")
-# These may still use the standard's. This list may only shrink.
-MAY_USE_OTHER_MUTEX = {
-    "src/base/mutex.hpp",  # wraps it
-    "src/cache/shared_budget.cpp", "src/cache/shared_budget.hpp", "src/cache/slice_records.cpp",
-    "src/cache/table_cache.cpp", "src/cache/table_loader.cpp",
-    "src/engine/cluster_allocator.cpp", "src/engine/cluster_allocator.hpp",
-    "src/engine/cluster_range_lock.cpp", "src/engine/cluster_range_lock.hpp",
-    "src/engine/flush_group.cpp", "src/engine/flush_group.hpp",
-    "src/engine/table_committer.cpp", "src/engine/table_committer.hpp",
-    "src/formats/qed/header_store.cpp", "src/formats/qed/header_store.hpp",
-    "src/formats/qed/qed_header_changes.cpp", "src/formats/qed/qed_layer.hpp",
-    "src/formats/qed/qed_open.cpp",
-}
+WRAPS_MUTEX = "src/base/mutex.hpp"
 
 
 def strip_noise(text):
@@ -116,7 +104,7 @@ def faults_of_cxx(path, text):
             for match in re.finditer(pattern, code):
                 line = code.count("\n", 0, match.start()) + 1
                 yield line, f"{match.group(0).strip()}: {advice}"
-    if path.as_posix().startswith(WITH_MUTEX) and path.as_posix() not in MAY_USE_OTHER_MUTEX:
+    if path.as_posix().startswith(WITH_MUTEX) and path.as_posix() != WRAPS_MUTEX:
         for match in OTHER_MUTEX.finditer(code):
             yield code.count("\n", 0, match.start()) + 1, f"{match.group(0)}: use base/mutex.hpp"
     for line, length in long_functions(code):
