@@ -13,6 +13,8 @@
 
 #include <fmt/format.h>
 
+#include "io/posix/standard_descriptors.hpp"
+
 namespace qed {
 namespace {
 
@@ -55,10 +57,12 @@ Folder::Folder(std::string path, UniqueDescriptor descriptor, bool is_searchable
 Result<Folder> Folder::of(const std::string& path) {
     std::string folder = folder_path_of(path);
     constexpr int kFlags = O_DIRECTORY | O_CLOEXEC;
-    UniqueDescriptor descriptor(::open(folder.c_str(), O_RDONLY | kFlags));
+    UniqueDescriptor descriptor(
+        open_above_standard(AT_FDCWD, folder.c_str(), O_RDONLY | kFlags, 0));
     const bool is_searchable_only = !descriptor && errno == EACCES;
     if (is_searchable_only) {
-        descriptor = UniqueDescriptor(::open(folder.c_str(), O_PATH | kFlags));
+        descriptor =
+            UniqueDescriptor(open_above_standard(AT_FDCWD, folder.c_str(), O_PATH | kFlags, 0));
     }
     if (!descriptor) {
         const int error = errno;

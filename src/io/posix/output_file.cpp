@@ -15,6 +15,7 @@
 #include "base/unique_descriptor.hpp"
 #include "io/posix/file_attributes.hpp"
 #include "io/posix/folder.hpp"
+#include "io/posix/standard_descriptors.hpp"
 #include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
@@ -122,14 +123,15 @@ Result<void> OutputFile::Parts::open_new() {
     // A file without a name gets one through /proc.
     bool needs_name = options.named || ::access("/proc/self/fd", X_OK) != 0;
     if (!needs_name) {
-        opened = UniqueDescriptor(::openat(folder.descriptor(), ".", O_TMPFILE | flags, kNewMode));
+        opened = UniqueDescriptor(
+            open_above_standard(folder.descriptor(), ".", O_TMPFILE | flags, kNewMode));
         const bool cannot = errno == EOPNOTSUPP || errno == EISDIR || errno == ENOSYS;
         needs_name = !opened && cannot;
     }
     if (needs_name) {
         unfinished = folder.unfinished_name(name);
-        opened = UniqueDescriptor(
-            ::openat(folder.descriptor(), unfinished.c_str(), O_CREAT | O_EXCL | flags, kNewMode));
+        opened = UniqueDescriptor(open_above_standard(folder.descriptor(), unfinished.c_str(),
+                                                      O_CREAT | O_EXCL | flags, kNewMode));
     }
     if (!opened) {
         const int error = errno;
