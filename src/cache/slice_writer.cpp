@@ -20,11 +20,11 @@ bool SliceWriter::publish(const SliceRef& pin, std::uint32_t first,
     const SliceShape& shape = store_.shape();
     QED_ASSERT(first < shape.entries() && entries.size() <= shape.entries() - first);
     SliceRecord& record = pin.record();
-    QED_ASSERT(record.pins != 0 && !record.is_loading);
     // The content is this caller's: it is the only writer, and its pin keeps the slice. So what
     // takes long is done before the lock is taken.
     if (may_update_in_place(record.word, entries, shape)) {
         const BudgetLock lock(budget_);
+        QED_ASSERT(record.pins != 0 && !record.is_loading);
         if (record.is_detached) return true;  // the next reader reads the file, which has them
         directory_.invalidate(record.block());
         update_in_place(record.word, first, entries, shape);
