@@ -92,6 +92,8 @@ void Trial::run_script(std::string_view word) {
         is_reported_ = true;
         return;
     }
+    // The scan of the tables reads again, in smaller parts, what it could not read.
+    is_reported_ = machine_.faults().injected != 0 && machine_.faults().last_kind == IoKind::read;
     for (Operation operation : spell(crash_alphabet(named_.setup), word)) {
         if (machine_.image() == nullptr) return;
         // Only the time after the fault is of interest, and only while the process lives.
@@ -125,6 +127,8 @@ void Trial::run_script(std::string_view word) {
 void Trial::check_reported() const {
     // A failed punch does no harm: at worst the space leaks.
     if (done_.last_kind == IoKind::punch) return;
+    // The file is extended ahead. If that fails, it is extended by what the request needs.
+    if (done_.last_kind == IoKind::truncate && !done_.is_sticky) return;
     if (!is_reported_ && session_.failed_requests() == 0) {
         throw Failure("a failed I/O is reported",
                       fmt::format("I/O of kind {} failed and was not reported",
