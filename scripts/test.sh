@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs missing packages, builds libqed and runs every test.
-# clang-tidy over all files: scripts/lint.sh; lines and branches that run: scripts/coverage.sh.
+# clang-tidy: scripts/lint.sh; lines and branches that run: scripts/coverage.sh.
 #
-#   scripts/test.sh                 style, a clang-19 build, clang-tidy over what changed, threads
-#                                   under TSan, then every test
+#   scripts/test.sh                 style, a clang-19 build, threads under TSan, then every test
 #   scripts/test.sh --quick         style and the fast tests of the dev preset
 #   scripts/test.sh --sanitizers    every test under ASan+UBSan and TSan of g++ and clang-19: hours
 #   scripts/test.sh --preset NAME   all tests under one preset: dev release clang asan tsan
@@ -15,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
 usage() {
-    sed -n '5,12s/^# \{0,1\}//p' "$0"
+    sed -n '6,12s/^# \{0,1\}//p' "$0"
 }
 
 mode=full
@@ -115,8 +114,6 @@ case "$mode" in
         build dev
         stage "clang: library and programs, with thread-safety analysis"
         build clang qed_cli nbdkit_qed_plugin
-        stage "clang-tidy: files that changed (all of them: scripts/lint.sh)"
-        scripts/lint.sh --changed
         stage "tsan: threads"
         build tsan tests_stress
         run_ctest tsan -L '^stress$'
