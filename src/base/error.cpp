@@ -125,7 +125,8 @@ std::string_view to_string(Errc code) noexcept {
     return index < kNames.size() ? kNames[index] : "unknown";
 }
 
-struct Error::Detail {
+// Hidden: a class in a class that is exported would be exported with it.
+struct [[gnu::visibility("hidden")]] Error::Detail {
     Errc code;
     int sys_errno;
     std::string message;

@@ -96,7 +96,7 @@ class PolicyTest(qedtest.TestCase):
         self.expect_refused("/dev", "any", "found a directory")
         self.expect_refused('json:{"driver":"file","filename":"base"}', "any", "looks like a proto")
         self.expect_refused("nbd+unix:///?socket=../fifo", "any", "looks like a protocol")
-        self.expect_refused("file:base", "any", "looks like a protocol")
+        self.expect_refused("nbd:base", "any", "looks like a protocol")
 
     def test_the_environment_states_the_rule_where_the_command_line_does_not(self):
         self.expect_opened("../base", None, env={"QED_BACKING": "any"})

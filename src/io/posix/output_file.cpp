@@ -53,7 +53,8 @@ std::string resolve_links(const std::string& path) {
 
 }  // namespace
 
-struct OutputFile::Parts {
+// Hidden: a class in a class that is exported would be exported with it.
+struct [[gnu::visibility("hidden")]] OutputFile::Parts {
     Parts(std::string given, std::string resolved, Folder opened, const OutputOptions& how)
         : given_path(std::move(given)),
           path(std::move(resolved)),
