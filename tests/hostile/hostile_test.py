@@ -35,7 +35,7 @@ CLASSES = {
                r"No such device or address)",
     "kind": r"expected a regular file or a block device, found a",
     "loop": r"the chain of backing files leads back to this file",
-    "depth": r"more than 64 backing files below the image",
+    "depth": r"more than 256 backing files below the image",
     "format": r"is not a QED image, and the header does not say that it is raw; state its format",
     "raw": r"has format raw, which has no checks",
     "not-qed": r"not a QED image: the first four bytes are [0-9a-f ]+, expected 51 45 44 00",
