@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Project rules that no compiler checks. Usage: tidy.py [--root DIR] [--phrases]
+"""Project rules that no compiler checks. Usage: tidy.py [--root DIR]
 
 Line length, function length, file size, license line, unfinished-work words, banned calls, known
-g++ 12 coroutine traps, one title per document, links between documents, and phrases that are hard
-to read (phrases.py). Exit status: 0 clean, 1 faults (one line each).
+g++ 12 coroutine traps, one title per document, links between documents, names of files that do not
+exist, and phrases that are hard to read (phrases.py). Exit status: 0 clean, 1 faults (one line
+each).
 """
 
 import argparse
@@ -26,10 +27,12 @@ LICENSE = "SPDX-License-Identifier: Apache-2.0"
 
 # Texts for people: comments, messages and help texts in sources, documents, manual pages.
 PROSE = CXX | SCRIPTS | {".c", ".bash", ".fish", ".in", ".md", ".pml", ".scd", ".txt"}
-# Documents in which every file name must be that of a file, relative to the root or to src/.
-GUIDES = ("docs/architecture.md", "docs/glossary.md")
-# Decisions are history: they keep the words of their time.
-PROSE_EXEMPT = ("docs/adr/",)
+# Decisions are history: they keep the words and the file names of their time.
+HISTORY = ("docs/adr/", "CHANGELOG.md")
+# The folders to which a document's file names may be relative.
+NAME_ROOTS = ("", "src", "include", "include/qed", "docs")
+# Sources whose comments may name other files by their full path.
+NAMES_FILES = ("include/", "src/", "frontends/", "sandbox/", "sim/")
 
 # Spelled in halves so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" "DO", "FIX" "ME", "XX" "X", "HA" "CK"]) + r")\b")
@@ -142,22 +145,33 @@ def faults_of_links(root, path, text):
                 yield line, f"link to {match.group(0)[2:-1]}: no such heading"
 
 
-def faults_of_paths(root, path, text):
-    """(line, fault) for each file that a guide to the sources names and that does not exist."""
-    names = r"`([\w*{},-]+(?:/[\w*.{},-]+)*(?:\.(?:cpp|hpp|h|py|sh|pml|txt)|/))`"
+def faults_of_names(root, path, text, known):
+    """(line, fault) for each file that a document or a comment names and that does not exist.
+
+    `known`: the last parts of all file names, which are enough in a document.
+    """
+    if path.as_posix().startswith(HISTORY):
+        return
+    if path.suffix == ".md":
+        names = r"`([\w*{},-]+(?:/[\w*.{},-]+)*(?:\.(?:cpp|hpp|h|py|sh|pml|txt)|/))`"
+    elif path.suffix in CXX and path.as_posix().startswith(NAMES_FILES):
+        names = (r"(?<![\w/.$}-])"
+                 r"((?:bench|docs|frontends|fuzz|include|sandbox|scripts|sim|src|tests)/"
+                 r"[\w/.-]*\.(?:md|cpp|hpp|h|py|sh|pml|txt))\b")
+    else:
+        return
     for match in re.finditer(names, text):
         name = match.group(1)
-        if any((root / place / name).exists() for place in ("", "src", "include/qed", "docs")):
-            continue
         if set(name) & set("*{}"):  # several files
             continue
-        yield text.count("\n", 0, match.start()) + 1, f"{name}: no such file"
+        if name not in known and not any((root / place / name).exists() for place in NAME_ROOTS):
+            yield text.count("\n", 0, match.start()) + 1, f"{name}: no such file"
 
 
 def faults_of_prose(path, text):
     if path.suffix not in PROSE and path.parts[0] != "completions":
         return
-    if path.as_posix().startswith(PROSE_EXEMPT):
+    if path.as_posix().startswith(HISTORY[0]):
         return
     for line, phrase, advice in phrases.find(text):
         yield line, f"'{phrase}': {advice}"
@@ -200,34 +214,27 @@ def main():
     parser = argparse.ArgumentParser(description="Check the project rules.")
     parser.add_argument("--root", type=pathlib.Path,
                         default=pathlib.Path(__file__).resolve().parent.parent)
-    parser.add_argument("--phrases", action="store_true", help="list each phrase, do not count")
-    options = parser.parse_args()
-    root = options.root
-    count = faults = unclear = 0
-    for path in tracked_files(root):
+    root = parser.parse_args().root
+    count = faults = 0
+    paths = tracked_files(root)
+    known = {path.name for path in paths}
+    for path in paths:
         try:
             text = (root / path).read_text(encoding="utf-8")
         except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
             continue  # a binary sample, or deleted and not yet committed
         count += 1
-        for line, what in faults_of(path, text):
-            print(f"{path}:{line}: {what}")
-            faults += 1
+        found = list(faults_of(path, text)) + list(faults_of_prose(path, text))
+        found += faults_of_names(root, path, text, known)
         if path.suffix == ".md":
-            found = list(faults_of_links(root, path, text))
-            if path.as_posix() in GUIDES:
-                found += faults_of_paths(root, path, text)
-            for line, what in found:
-                print(f"{path}:{line}: {what}")
-                faults += 1
-        for line, what in faults_of_prose(path, text):
-            unclear += 1
-            if options.phrases:
-                print(f"{path}:{line}: {what}")
+            found += faults_of_links(root, path, text)
+        for line, what in found:
+            print(f"{path}:{line}: {what}")
+        faults += len(found)
         size = len(text.splitlines())
         if path.suffix in CXX and FILE_LINES_WARNING < size <= FILE_LINES_ERROR:
             print(f"{path}:1: warning: {size} lines; over {FILE_LINES_WARNING} split it")
-    print(f"tidy: {count} files, {faults} faults, {unclear} phrases to reword (--phrases)")
+    print(f"tidy: {count} files, {faults} faults")
     return 1 if faults else 0
 
 

@@ -3,6 +3,7 @@
 """scripts/tidy.py finds what breaks a project rule, and leaves sound files alone."""
 
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -98,14 +99,32 @@ class TidyTest(unittest.TestCase):
                     self.assertEqual(2, faults[0][0])
                     self.assertIn(want, faults[0][1])
 
-    def test_guides_name_files_that_exist(self):
+    def test_named_files_exist(self):
+        text = "`src/io/a.cpp` and `io/a.cpp`, in `src/io/`,\nnot `src/io/b.cpp`; see `c_test.py`\n"
+        comment = "// src/io/a.cpp\n// see src/io/b.cpp\n"
+        missing = [(2, "src/io/b.cpp: no such file")]
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder)
             (root / "src/io").mkdir(parents=True)
             (root / "src/io/a.cpp").write_text("", encoding="utf-8")
-            text = "`src/io/a.cpp` and `io/a.cpp`, in `src/io/`,\nnot `src/io/b.cpp`"
-            faults = list(tidy.faults_of_paths(root, pathlib.Path("docs/architecture.md"), text))
-            self.assertEqual([(2, "src/io/b.cpp: no such file")], faults)
+            cases = [("docs/a.md", text, missing), ("src/x.hpp", comment, missing),
+                     ("tests/x.cpp", comment, []), ("docs/adr/1.md", text, [])]
+            for name, content, want in cases:
+                path = pathlib.Path(name)
+                faults = list(tidy.faults_of_names(root, path, content, {"c_test.py"}))
+                self.assertEqual(want, faults, name)
+
+    def test_a_phrase_or_a_missing_file_fails_the_run(self):
+        name = "a.md"
+        for text in ("# A\nWho" + "ever reads this\n", "# A\n`b.cpp`\n"):
+            with tempfile.TemporaryDirectory() as folder:
+                root = pathlib.Path(folder)
+                (root / name).write_text(text, encoding="utf-8")
+                subprocess.run(["git", "init", "-q", folder], check=True)
+                run = subprocess.run([sys.executable, tidy.__file__, "--root", folder],
+                                     capture_output=True, text=True, check=False)
+                self.assertEqual(1, run.returncode, run.stdout)
+                self.assertIn(f"{name}:2: ", run.stdout)
 
 
 # Halves, joined here, so that tidy.py does not find the examples in this file.
