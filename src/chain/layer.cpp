@@ -53,7 +53,7 @@ Stats Layer::stats() const {
     return stats;
 }
 
-// --- What a format may leave out ----------------------------------------------------------------
+// --- Defaults of functions that a format may leave out -------------------------------------------
 
 std::unexpected<Error> Layer::unsupported(const char* what) const {
     return fail(Errc::unsupported,
@@ -152,7 +152,7 @@ Task<Result<ChainMapping>> Layer::locate_loading(GuestOffset at, std::uint64_t l
         QED_ASSERT(loaded->kind != Mapping::Kind::not_loaded);
         QED_ASSERT(loaded->length > 0 && loaded->length <= where.mapping.length);
         if (loaded->kind == Mapping::Kind::unallocated && layer.backing_ != nullptr) {
-            // Go on below: asking this layer again could miss again.
+            // Continue with the next layer: asking this one again could miss again.
             const unsigned depth = where.depth + 1;
             where = layer.backing_->locate(at, loaded->length);
             where.depth += depth;
@@ -185,14 +185,15 @@ Error Layer::explain_unreadable(const ChainMapping& where, GuestOffset at) {
                         where.layer->file().name(), at.value, where.layer->backing_name())};
 }
 
-// What memory knows and files hold as it is: no coroutine. The first part that needs more than that
-// leaves the rest to read_range().
+// Reads ranges that memory knows and files store unchanged, without a coroutine. The first range
+// that needs more ends the loop, and read_range() reads the rest.
 Result<void> Layer::read_blocking(GuestOffset at, std::span<std::byte> buffer) {
     QED_CHECK(check_range(at, buffer.size()));
     const RequestEpochs::Guard guard = enter();
     count_read(buffer.size());
     while (!buffer.empty()) {
         const ChainMapping where = locate(at, buffer.size());
+        QED_ASSERT(where.mapping.length > 0 && where.mapping.length <= buffer.size());
         const auto part = buffer.first(where.mapping.length);
         if (where.mapping.kind == Mapping::Kind::data) {
             QED_CHECK(where.layer->file().read(where.mapping.offset, part).run_blocking());
@@ -211,7 +212,7 @@ Task<Result<void>> Layer::read(GuestOffset at, std::span<std::byte> buffer) {
     return read_range(at, buffer, true);
 }
 
-/// \param is_request  of the guest, to be checked and counted; otherwise that was done
+/// \param is_request  of the guest, to be checked and counted; otherwise that was done already
 Task<Result<void>> Layer::read_range(GuestOffset at, std::span<std::byte> buffer, bool is_request) {
     if (is_request) {
         QED_CO_CHECK(check_range(at, buffer.size()));
@@ -219,13 +220,14 @@ Task<Result<void>> Layer::read_range(GuestOffset at, std::span<std::byte> buffer
     }
     const RequestEpochs::Guard guard = enter();
     while (!buffer.empty()) {
-        // A coroutine's frame costs more than a look into the cache.
+        // A coroutine's frame costs more than a lookup in the cache.
         ChainMapping where = locate(at, buffer.size());
         if (!where.is_loaded()) {
             const Result<ChainMapping> loaded = co_await locate_loading(at, buffer.size());
             if (!loaded) co_return std::unexpected(loaded.error().clone());
             where = *loaded;
         }
+        QED_ASSERT(where.mapping.length > 0 && where.mapping.length <= buffer.size());
         const auto part = buffer.first(where.mapping.length);
         if (where.mapping.kind == Mapping::Kind::data) {
             QED_CO_CHECK(co_await where.layer->file().read(where.mapping.offset, part));

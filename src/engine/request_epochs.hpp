@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/assert.hpp"
 #include "base/thread_shard.hpp"
 
 namespace qed {
@@ -66,7 +67,8 @@ public:
         for (Shard& shard : shards_)
             under_way += shard.under_way((epoch + 1) & 1);
         if (under_way != 0) return false;
-        epoch_.store(epoch + 1, std::memory_order_seq_cst);
+        const std::uint64_t before = epoch_.exchange(epoch + 1, std::memory_order_seq_cst);
+        QED_ASSERT(before == epoch);  // the caller's lock admits one call at a time
         return true;
     }
 
@@ -91,7 +93,10 @@ private:
         // In this order: a request that is seen to have left is also seen to have entered.
         std::int64_t under_way(std::size_t parity) noexcept {
             const std::int64_t left = left_elsewhere[parity].load(std::memory_order_acquire);
-            return entered[parity].fetch_add(0, std::memory_order_seq_cst) - left;
+            const std::int64_t requests =
+                entered[parity].fetch_add(0, std::memory_order_seq_cst) - left;
+            QED_ASSERT(requests >= 0);
+            return requests;
         }
     };
     std::array<Shard, kThreadShards> shards_{};

@@ -27,7 +27,7 @@ Entry entry_for(const MappingUpdate& mapping) {
 
 }  // namespace
 
-/// Joins the group that is being gathered; suspends unless nobody leads.
+/// Joins the group that is being gathered; suspends unless no request leads it.
 struct TableCommitter::Join {
     TableCommitter& committer;
     TableUpdate& update;
@@ -64,26 +64,29 @@ TableUpdate TableCommitter::update_for(const MappingUpdate& mapping) const {
                    (parts_.cache.addressing().slice_entries() - 1);
     update.count = static_cast<std::uint32_t>(mapping.clusters);
     QED_ASSERT(mapping.clusters <= parts_.cache.addressing().slice_entries() - update.first);
+    QED_ASSERT(mapping.state != MappingUpdate::State::data ||
+               mapping.storage.value + (mapping.clusters << layout_.cluster.bits()) <=
+                   parts_.extender.bytes());
     update.base = entry_for(mapping);
     update.after_flush = mapping.after_flush;
     update.pin = parts_.cache.try_pin(update.slice);
     return update;
 }
 
-// All that a leader owes the others is done in this frame: whatever else finds no memory, the group
-// ends and the lead is passed on.
+// The leader's duties to the other members are all in this frame: if another allocation fails, the
+// group still ends and the lead is passed on.
 Task<Result<void>> TableCommitter::commit(const MappingUpdate& mapping) {
     TableUpdate update = update_for(mapping);
     Join join{*this, update};
     co_await join;
     Result<void> done;
     if (update.leads) {
-        co_await yield();  // whoever is ready to join does so now
+        co_await yield();  // requests that are ready to join do so now
         AsyncMutex::Guard tables = co_await table_lock_.lock();
         WaiterQueue joined = take_waiting();
         done = co_await run_group(update, joined);
         tables.unlock();
-        pass_on_lead();  // waking the others takes long: the next group does not wait for that
+        pass_on_lead();  // waking the others takes long: the next group does not wait for it
         end_group(joined, done);
     }
     if (done && update.error) done = std::unexpected(std::move(*update.error));
@@ -119,7 +122,7 @@ void TableCommitter::pass_on_lead() noexcept {
     next->wake();
 }
 
-// Each awaited coroutine costs a frame: what most groups need not wait for is asked first.
+// Each awaited coroutine costs a frame, so the code first asks for what most groups need not await.
 Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue joined) {
     TableGroup group(parts_, layout_, rules_.strict, leader, joined);
     count_group(group.size());

@@ -30,7 +30,7 @@ Task<Result<void>> clear(std::span<std::byte> buffer) {
 
 }  // namespace
 
-/// A write into consecutive new clusters, and what surrounds it in them.
+/// A write into consecutive new clusters, with the bytes that surround it in them.
 struct WritePath::Piece {
     GuestOffset at;
     std::span<const std::byte> data;
@@ -40,7 +40,8 @@ struct WritePath::Piece {
     bool from_base = false;  ///< head and tail come from the base, else they are zero
 
     FileOffset end() const { return run.offset + (head + data.size() + tail); }
-    /// Around the data, a cluster past the old end of the file reads as zeroes by itself.
+    /// The surrounding bytes need not be written if the clusters are past the old end of the file,
+    /// because they read as zeroes.
     bool needs_filling() const { return (from_base || run.reused) && head + tail != 0; }
 };
 
@@ -51,7 +52,7 @@ Result<void> WritePath::try_in_place(GuestOffset at, std::span<const std::byte> 
     for (const GuestOffset begin = at; !data.empty();) {
         seen = context_.cache.find(at, data.size());
         if (!seen.writable_in_place) {
-            // What was written stays right, and write() writes it again.
+            // The written part stays valid, and write() writes it again.
             if (at != begin) seen = {};
             return {};
         }
@@ -68,7 +69,7 @@ Task<Result<void>> WritePath::write_range(GuestOffset at, std::span<const std::b
     if (is_request) QED_CO_CHECK(context_.disk.admit_write(at, data.size()));
     const RequestEpochs::Guard guard = context_.epochs.enter();
     while (!data.empty()) {
-        // Only where there was no cluster may the caller's mapping be older than the guard.
+        // Only if there was no cluster may the caller's mapping be older than the guard.
         const Mapping found = is_unmapped(seen) ? seen : context_.cache.find(at, data.size());
         seen = {};
         std::uint64_t written = found.length;
@@ -104,8 +105,8 @@ Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
         co_return data.size();
     }
 
-    // Freed clusters are used again after a flush. A guest that never flushes must not fill the
-    // host's disk in the meantime.
+    // Freed clusters are reused after a flush. A guest that never flushes must not fill the host's
+    // disk in the meantime.
     if (context_.allocator.unflushed_bytes() > context_.freed_limit) {
         QED_CO_CHECK(co_await context_.flushes.flush());
     }
@@ -117,6 +118,7 @@ Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
     if (context_.extender.bytes() < piece->end().value) {
         done = co_await context_.extender.extend_to(piece->end().value);
     }
+    QED_ASSERT(!done || piece->end().value <= context_.extender.bytes());
     if (done && piece->needs_filling()) {
         done = co_await write_filled(*piece);
     } else if (done) {
