@@ -10,16 +10,16 @@
 
 namespace qed {
 
-/// With more backing files than this, programs should advise to shorten the chain.
+/// A program should advise its user to shorten a chain that has more backing files than this.
 inline constexpr unsigned kLongChain = 64;
 
-/// The path of what the header of the image at `image_path` calls `name`: relative names start at
-/// the image's folder, and `file:` before a path means that path.
+/// The path of the file that the header of the image at `image_path` calls `name`. A relative name
+/// starts at the image's folder, and `file:` before a path means that path.
 QED_API std::string resolve_backing_name(const std::string& image_path, std::string_view name);
 
-/// The reverse: the name for the header of the image at `image_path` by which `base`, a path, is
-/// found, and still found after both were moved together. Looks at folders and links, not at the
-/// files.
+/// The reverse of backing_path(): the name that the header of the image at `image_path` needs to
+/// name `base`, a path. The name stays valid if both files are moved together. The function reads
+/// folders and links, not the files.
 QED_API std::string backing_name_for(const std::string& image_path, const std::string& base);
 
 /// Checks, before an image at `image_path` is put on top of the chain that begins at
@@ -37,7 +37,7 @@ QED_API Result<void> check_new_backing(const std::string& image_path,
 struct BackingSummary {
     unsigned layers = 0;         ///< backing files below the image that can be read
     std::string name;            ///< of the first one, as the image's header has it; empty: none
-    bool leaves_folder = false;  ///< the first one lies outside of the image's folder and what is
+    bool leaves_folder = false;  ///< the first one is outside the image's folder and the folders
                                  ///< below: BackingRule::same_directory refuses to open it
 };
 

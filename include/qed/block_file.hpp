@@ -63,7 +63,7 @@ struct [[nodiscard]] QED_API IoOp {
     /// Starts the request. True: it is in flight, and complete() will be called on the home
     /// executor's thread. False: it has finished, the result is in `error`.
     bool begin() noexcept;
-    /// Called by the backend, on the home executor's thread, once: resumes who waits.
+    /// Called by the backend once, on the home executor's thread: resumes the awaiting coroutine.
     void complete() noexcept;
 };
 
@@ -123,7 +123,7 @@ public:
     virtual std::uint64_t mapped_bytes() const noexcept { return 0; }
     /// What to call the file in messages.
     virtual std::string_view name() const noexcept = 0;
-    /// The descriptor behind the file, or -1: for reflinks, maps and locks only.
+    /// The file's descriptor, or -1. For reflinks, maps and locks only.
     virtual int descriptor() const noexcept { return -1; }
     /// The next range at or after `at` that holds data, as far as the storage knows; the range
     /// starts at the end of the file when there is none. Without holes: the rest of the file.

@@ -14,7 +14,8 @@ class MemoryBudget;
 /// Enough to map 100 GiB at the default geometry: 50 tables of 256 KiB.
 inline constexpr std::uint64_t kDefaultCacheBytes = std::uint64_t{50} * 256 * 1024;
 
-/// What a budget holds and has done, for all images that share it.
+/// The content of a budget now and what it has done since it was made, for all images that share
+/// it.
 struct CacheStats {
     std::uint64_t limit_bytes = 0;
     std::uint64_t bytes = 0;  ///< held now: slices, directories, records
@@ -34,8 +35,8 @@ struct CacheStats {
     std::uint64_t shrinks = 0;  ///< times that the cache returned to its limit
 };
 
-/// Memory for the L2 tables of any number of images, in bytes: one for the whole process unless
-/// the caller makes more. Thread-safe. Lives at least as long as every image that uses it.
+/// Memory for the L2 tables of any number of images, in bytes. The process has one budget for all
+/// images, unless the caller makes more. Thread-safe. A budget outlives every image that uses it.
 class QED_API CacheBudget {
 public:
     /// \param limit_bytes  at least 64 KiB; smaller values are raised to that

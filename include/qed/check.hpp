@@ -21,7 +21,7 @@ enum class Repair : std::uint8_t {
     all,      ///< entries, then leaks
 };
 
-/// One thing that check found. `guest_offset` and `length` say which guest bytes are concerned.
+/// One fault that check found. `guest_offset` and `length` state the guest bytes that it affects.
 struct Finding {
     enum class Kind : std::uint8_t {
         bad_l1_entry,       ///< an L1 entry that names no whole table inside the file
@@ -29,7 +29,7 @@ struct Finding {
         duplicate_cluster,  ///< a cluster that two entries name
         unreadable_table,
         leaked_clusters,
-        not_cleared,  ///< NEED_CHECK stays set, and why
+        not_cleared,  ///< NEED_CHECK stays set; the message states the reason
     } kind;
     std::uint64_t guest_offset = 0;
     std::uint64_t length = 0;

@@ -20,11 +20,12 @@ struct CloneOptions {
 };
 static_assert(std::is_trivially_destructible_v<CloneOptions>);
 
-/// Makes an empty overlay of the image or raw disk `base` at each of `paths`, as large as the base.
-/// The base is locked as a reader until all are made. Each header names the base relative to the
-/// clone's folder. Blocks.
+/// Creates an empty overlay of the image or raw disk `base` at each of `paths`, as large as the
+/// base. The function holds a reader's lock on the base until all overlays are created. Each header
+/// names the base relative to the folder of the clone. Blocks.
 ///
-/// What a crash, an error or a stop leaves: the first clones, whole; what was at the other paths.
+/// After a crash, an error or a stop, the first clones are complete, and the other paths have their
+/// old content.
 /// \errors locked (the base, or a file that would be replaced), needs_check (the base was not
 /// closed
 ///         cleanly), already_exists, invalid_argument (the base lies on a file that would be

@@ -28,7 +28,7 @@ struct CompareReport {
         status_differs,   ///< strict only: at `offset` one disk stores data, the other none
     } verdict = Verdict::equal;
     std::uint64_t offset = 0;   ///< of the first difference
-    bool sizes_differ = false;  ///< equal then means: zeroes after the end of the shorter disk
+    bool sizes_differ = false;  ///< if `equal`: the longer disk ends with zeroes
 };
 
 /// Compares the content of two disks as guests see it.

@@ -15,7 +15,7 @@ enum class Preallocation : std::uint8_t {
     full,      ///< the same, with zeroes written
 };
 
-/// What a new image is to be like. Trivially destructible, as OpenOptions is.
+/// The properties of a new image. Trivially destructible, like OpenOptions.
 struct CreateOptions {
     const char* format = "qed";     ///< name of a registered format
     std::uint64_t image_bytes = 0;  ///< multiple of 512; 0 with a backing file: its size

@@ -10,7 +10,7 @@
 
 namespace qed {
 
-/// What kind of failure an Error is. The message says which, where and what to do.
+/// The kind of a failure. The message states what failed, where, and what to do.
 enum class Errc : std::uint8_t {
     invalid_argument,     ///< the caller's argument is not legal
     out_of_range,         ///< a request reaches past the end of the virtual disk
@@ -25,7 +25,7 @@ enum class Errc : std::uint8_t {
     unsupported_feature,  ///< the image needs a feature this version does not have
     needs_check,          ///< the image must be checked and repaired first
     read_only,            ///< the image or file is not open for writing
-    write_stopped,        ///< a flush failed or a table is in doubt: no more writes are accepted
+    write_stopped,        ///< a flush failed or a table is in an unknown state: no more writes
     locked,               ///< another process uses the image in a conflicting way
     backing_refused,      ///< the backing file is not allowed by the policy, or its format unknown
     unsupported,          ///< the operation cannot be done here
@@ -36,7 +36,7 @@ enum class Errc : std::uint8_t {
 /// control a terminal nor forge a line of a log. Bytes of UTF-8 stay unchanged.
 QED_API std::string printable(std::string_view text);
 
-/// The name of `code` as it stands in the enumeration, for logs and JSON.
+/// The name of `code`, spelled as in the enumeration. For logs and JSON.
 QED_API std::string_view to_string(Errc code) noexcept;
 
 /// A failure: a code, the system's errno where there was one, and a sentence for people.

@@ -11,21 +11,22 @@
 
 namespace qed {
 
-/// For programs, before they open anything: puts /dev/null where descriptor 0, 1 or 2 is closed, so
-/// that no message is ever written into a file that has got that number. Reading and writing them
-/// fails as before. False: /dev/null cannot be opened, and the program had better end.
-/// The library itself opens nothing on these numbers, in whatever program it is.
+/// A program calls this before it opens a file. Opens /dev/null as descriptor 0, 1 or 2 if that
+/// descriptor is closed, so that no message is ever written into an image file that got this
+/// number. Reading and writing these descriptors fails as before. Returns false if /dev/null cannot
+/// be opened; the program should then end.
+/// The library itself never opens a file under one of these numbers, in any program.
 QED_API bool fill_standard_descriptors() noexcept;
 
 /// How to open a file. Trivially destructible on purpose: g++ 12 destroys owning temporaries twice
 /// in co_await expressions.
 struct FileOptions {
     bool writable = false;
-    bool direct = false;        ///< O_DIRECT: past the page cache
-    bool create = false;        ///< make the file when it is not there
-    bool exclusive = false;     ///< with create: fail when it is there
-    bool truncate = false;      ///< empty it. A file that others may use: open, lock, truncate()
-    bool sync = false;          ///< every write is durable when it completes (O_DSYNC)
+    bool direct = false;     ///< O_DIRECT: bypasses the page cache
+    bool create = false;     ///< create the file if it does not exist
+    bool exclusive = false;  ///< with create: fail if the file exists
+    bool truncate = false;   ///< empty it. If others may use the file: open, lock, then truncate()
+    bool sync = false;       ///< every write is durable when it completes (O_DSYNC)
     bool ignore_flush = false;  ///< flush does nothing (cache mode "unsafe")
     bool mapped = false;        ///< blocking reads use a mapping; ignored with writable or direct
     int directory = -1;         ///< openat() base, -1 for the current directory
@@ -38,8 +39,9 @@ struct FileOptions {
 ///         unsupported (direct I/O that the file system does not have), io_error ...
 QED_API Result<std::unique_ptr<BlockFile>> open_file(const std::string& path,
                                                      const FileOptions& options);
-/// The same over a descriptor. It belongs to the call from here on: it is closed on failure too.
-/// Of the options, `direct` and `writable` count; the descriptor must have been opened to match.
+/// The same for an open descriptor. The call takes ownership of the descriptor, and closes it on
+/// failure, too. Of the options, only `direct` and `writable` have an effect; the descriptor must
+/// have been opened with the same ones.
 QED_API Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
                                                             const FileOptions& options);
 
@@ -49,7 +51,7 @@ struct UringOptions {
 };
 
 /// An executor with an io_uring: runs many coroutines on one thread, with batched submission.
-/// One thread runs it; post() is for any thread.
+/// One thread runs it; any thread may call post().
 class QED_API UringLoop final : public Executor {
 public:
     static Result<std::unique_ptr<UringLoop>> create(const UringOptions& options);

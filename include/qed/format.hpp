@@ -15,7 +15,7 @@ struct BackingReference {
     BackingFormat format = BackingFormat::unstated;
 };
 
-/// What can be said of an open layer in any format.
+/// The properties of an open layer that all formats have.
 struct LayerInfo {
     std::string_view format;          ///< the name of its format: "qed", "raw", ...
     std::uint64_t cluster_bytes = 0;  ///< unit of allocation; 0: all of it is allocated

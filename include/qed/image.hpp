@@ -26,15 +26,15 @@
 
 namespace qed {
 
-/// What a guest range is, through the whole chain (for maps, convert and NBD block status).
+/// The state of a guest range through the whole chain, for maps, convert and NBD block status.
 struct MappedExtent {
     std::uint64_t start = 0;
     std::uint64_t length = 0;
-    bool data = false;         ///< reads come from stored data
-    bool zero = false;         ///< known to read as zeroes
-    bool present = false;      ///< some layer's table or raw file says so; false: nothing anywhere
-    unsigned depth = 0;        ///< layer: 0 is the image itself
-    FileOffset file_offset{};  ///< in that layer's file, when data
+    bool data = false;     ///< reads come from stored data
+    bool zero = false;     ///< known to read as zeroes
+    bool present = false;  ///< a layer's table or raw file states it; false: no layer has data here
+    unsigned depth = 0;    ///< layer: 0 is the image itself
+    FileOffset file_offset{};    ///< in that layer's file, when data
     std::string_view file_name;  ///< lives as long as the image
 };
 

@@ -7,9 +7,9 @@
 
 namespace qed {
 
-/// What one layer of a disk states about the first bytes of a guest range. Every format answers in
-/// these terms, and everything above the formats (reading, maps, conversion, block status) is
-/// written over them.
+/// The state of the first bytes of a guest range in one layer of a disk. Every format answers in
+/// these terms, and all code above the formats (reading, maps, conversion, block status) is written
+/// over them.
 struct Mapping {
     enum class Kind : std::uint8_t {
         not_loaded,   ///< memory does not know: the layer has to load metadata first
@@ -26,7 +26,7 @@ struct Mapping {
     bool writable_in_place = false;  ///< only data: a write there changes no metadata
     Storage storage = Storage::image_file;
     FileOffset offset{};       ///< only data: in the file that `storage` names
-    std::uint64_t length = 0;  ///< bytes that this holds for, at most what was asked; not_loaded: 0
+    std::uint64_t length = 0;  ///< bytes for which this holds; not_loaded: 0
 
     static constexpr Mapping in_place(FileOffset offset, std::uint64_t length) noexcept {
         return {.kind = Kind::data, .writable_in_place = true, .offset = offset, .length = length};
@@ -35,11 +35,11 @@ struct Mapping {
         return {.kind = kind, .length = length};
     }
 
-    /// Reads come from stored bytes.
+    /// Reads return stored bytes.
     constexpr bool is_stored() const noexcept {
         return kind == Kind::data || kind == Kind::encoded;
     }
-    /// Memory knows it, and the metadata keeps the format's rules.
+    /// Memory knows the state of the range, and the metadata keeps the rules of the format.
     constexpr bool is_sound() const noexcept {
         return kind != Kind::not_loaded && kind != Kind::corrupt;
     }

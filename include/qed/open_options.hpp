@@ -8,7 +8,7 @@ namespace qed {
 
 class CacheBudget;
 
-/// When table entries may reach the file (docs/architecture.md, "Order on disk").
+/// When table entries may reach the file (docs/architecture.md, "A power cut").
 enum class WriteOrder : std::uint8_t {
     automatic,  ///< strict with a backing file, ordered without
     strict,     ///< data, flush, then the entry: the image is consistent at every moment
@@ -24,7 +24,7 @@ enum class LockMode : std::uint8_t {
     none,          ///< no locks: two writers destroy the image
 };
 
-/// What a header may make us open.
+/// The files that the header of an image may make the library open.
 enum class BackingRule : std::uint8_t {
     same_directory,   ///< names that stay below the image's own directory
     none,             ///< refuse images with a backing file
@@ -34,7 +34,7 @@ enum class BackingRule : std::uint8_t {
 
 /// The format of a backing file that the header does not state.
 enum class BackingFormat : std::uint8_t {
-    unstated,  ///< as the header says: raw with its flag, QED without; never probed
+    unstated,  ///< as the header states: raw with its flag, QED without; never probed
     raw,
     qed,
 };
@@ -58,18 +58,19 @@ struct OpenOptions {
     bool direct = false;        ///< O_DIRECT for the image file (not for its backing files)
     bool sync = false;          ///< every write is durable when it completes
     bool ignore_flush = false;  ///< flush does nothing: for throw-away work only
-    /// Blocking reads of files that are opened read-only (the backing files; the image, unless it
-    /// is writable or direct) copy out of a mapping where there can be one (Stats::mapped_bytes).
-    /// Saves the system call. For files that nobody truncates: if somebody does, reads notice and
-    /// ask the file from then on. Puts a handler of SIGBUS in place, for the whole process, and
-    /// threads that read must not block that signal after their first read.
+    /// Blocking reads of files that are opened read-only (the backing files, and the image unless
+    /// it is writable or direct) copy from a mapping of the file if it can be mapped
+    /// (Stats::mapped_bytes). This saves the system call. Meant for files that no program
+    /// truncates. If a program does, reads notice it, and use system calls from then on. Installs a
+    /// handler of SIGBUS for the whole process; threads that read must not block that signal after
+    /// their first read.
     bool mapped = false;
     bool repair_dirty = true;  ///< writable and NEED_CHECK is set: check and repair first
     bool open_backing = true;  ///< false: unallocated reads are an error, metadata works
     LockMode lock = LockMode::normal;
     WriteOrder order = WriteOrder::automatic;
     BackingPolicy backing{};
-    CacheBudget* budget = nullptr;     ///< null: the process's
+    CacheBudget* budget = nullptr;     ///< null: the budget of the process
     std::uint64_t cache_limit = 0;     ///< bytes of the budget this image may use; 0: all it needs
     std::uint32_t slice_bytes = 4096;  ///< unit of the table cache: power of two, 512 .. 65536
     std::uint32_t readahead_slices = 8;       ///< read at once on sequential misses; 1: off

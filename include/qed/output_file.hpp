@@ -17,7 +17,7 @@ struct OutputOptions {
     bool sync = false;          ///< every write is durable when it completes (O_DSYNC)
     bool ignore_flush = false;  ///< flush does nothing
     bool exclusive = false;     ///< fail where the name is taken, now or when it is published
-    /// Has a name from the start, for another program that writes the file: working_name().
+    /// The file has a name from the start, so that another program can write it: working_name().
     bool named = false;
 };
 static_assert(std::is_trivially_destructible_v<OutputOptions>);
@@ -26,22 +26,22 @@ static_assert(std::is_trivially_destructible_v<OutputOptions>);
 enum class Durability : std::uint8_t {
     none,
     content,           ///< the file's bytes; flush_name() makes its name durable, too
-    content_and_name,  ///< after a power cut the file is there with all its bytes
+    content_and_name,  ///< after a power cut the name exists and the file has all its bytes
 };
 
-/// A file that appears under its name only when it is complete: the one way in which libqed makes
-/// files. Until publish() it has no name at all or, where the file system cannot do that, one that
-/// ends in `.unfinished`.
+/// A file that appears under its name only when it is complete. libqed creates every file in this
+/// way. Until publish() the file has no name or, if the file system cannot create such a file, a
+/// name that ends in `.unfinished`.
 ///
-/// What a crash leaves: a failure, a full disk, a killed process or a power cut before publish()
-/// leaves what was there before, and at most a file `NAME.xxxxxxxx.unfinished`. publish() is one
-/// step: afterwards the name is the new file's. Processes that have the replaced file open, and its
-/// other hard links, keep it. A symbolic link stays one; what it leads to is replaced. A replaced
-/// file passes on its owner (where the process may give files away), group, mode, access list and
-/// extended attributes. Block devices are written in place.
+/// After a failure, a full disk, a killed process or a power cut before publish(), the old file is
+/// unchanged, and at most a file `NAME.xxxxxxxx.unfinished` is left. publish() is one step:
+/// afterwards the name belongs to the new file. Processes that have the replaced file open keep it,
+/// and so do its other hard links. A symbolic link stays one; the file that it leads to is
+/// replaced. The new file gets the owner (if the process may give files away), group, mode, access
+/// list and extended attributes of the replaced file. Block devices are written in place.
 ///
-/// Thread-safety: one thread at a time. Everything that publish() needs is open from the start: it
-/// takes no further descriptors.
+/// Thread-safety: one thread at a time. publish() needs no further descriptors: create() opens
+/// everything that it uses.
 class QED_API OutputFile {
 public:
     /// Begins a file that will be called `path`. A file of that name stays locked until the end.
@@ -61,9 +61,10 @@ public:
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
 
-    /// Empty at first, except that a device is as it was.
+    /// Empty at first; a device has its old content.
     BlockFile& file();
-    /// Hands the file over, to be opened as an image; publish() works afterwards, too.
+    /// Releases the file to the caller, who can open it as an image; publish() works afterwards,
+    /// too.
     std::unique_ptr<BlockFile> take_file();
     /// The folder in which publish() changes names.
     const std::string& directory() const;
@@ -72,12 +73,12 @@ public:
     /// False for a device, which is written in place.
     bool is_new() const;
 
-    /// Gives the file its name. Once.
+    /// Gives the file its name. Call it once.
     /// \errors already_exists (with `exclusive`), no_space, io_error ...; the name then still
     ///         belongs to what was there, unless the flush of the folder is what failed
     /// \cost   a flush of the file and one of the folder, as `durability` asks for
     Result<void> publish(Durability durability);
-    /// After publish(): the names of all files that were published in this folder are durable.
+    /// After publish(): makes the names of all files that were published in this folder durable.
     Result<void> flush_name();
 
 private:

@@ -10,8 +10,8 @@
 
 namespace qed {
 
-/// How an operation tells its caller how far it is, and learns that it has to stop. The operation
-/// calls back on one thread at a time, but not always on the same thread.
+/// Tells the caller of an operation how much of the work is done, and lets the caller stop it. The
+/// operation calls back on one thread at a time, but not always on the same thread.
 struct Progress {
     /// Gets the work done and the total work, in bytes unless the operation says otherwise.
     /// Returns false to stop the operation.

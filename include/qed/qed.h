@@ -43,14 +43,14 @@ enum qed_error_code {
     QED_UNSUPPORTED_FEATURE = 11, /* the image needs a feature this version does not have */
     QED_NEEDS_CHECK = 12,         /* the image must be checked and repaired first */
     QED_READ_ONLY = 13,           /* the image or file is not open for writing */
-    QED_WRITE_STOPPED = 14,       /* a flush failed or a table is in doubt: no more writes */
+    QED_WRITE_STOPPED = 14,       /* a flush failed, or a table is unknown: no more writes */
     QED_LOCKED = 15,              /* another process uses the image in a conflicting way */
     QED_BACKING_REFUSED = 16,     /* the backing file is not allowed, or its format unknown */
     QED_UNSUPPORTED = 17,         /* the operation cannot be done here */
     QED_CANCELLED = 18            /* the progress function asked to stop */
 };
 
-/* Belongs to the caller. Filled in by every call that fails, left alone by one that succeeds. */
+/* Belongs to the caller. Filled in by every call that fails, unchanged by one that succeeds. */
 struct qed_error {
     int code;           /* enum qed_error_code */
     int sys_errno;      /* the errno that fits best; never 0 */
@@ -77,7 +77,7 @@ enum qed_order { /* when table entries reach the file, see docs/architecture.md 
                  QED_ORDER_DEFERRED = 3
 };
 
-enum qed_backing_rule { /* what a header may make us open */
+enum qed_backing_rule { /* the files that a header may name */
                         QED_BACKING_SAME_DIRECTORY =
                             0,                /* names that stay below the image's own directory */
                         QED_BACKING_NONE = 1, /* refuse images with a backing file */
@@ -98,7 +98,7 @@ struct qed_open_options {
     bool direct;        /* O_DIRECT for the image file */
     bool sync;          /* every write is durable when it completes */
     bool ignore_flush;  /* for throw-away work only */
-    bool mapped;        /* read out of mappings; for files that nobody truncates */
+    bool mapped;        /* read from mappings; only if no program truncates the files */
     bool refuse_dirty;  /* writable and NEED_CHECK set: fail with QED_NEEDS_CHECK, do not repair */
     bool no_backing;    /* do not open the backing file; unallocated reads are an error */
     int lock;           /* enum qed_lock */
@@ -181,7 +181,7 @@ struct qed_extent {
     uint32_t depth;        /* layer: 0 is the image itself */
     bool data;             /* reads come from stored data */
     bool zero;             /* known to read as zeroes */
-    bool present;          /* some layer says so; false: nothing anywhere */
+    bool present;          /* a layer states it; false: no layer has data here */
 };
 
 /* Fills in at most `capacity` consecutive extents of the whole chain, the first one starting at
@@ -213,7 +213,7 @@ struct qed_stats {
     uint64_t cache_bytes; /* of all images that share the table cache */
 };
 
-/* What the image has done since it was opened. */
+/* The counters of the image since it was opened. */
 int qed_get_stats(const qed_image* image, struct qed_stats* stats, struct qed_error* error);
 
 /* ---- whole files ------------------------------------------------------------------------------
@@ -277,9 +277,9 @@ int qed_convert(qed_image* source, const char* target_path,
 
 struct qed_commit_options {
     size_t struct_bytes;
-    const char* base;  /* the file of the chain that takes the content; NULL: the backing file */
+    const char* base;  /* the file that receives the content; NULL: the backing file */
     bool keep_overlay; /* do not empty the image afterwards; implied with a lower `base` */
-    bool direct;       /* O_DIRECT for the file that takes the content */
+    bool direct;       /* O_DIRECT for the file that receives the content */
     bool sync;         /* its writes are durable one by one */
     bool ignore_flush; /* it is not flushed: a power cut may then lose content */
     int backing_rule;  /* enum qed_backing_rule */

@@ -15,13 +15,13 @@ namespace qed {
 struct RebaseOptions {
     bool dry_run = false;  ///< only count what would be written
     Progress progress;     ///< in bytes
-    // The rest is for rebase() alone.
+    // The rest is used by rebase() only.
     BackingFormat format = BackingFormat::qed;  ///< of the new backing file
     /// Copy nothing: the caller knows that the contents match. The current chain is not opened, and
-    /// neither file has to be there.
+    /// neither backing file has to exist.
     bool change_name_only = false;
     bool direct = false;          ///< O_DIRECT for the image
-    bool sync = false;            ///< its writes are durable one by one
+    bool sync = false;            ///< each of its writes is durable when it completes
     bool ignore_flush = false;    ///< it is not flushed: a power cut may then lose content
     bool direct_backing = false;  ///< O_DIRECT for the new backing file
     BackingPolicy backing{};      ///< for both chains. The current one may have more layers than
@@ -52,8 +52,8 @@ QED_API Result<RebaseReport> prepare_rebase(Image& overlay, Image* new_backing,
 ///
 /// \param new_backing  as the header will have it: relative to the image's folder. Null: none
 /// No process may use the image. Blocks.
-/// What a crash leaves: the image over the old backing file or over the new one, with the content
-/// that it needs for both. It can be run again.
+/// After a crash the image is over the old backing file or over the new one, and has the content
+/// that it needs for both. The rebase can be run again.
 /// \errors invalid_argument (the new chain would lead back to the image), backing_refused (more
 ///         than `backing.depth_limit` backing files, or a file that the policy refuses),
 ///         needs_check (the new backing file was not closed cleanly), no_space (found before the

@@ -11,7 +11,7 @@
 namespace qed {
 
 struct SnapshotOptions {
-    /// Of the image: qed, or raw for a raw disk, which then gets a QED image on top of it.
+    /// The format of the image: qed, or raw for a raw disk, over which a QED image is then put.
     BackingFormat format = BackingFormat::qed;
     unsigned depth_limit = kDefaultBackingDepth;  ///< fail with more backing files than this
 };
@@ -22,8 +22,9 @@ static_assert(std::is_trivially_destructible_v<SnapshotOptions>);
 /// `path` stays one; the file that it leads to is frozen.
 ///
 /// No process may use the image. Blocks.
-/// What a crash leaves: the image as it was, or the image under both names, or the whole result.
-/// On a file system without hard links also: the image under `frozen_path` only.
+/// After a crash the path leads to the unchanged image, or the image has both names, or the result
+/// is complete. On a file system without hard links the image may also have only the name
+/// `frozen_path`.
 /// \errors locked, needs_check (the image was not closed cleanly), already_exists (`frozen_path`),
 ///         invalid_argument (the chain of the image would lead to `frozen_path` itself, or the
 ///         image names its own backing file relative to its folder and `frozen_path` is in another
@@ -33,11 +34,11 @@ static_assert(std::is_trivially_destructible_v<SnapshotOptions>);
 QED_API Result<void> snapshot(const std::string& path, const std::string& frozen_path,
                               const SnapshotOptions& options = {});
 
-/// Drops everything that the image at `path` holds on top of its backing file: an empty overlay
-/// takes its place in one step. The virtual size stays.
+/// Drops everything that the image at `path` holds: an empty overlay of its backing file replaces
+/// it in one step. The virtual size stays.
 ///
-/// No process may use the image. Blocks. What a crash leaves: the image as it was, or the empty
-/// one.
+/// No process may use the image. Blocks. After a crash the path leads to the unchanged image or to
+/// the empty one.
 /// \errors invalid_argument (no backing file), locked, not_qed, unsupported (as above), and those
 ///         of the system
 QED_API Result<void> revert_to_snapshot(const std::string& path);

@@ -7,8 +7,8 @@
 
 namespace qed {
 
-/// Counters of one image since it was opened. The counters are read one after the other, while
-/// requests go on, so their sums need not agree exactly.
+/// Counters of one image since it was opened. They are read one at a time, while requests run, so
+/// that their sums need not agree exactly.
 struct Stats {
     std::uint64_t reads = 0;
     std::uint64_t read_bytes = 0;

@@ -107,7 +107,7 @@ public:
         return std::move(*handle_.promise().value);
     }
 
-    /// Starts the task on `home` for a caller that is no coroutine. The caller runs `home` until
+    /// Starts the task on `home` for a caller that is not a coroutine. The caller runs `home` until
     /// is_done() and then calls take_result(). Use this instead of awaiting the task.
     void start_on(Executor& home) noexcept {
         if (handle_) start(&home, std::noop_coroutine());

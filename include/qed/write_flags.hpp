@@ -5,15 +5,15 @@
 
 namespace qed {
 
-/// How a write, or a write of zeroes, is to be done.
+/// Options of a write, or of a write of zeroes.
 enum class WriteFlags : std::uint8_t {
     none = 0,
     fua = 1,          ///< durable when it completes
-    may_unmap = 2,    ///< write_zeroes of a raw file may make holes; whole clusters of a QED image
-                      ///< are given back with and without it
+    may_unmap = 2,    ///< write_zeroes of a raw file may make holes. A QED image frees whole
+                      ///< clusters with and without this flag
     no_fallback = 4,  ///< write_zeroes: fail with unsupported rather than write zero bytes
-    no_hole = 16,     ///< write_zeroes: the range stays allocated, or becomes so, at the price of
-                      ///< writing zero bytes
+    no_hole = 16,     ///< write_zeroes: the range is allocated afterwards, even if zero bytes have
+                      ///< to be written for that
     explicit_zero = 8,  ///< write_zeroes: make whole clusters zero clusters even if they read as
                         ///< zeroes already, so that they hide a backing file that is set later
 };

@@ -7,8 +7,8 @@ namespace qed::detail {
 
 }  // namespace qed::detail
 
-/// Aborts with a message if `condition` is false, in every build. For bugs of libqed only: anything
-/// that a file, a caller or the system can cause is an Error.
+/// Aborts with a message if `condition` is false, in every build. Only for bugs of libqed: a
+/// condition that a file, a caller or the system can cause is an Error.
 #define QED_ASSERT(condition)                          \
     (__builtin_expect(static_cast<bool>(condition), 1) \
          ? static_cast<void>(0)                        \

@@ -12,14 +12,14 @@ namespace qed {
 
 class EvictionClient;
 
-/// Stands for the lock of a budget in annotations. All units of a cache work under the lock of the
-/// one budget that they share; clang's analysis cannot see that it is the same one through
-/// different members, so they name this instead.
+/// Represents the lock of a budget in annotations. All units of a cache work under the lock of the
+/// one budget that they share. Clang's analysis cannot see that different members lead to the same
+/// lock, so the annotations name this object instead.
 class QED_CAPABILITY("budget lock") BudgetLockRole {};
 inline constexpr BudgetLockRole budget_lock;
 
-/// Entries that are told to the same client. It lets an entry find its client and what it belongs
-/// to with one pointer.
+/// Entries that belong to the same client. One pointer leads from an entry to its client and to the
+/// object that the entry is a part of.
 struct EvictionGroup {
     EvictionClient* client = nullptr;
 };
@@ -29,8 +29,8 @@ struct BudgetEntry : Evictable {
     EvictionGroup* group = nullptr;
 };
 
-/// Entries that compete with each other: all clients without a limit of their own have one share,
-/// each of the others has its own.
+/// Entries that compete with each other. All clients without a limit of their own have one share;
+/// each other client has its own.
 struct EvictionShare {
     explicit EvictionShare(std::uint64_t& total) noexcept : queue(&total) {}
     bool is_over() const noexcept { return limit != 0 && queue.bytes() > limit; }
@@ -40,11 +40,12 @@ struct EvictionShare {
     EvictionShare* next = nullptr;  ///< a ring
 };
 
-/// The seam between the memory budget and what it limits: a client owns entries, tells the budget
-/// of each that comes, grows and goes, and evicts one when the budget says so.
+/// The seam between the memory budget and the memory that it limits. A client owns entries. It
+/// tells the budget when an entry is added, grows or is removed, and evicts an entry when the
+/// budget calls evict().
 ///
-/// The budget calls every function with its lock held. Except in evict() and release_unused(), the
-/// client changes no entry of the budget meanwhile.
+/// The budget calls every function with its lock held. During a call, the client changes no entry
+/// of the budget, except in evict() and release_unused().
 class EvictionClient {
 public:
     EvictionClient() = default;
@@ -62,12 +63,12 @@ public:
         QED_REQUIRES(budget_lock) = 0;
     /// The budget no longer counts the entry: free it.
     virtual void evict(BudgetEntry& entry) noexcept QED_REQUIRES(budget_lock) = 0;
-    /// Ages a number of entries, starting at a position of the client's choice (0: the first), and
-    /// evicts those that were not used between the last four calls. Returns where to go on, or 0
-    /// after the last entry.
+    /// Ages a number of entries, starting at a position that the client chooses (0: the first), and
+    /// evicts those that no request used between the last four calls. Returns the position to
+    /// continue at, or 0 after the last entry.
     virtual std::uint64_t release_unused(std::uint64_t position) noexcept
         QED_REQUIRES(budget_lock) = 0;
-    /// Adds what the client holds and has counted.
+    /// Adds the client's content and counters.
     virtual void add_to(CacheStats& stats) const noexcept QED_REQUIRES(budget_lock) = 0;
 
     /// The client's place in its budget. For the budget alone.

@@ -68,9 +68,10 @@ void EvictionQueue::unlink(List& list, Evictable& entry) noexcept {
     --list.count;
 }
 
-// What comes back soon after it left the small queue would have been kept by a longer one; what
-// comes back after it left the main queue, by a shorter one. What comes back late would not: in a
-// loop over more than the capacity everything does, and the small queue would take over in vain.
+// A longer small queue would have kept an entry that comes back soon after it left the small queue;
+// a shorter one, an entry that comes back soon after it left the main queue. Neither would have
+// kept an entry that comes back late: in a loop over more than the capacity all entries do, and the
+// small queue would grow to the whole capacity in vain.
 void EvictionQueue::insert(Evictable& entry, std::uint64_t key) noexcept {
     const std::optional<std::uint64_t> small_age = small_ghosts_.take(key);
     const bool left_main = main_ghosts_.take(key).has_value();

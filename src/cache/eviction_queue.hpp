@@ -8,7 +8,7 @@
 
 namespace qed {
 
-/// What the eviction queue knows of an entry. Entries are linked in place.
+/// The data of an entry that the eviction queue uses. Entries are linked in place.
 struct Evictable {
     enum class Queue : std::uint8_t { none, small, main, pinned };
     Evictable* older = nullptr;
@@ -17,9 +17,9 @@ struct Evictable {
     Queue queue = Queue::none;
 };
 
-/// S3-FIFO measured in bytes, whose small queue finds its own size
+/// S3-FIFO measured in bytes, with a small queue that adapts its size
 /// (docs/adr/0002-eviction-policy.md, docs/eviction.md). Not thread-safe: the caller holds the
-/// budget's lock. `Entries` says what an entry is worth and takes it out:
+/// budget's lock. `Entries` has these functions:
 ///   bool may_evict(Evictable&)     no request pins it
 ///   unsigned age(Evictable&)       returns its use count and stores one less
 ///   void reset(Evictable&)         its use count becomes 0
@@ -43,15 +43,15 @@ public:
     std::size_t count() const noexcept { return small_.count + main_.count + pinned_.count; }
     std::uint64_t small_target_bytes() const noexcept { return small_target_; }
 
-    /// What the ghosts may take.
+    /// The largest number of bytes that the ghosts may use.
     std::size_t memory_bytes() const noexcept {
         return small_ghosts_.memory_bytes() + main_ghosts_.memory_bytes();
     }
     /// Entries that are not known to be pinned.
     std::size_t waiting() const noexcept { return small_.count + main_.count; }
 
-    /// Takes the entry whose turn it is and evicts it, unless it is pinned or was used: then it
-    /// moves on. waiting() > 0. Returns its bytes.
+    /// Examines the next entry. Evicts it, unless it is pinned or was used; in these cases moves it
+    /// on. Requires waiting() > 0. Returns its bytes.
     template <class Entries>
     std::uint32_t evict_one(Entries& entries) noexcept {
         const bool from_small =

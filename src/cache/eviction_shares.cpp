@@ -6,12 +6,12 @@
 namespace qed {
 namespace {
 
-// After so many entries that were used, the next one goes all the same: a miss must not wait until
-// each of a hundred thousand hot entries has been asked three times.
+// After this many entries that were used, the next one is evicted although it was used: a miss must
+// not wait until the queue has examined each of a hundred thousand hot entries three times.
 constexpr unsigned kPatience = 512;
 
-// What the eviction queue asks of its entries, answered by the client that owns each. The queue is
-// asked under the budget's lock, which the analysis cannot follow through it.
+// The questions of the eviction queue about its entries, answered by the client of each entry. The
+// caller holds the budget's lock, which the analysis cannot follow through the queue.
 class EntriesOfClients {
 public:
     static bool may_evict(Evictable& entry) noexcept QED_NO_THREAD_SAFETY_ANALYSIS {
@@ -72,8 +72,8 @@ void EvictionShares::evict_to_limit(EvictionShare& share) noexcept {
     share.queue.shrink_to(share.limit, entries);
 }
 
-// Each share gives way in proportion to what it holds: turns are longer in longer queues. What is
-// in use is kept in all of them, so it is the idle ones that shrink.
+// Each share evicts in proportion to its size: turns are longer in longer queues. All of them keep
+// entries in use, so the idle shares shrink.
 void EvictionShares::evict_to(std::uint64_t bytes) noexcept {
     EntriesOfClients entries;
     for (unsigned idle_turns = 0; used_ > bytes;) {

@@ -7,7 +7,8 @@
 
 namespace qed {
 
-/// The eviction queues of a budget, and which of them gives way next. Callers serialise all calls.
+/// The eviction queues of a budget, and the choice of the next queue that evicts. Callers serialise
+/// all calls.
 class EvictionShares {
 public:
     EvictionShares() noexcept { common_.next = &common_; }
@@ -22,15 +23,15 @@ public:
     /// The budget's limit: no queue is made for more.
     void set_capacity(std::uint64_t bytes) noexcept;
 
-    /// Bytes of all entries, and what was charged besides.
+    /// Bytes of all entries and of the other charges.
     std::uint64_t used() const noexcept { return used_; }
-    /// Bytes that no queue counts: pages of a directory, which go when the blocks in them have
-    /// gone.
+    /// Bytes that no queue counts: pages of a directory, which are released after the blocks in
+    /// them.
     void charge(std::int64_t bytes) noexcept { used_ += static_cast<std::uint64_t>(bytes); }
 
-    /// Evicts from this share until it is inside its own limit, or all that is left is pinned.
+    /// Evicts from this share until it is within its own limit, or only pinned entries are left.
     static void evict_to_limit(EvictionShare& share) noexcept;
-    /// Evicts from all shares until used() <= `bytes`, or all that is left is pinned.
+    /// Evicts from all shares until used() <= `bytes`, or only pinned entries are left.
     void evict_to(std::uint64_t bytes) noexcept;
 
 private:

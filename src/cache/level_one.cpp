@@ -10,7 +10,7 @@ namespace qed {
 Entry LevelOne::replace(std::uint64_t index, Entry table) noexcept {
     QED_ASSERT(index < entries_.size());
     const Entry old = entries_[index].load(std::memory_order_relaxed);
-    // Zeroes are there already, and storing one would take memory.
+    // The memory is zero already, and storing a zero would allocate a page.
     if (old != table) entries_[index].store(table, std::memory_order_release);
     return old;
 }

@@ -31,11 +31,11 @@ public:
         return entries_[index].load(std::memory_order_acquire);
     }
     std::uint64_t capacity() const noexcept { return entries_.size(); }
-    /// Returns what was there before.
+    /// Returns the previous value.
     Entry replace(std::uint64_t index, Entry table) noexcept;
 
-    /// What the L1 table alone says about the range [at, at + length), length > 0: `miss` where
-    /// there is a table, else that there is none, and for how long.
+    /// The answer of the L1 table alone for the range [at, at + length), length > 0: `miss` if
+    /// there is a table, otherwise "no table" and the length for which this holds.
     Found find(GuestOffset at, std::uint64_t length) const noexcept;
 
 private:

@@ -49,7 +49,7 @@ MappingCache::MappingCache(BlockFile& file, MemoryBudget& budget, const TableSha
 
 MappingCache::~MappingCache() {
     for (std::uint64_t slot = 0;;) {
-        // The lock is released after each block: other images go on meanwhile.
+        // Releases the lock after each block, so that other images can continue.
         const BudgetLock lock(budget_);
         DirectoryBlock* block = directory_.first_from(slot);
         if (block == nullptr) break;
@@ -66,7 +66,7 @@ Task<Result<Mapping>> MappingCache::load(GuestOffset at, std::uint64_t length) {
         if (now.kind != Mapping::Kind::not_loaded) co_return now;
         Result<SliceRef> slice = co_await loader_.pin(addressing().slice(at));
         if (!slice) co_return pass(slice);
-        if (!*slice) continue;  // the table has just gone
+        if (!*slice) continue;  // the table has just been removed
         co_return store_.find_and_unpin(std::move(*slice), at, length).mapping();
     }
 }

@@ -32,8 +32,8 @@ namespace qed {
 //   publish(), drop(), ...   -> SliceWriter        the image's one writer, after its write
 //   MemoryBudget -> EvictionClient = SliceEvictor  what leaves, and when
 //
-// STATES OF A SLICE. The directory has a 64-bit word for each slice; a record exists where more has
-// to be known. Record and word change under the budget's lock only.
+// STATES OF A SLICE. The directory has a 64-bit word for each slice. A slice has a record if the
+// word is not enough. Record and word change under the budget's lock only.
 //
 //   absent      word 0, no record. Readers ask load().
 //   loading     word 0, record with a PendingLoad. Others that miss wait for this load.
@@ -56,23 +56,24 @@ namespace qed {
 // give; a drop or a new L1 entry marks the load as overtaken; a slice that was read ahead is stored
 // only if the version of its slot is the one that it had when the read began.
 //
-// WHY A HIT NEEDS NO LOCK. A reader makes five loads and trusts the answer only if the last one
-// finds what the first one found:
+// WHY A HIT NEEDS NO LOCK. A reader makes five loads. It trusts the result only if the last load
+// returns the same version as the first one:
 //
 //   v = slot.version   b = slot.block   w = b.words[i]   e = payload(w)[entry]   slot.version == v?
 //
 // Meanwhile the holder of the lock may evict the slice and use its payload for another one. It does
-// so in this order: (1) the word is replaced, (2) the slot gets a version that was never used
-// before, (3) the payload is freed, (4) it is filled again. All loads but the last are acquires,
-// all these stores are releases. A reader that saw anything of (4) therefore finds the version of
-// (2), or a later one, in its last load. If its first load found that version already, it cannot
-// have got the old word. Versions are 64 bits from one counter, so none comes back. Freed memory
-// stays mapped and of the same kind while the budget lives, so a reader that is too late reads
-// nonsense, not a foreign page. docs/cache.md has the argument in full, tests/spin/hit_path.pml
-// checks every order of the steps, tests/sim/cache_linearizability_test.cpp every result.
+// so in this order: (1) it replaces the word, (2) it gives the slot a version that was never used
+// before, (3) it frees the payload, (4) the payload is filled again. All loads but the last are
+// acquires, all these stores are releases. A reader that saw anything of (4) therefore finds the
+// version of (2), or a later one, in its last load. If its first load found that version already,
+// it cannot have got the old word. Versions are 64 bits from one counter, so that none is used
+// twice. Freed memory stays mapped and of the same kind while the budget lives, so that a reader
+// that is too late reads a wrong value of this cache, and no memory of another kind. docs/cache.md
+// has the argument in full, tests/spin/hit_path.pml checks every order of the steps,
+// tests/sim/cache_linearizability_test.cpp every result.
 //
-// Readers are never waited for. Epochs or hazard pointers would let a writer know when the last
-// reader has left; here it does not need to, because a reader finds out itself.
+// No writer waits for readers. Epochs or hazard pointers would tell a writer when the last reader
+// has left. The writer does not need this, because a reader detects the change itself.
 //
 // COSTS
 //   hit         about 70 instructions, 3 cache lines (slot, word, payload; 5 in sparse and runs),
@@ -115,49 +116,50 @@ public:
     Entry l1(std::uint64_t index) const noexcept { return level_one_.entry(index); }
     std::uint64_t l1_capacity() const noexcept { return level_one_.capacity(); }
 
-    /// The first extent of the range [at, at + length), length > 0, as the tables in memory have
-    /// it. Any thread; no lock, no I/O.
+    /// The first extent of the range [at, at + length), length > 0, from the tables in memory. Any
+    /// thread; no lock, no I/O.
     Mapping find(GuestOffset at, std::uint64_t length) noexcept {
         return reader_.find(at, length).mapping();
     }
-    /// Consecutive answers of find(), for as many entries in a row as `runs` has room. Far less
-    /// work than one by one where they are many.
-    /// \returns how many answers there are; 0: ask find()
+    /// Consecutive results of find(), at most as many as `runs` has elements. Much cheaper than one
+    /// call for each if there are many.
+    /// \returns the number of results; 0: ask find()
     std::size_t find_runs(GuestOffset at, std::uint64_t length, std::span<Mapping> runs) noexcept {
         return reader_.find_runs(at, length, runs);
     }
-    /// find() after reading the slice from the file if need be. Misses of the same slice share one
-    /// read; a hit on another slice never waits for it.
+    /// find() after reading the slice from the file if it is not in memory. Misses of the same
+    /// slice share one read; a hit on another slice never waits for it.
     /// \errors io_error, out_of_memory
     Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length);
-    /// Pins the slice; reads it if need be. An empty SliceRef where the L1 entry names no table.
+    /// Pins the slice; reads it if it is not in memory. Returns an empty SliceRef if the L1 entry
+    /// names no table.
     /// \errors io_error, out_of_memory
     Task<Result<SliceRef>> pin(std::uint64_t slice) { return loader_.pin(slice); }
     /// Pins the slice only if it is in memory.
     SliceRef try_pin(std::uint64_t slice) noexcept { return store_.try_pin(slice); }
 
-    // For the image's one writer.
+    // For the only writer of the image.
 
-    /// After the write of these entries to the file succeeded: readers see them from now on.
-    /// False: no memory, nothing has changed.
+    /// Publishes entries after their write to the file has succeeded: readers see them afterwards.
+    /// Returns false if there is no memory; then nothing has changed.
     bool publish(const SliceRef& slice, std::uint32_t first,
                  std::span<const Entry> entries) noexcept {
         return writer_.publish(slice, first, entries);
     }
-    /// After a failed write: what the file holds is unknown, so the slice leaves the cache and
-    /// is read again when next needed. Its pins keep what they have.
+    /// After a failed write the content of the file is unknown. Drops the slice, so that the next
+    /// request reads it again. Its pins keep the old content.
     void drop(std::uint64_t slice) noexcept { writer_.drop(slice); }
     /// After a new, empty L2 table was written and linked from the L1 table in the file: `slice`
     /// and its neighbours are in the cache without being read.
     void install_table(std::uint64_t slice, Entry table) noexcept {
         writer_.install_table(slice, table);
     }
-    /// For open, resize and the writer, after the file says the same. Where the entry named
-    /// another table before, that table's slices leave the cache, and a read of one that is under
-    /// way is not committed.
+    /// For open, resize and the writer, after the file has the same entry. If the entry named
+    /// another table before, the slices of that table leave the cache, and a read of one that is in
+    /// progress is not committed.
     void set_l1(std::uint64_t index, Entry table) noexcept { writer_.set_l1(index, table); }
 
-    /// This cache's part; limit and bytes are the budget's.
+    /// The part of this cache; limit and bytes are those of the budget.
     CacheStats stats() const;
 
 private:

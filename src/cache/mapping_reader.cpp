@@ -7,8 +7,8 @@
 namespace qed {
 namespace {
 
-// A slot may change while find() looks at it; after so many times it leaves the answer to load(),
-// which takes the lock.
+// A slot may change while find() reads it. After so many attempts find() leaves the range to
+// load(), which takes the lock.
 constexpr int kFindTries = 4;
 
 }  // namespace
@@ -30,7 +30,7 @@ Found MappingReader::find(GuestOffset at, std::uint64_t length) noexcept {
     if (word.is_ranked()) return find_ranked(at, length);
     if (word.is_absent()) [[unlikely]]
         return find_any(at, length);
-    // Noted before it is certain: what is no longer needed leaves its register.
+    // Counted before the result is certain: this frees the register.
     note_use(*block, index);
     counters_.add_own(shard, CacheCounter::hits);
     const Entry entry = read_unranked(word, addressing.entry(at), lookup_.shape());
@@ -39,7 +39,7 @@ Found MappingReader::find(GuestOffset at, std::uint64_t length) noexcept {
     return lookup_.found_one(entry, at, length);
 }
 
-// The same for ranked forms, from the beginning: find() has seen that it is to be one.
+// The same for ranked forms, from the beginning: find() has found a ranked form.
 Found MappingReader::find_ranked(GuestOffset at, std::uint64_t length) noexcept {
     const SliceAddressing& addressing = lookup_.addressing();
     const DirectorySlot& slot = slots_[addressing.slot(at)];
@@ -59,7 +59,7 @@ Found MappingReader::find_ranked(GuestOffset at, std::uint64_t length) noexcept 
     return lookup_.found_one(entry, at, length);
 }
 
-// A slot changed while find() looked at it, which has counted a hit too early.
+// A slot changed while find() read it; find() has counted a hit too early.
 Found MappingReader::find_again(GuestOffset at, std::uint64_t length) noexcept {
     counters_.add(CacheCounter::hits, ~std::uint64_t{0});
     return find_any(at, length);
@@ -93,7 +93,7 @@ std::size_t MappingReader::find_runs(GuestOffset at, std::uint64_t length,
     if (version == 0 || block == nullptr) return 0;
     const std::uint32_t index = addressing.in_block(at);
     const SliceWord word(block->words()[index].load(std::memory_order_acquire));
-    if (!word.has_payload()) return 0;  // one answer for all of the slice
+    if (!word.has_payload()) return 0;  // one result for the whole slice
 
     const std::uint32_t first = addressing.entry(at);
     std::array<Entry, kMaxRuns> room;
@@ -107,7 +107,8 @@ std::size_t MappingReader::find_runs(GuestOffset at, std::uint64_t length,
     return lookup_.split(entries, at, length, runs);
 }
 
-// A hint for the eviction: a lost increment does no harm. The line of a hot slice is only read.
+// A hint for the eviction: a lost increment does no harm. The cache line of a hot slice is only
+// read.
 inline void MappingReader::note_use(DirectoryBlock& block, std::uint32_t index) const noexcept {
     std::atomic<std::uint8_t>& uses = block.uses(lookup_.addressing().slices_in_block())[index];
     const std::uint8_t count = uses.load(std::memory_order_relaxed);

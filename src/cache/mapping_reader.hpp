@@ -26,9 +26,9 @@ public:
           counters_(counters),
           level_one_(level_one) {}
 
-    /// The first extent of [at, at + length), length > 0; `miss` where it is not in memory.
+    /// The first extent of [at, at + length), length > 0; `miss` if it is not in memory.
     Found find(GuestOffset at, std::uint64_t length) noexcept;
-    /// Consecutive answers of find(); 0: ask find().
+    /// Consecutive results of find(); 0: ask find().
     std::size_t find_runs(GuestOffset at, std::uint64_t length, std::span<Mapping> runs) noexcept;
 
     const SliceLookup& slices() const noexcept { return lookup_; }
@@ -39,7 +39,7 @@ private:
     Found find_again(GuestOffset at, std::uint64_t length) noexcept;
     void note_use(DirectoryBlock& block, std::uint32_t index) const noexcept;
 
-    // What a hit needs, together.
+    // The data that a hit needs, on one cache line.
     const DirectorySlot* const slots_;
     const SliceLookup lookup_;
     CacheCounters& counters_;

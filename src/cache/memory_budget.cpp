@@ -22,7 +22,7 @@ std::shared_ptr<CacheBudget> CacheBudget::create(std::uint64_t limit_bytes) {
 }
 
 std::shared_ptr<CacheBudget> CacheBudget::process() {
-    // Never destroyed: a static image may be destroyed after everything that was made later.
+    // Never destroyed: a static image may be destroyed after all objects that were created later.
     static const auto& budget = *new std::shared_ptr<CacheBudget>(create(kDefaultCacheBytes));
     return budget;
 }
@@ -45,7 +45,7 @@ void MemoryBudget::set_limit(std::uint64_t limit_bytes) {
 
 void MemoryBudget::trim() {
     for (bool is_more = true; is_more;) {
-        // In steps, so that misses do not wait until everything is gone.
+        // In steps, so that misses do not wait for the whole work.
         constexpr std::uint64_t kStep = 1U << 20;
         const BudgetLock lock(*this);
         const std::uint64_t before = shares_.used();
@@ -58,7 +58,7 @@ void MemoryBudget::trim() {
     }
 }
 
-// The lock is released after each step; clients may come and go meanwhile.
+// Releases the lock after each step, so that clients can be added and removed meanwhile.
 void MemoryBudget::release_unused() {
     std::uint64_t id = 0;
     std::uint64_t position = 0;
@@ -154,7 +154,8 @@ void MemoryBudget::charge(std::int64_t bytes) noexcept {
 // --- The limit ----------------------------------------------------------------------------------
 
 void MemoryBudget::enforce_limit(EvictionShare& share) noexcept {
-    // An eviction frees more than its entry; the one that is under way goes on as long as needed.
+    // An eviction may free more than its entry. The eviction that is in progress continues as long
+    // as needed.
     if (is_evicting_) return;
     is_evicting_ = true;
     if (share.is_over()) EvictionShares::evict_to_limit(share);

@@ -31,14 +31,14 @@ public:
     void add(EvictionClient& client, std::uint64_t limit_bytes) noexcept QED_REQUIRES(budget_lock);
     void remove(EvictionClient& client) noexcept QED_REQUIRES(budget_lock);
 
-    /// Counts the entry from now on, and evicts others if that is too much. It may evict `entry`
-    /// itself, unless the client says that it may not.
+    /// Counts the entry from now on, and evicts others if the limit is exceeded. It may evict
+    /// `entry` itself, unless the client forbids it.
     void insert(BudgetEntry& entry) noexcept QED_REQUIRES(budget_lock);
     void remove(BudgetEntry& entry) noexcept QED_REQUIRES(budget_lock);
     void resize(BudgetEntry& entry, std::uint32_t bytes) noexcept QED_REQUIRES(budget_lock);
     /// EvictionClient::may_evict() has become true for `entry`.
     void unpinned(BudgetEntry& entry) noexcept QED_REQUIRES(budget_lock);
-    /// To be called after unpinned(): what exceeded the limit because it was pinned goes now.
+    /// Call it after unpinned(): evicts what exceeded the limit because it was pinned.
     void shrink_back(const EvictionClient& client) noexcept QED_REQUIRES(budget_lock) {
         EvictionShare& share = *client.membership.share;
         if (is_over_limit_ || share.is_over()) enforce_limit(share);

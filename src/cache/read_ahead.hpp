@@ -8,14 +8,15 @@
 
 namespace qed {
 
-/// How many slices a miss reads. Where misses come in order it is twice as many as the last time,
-/// up to a maximum; a few readers in order are told apart. Callers serialise all calls.
+/// The number of slices that a miss reads. If misses come in order, it is twice as many as the last
+/// time, up to a maximum. A few readers in order are tracked separately. Callers serialise all
+/// calls.
 class ReadAhead {
 public:
     explicit ReadAhead(std::uint32_t most_slices) noexcept : most_(std::max(most_slices, 1U)) {}
 
-    /// \param slice  the one that was missed
-    /// \param limit  at most so many; at least 1
+    /// \param slice  the missed slice
+    /// \param limit  the maximum; at least 1
     /// \returns  1 .. limit: `slice` and those that follow it
     std::uint32_t slices_for(std::uint64_t slice, std::uint64_t limit) noexcept {
         auto stream = std::ranges::find(streams_, slice, &Stream::next);
@@ -33,7 +34,7 @@ public:
     }
 
 private:
-    /// A reader that goes through the image in order.
+    /// A reader that reads the image in order.
     struct Stream {
         std::uint64_t next = ~std::uint64_t{0};
         std::uint32_t slices = 1;  ///< of its latest read

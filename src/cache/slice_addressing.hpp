@@ -17,15 +17,15 @@ inline constexpr unsigned kMaxSlotBits = 22;
 inline constexpr unsigned kMinBlockBits = 6;
 inline constexpr unsigned kMaxBlockBits = 11;
 
-/// Which slice a guest offset belongs to, and where the directory has it: the shifts and masks that
-/// a cache's readers need, worked out once.
+/// The slice of a guest offset and its place in the directory: the shifts and masks that the
+/// readers of a cache need, computed once.
 ///
 ///     guest offset = | slot | slice in block | entry in slice | offset in cluster |
 ///     guest offset = | table |  slice in table | entry in slice | offset in cluster |
 class SliceAddressing {
 public:
-    /// Slices as wanted, but no larger than a table, and not so small that the directory would
-    /// exceed its limits.
+    /// Slices of the requested size, but no larger than a table, and not so small that the
+    /// directory would exceed its limits.
     static SliceAddressing make(const TableShape& tables) noexcept {
         const auto bits_for = [&](unsigned entry_bits) {
             const std::uint64_t last = tables.max_guest_bytes - 1;
@@ -42,7 +42,7 @@ public:
         return {tables, entry_bits, block_bits};
     }
 
-    // What follows from a guest offset.
+    // Derived from a guest offset.
     std::uint64_t table(GuestOffset at) const noexcept { return at.value >> table_span_bits(); }
     std::uint64_t slice(GuestOffset at) const noexcept { return at.value >> slice_shift_; }
     std::uint64_t slot(GuestOffset at) const noexcept { return at.value >> slot_shift_; }
@@ -54,7 +54,7 @@ public:
     }
     std::uint64_t in_cluster(GuestOffset at) const noexcept { return at.value & cluster_mask_; }
 
-    // What follows from the number of a slice.
+    // Derived from the number of a slice.
     std::uint64_t slot_of(std::uint64_t slice) const noexcept { return slice >> block_bits_; }
     std::uint32_t index_in_block(std::uint64_t slice) const noexcept {
         return static_cast<std::uint32_t>(slice) & block_mask_;

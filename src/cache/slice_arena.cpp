@@ -106,7 +106,7 @@ SliceArena::Slab* SliceArena::new_slab(std::uint32_t size_class) noexcept try {
     from.pop_back();
     if (&from == &returned_) {
         resident_bytes_ += kSlabBytes;
-        // One call instead of a fault per page; on a kernel without this call the faults happen.
+        // One call instead of a fault for each page; a kernel without this call takes the faults.
         ::madvise(slab->memory, kSlabBytes, MADV_POPULATE_WRITE);
     }
     slab->size_class = size_class;

@@ -89,7 +89,7 @@ void SliceDirectory::erase(DirectoryBlock& block) noexcept {
     const std::uint64_t index = block.slot;
     DirectorySlot& slot = slots_[index];
     slot.block.store(nullptr, kRelease);
-    // From here on readers notice that the block has gone: its memory may be used for another.
+    // After this store readers notice that the block was removed, so its memory may be reused.
     advance(slot);
     budget_.memory().blocks_of(addressing_.block_bits()).free(&block);
     const std::uint64_t page = index / kSlotsInPage;

@@ -11,12 +11,12 @@
 
 namespace qed {
 
-/// Where readers begin: a block, or null where none of its slices is in memory.
+/// A slot: a block, or null if none of its slices is in memory. Each lookup starts here.
 ///
-/// `version` gets a new value, under the budget's lock, each time that what a reader may be looking
-/// at is about to be used for something else or is no longer to be believed: after the word or the
-/// block has left, before its memory is used again. No version is used twice in a directory; 0
-/// means that the slot has no block, whatever else is read there.
+/// `version` gets a new value, under the budget's lock, each time that memory which a reader may be
+/// reading is about to be reused or becomes invalid: after the word or the block was removed,
+/// before its memory is used again. No version is used twice in a directory; 0 means that the slot
+/// has no block, whatever else is read there.
 struct DirectorySlot {
     std::atomic<std::uint64_t> version;
     std::atomic<DirectoryBlock*> block;
@@ -26,8 +26,8 @@ struct DirectorySlot {
 /// never moves and takes memory only for pages in use; each slot names a block of slices.
 ///
 /// Readers (MappingReader) follow slot, block and word without a lock. All functions that change
-/// something are here, and keep the order that makes this right: first the word or the block
-/// leaves, then the version of the slot changes, then the memory is used again.
+/// the directory are here. They keep the order that makes this correct: first the word or the block
+/// is removed, then the version of the slot changes, then the memory is used again.
 class SliceDirectory {
 public:
     SliceDirectory(const SliceAddressing& addressing, std::uint64_t max_guest_bytes,
@@ -35,7 +35,8 @@ public:
     ~SliceDirectory();
     SliceDirectory(const SliceDirectory&) = delete;
     SliceDirectory& operator=(const SliceDirectory&) = delete;
-    /// False: the system had no address space. Right after construction, when no lock is needed.
+    /// False: the system had no address space. Call it right after construction; it needs no lock
+    /// then.
     bool is_valid() const noexcept QED_NO_THREAD_SAFETY_ANALYSIS {
         return slots_.data() != nullptr && blocks_in_page_.data() != nullptr;
     }
@@ -48,19 +49,19 @@ public:
     DirectoryBlock* find(std::uint64_t slice) const noexcept QED_REQUIRES(budget_lock) {
         return slots_[addressing_.slot_of(slice)].block.load(std::memory_order_relaxed);
     }
-    /// Makes the block if need be; null: no memory. A block without records may be evicted by the
-    /// next thing that happens.
+    /// Creates the block if it does not exist; null: no memory. Any later call may evict a block
+    /// without records.
     DirectoryBlock* find_or_make(std::uint64_t slice) noexcept QED_REQUIRES(budget_lock);
     /// The first block at or after this slot, or null.
     DirectoryBlock* first_from(std::uint64_t slot) const noexcept QED_REQUIRES(budget_lock);
-    /// Takes the block and its words out. It has no records.
+    /// Removes the block and its words. It has no records.
     void erase(DirectoryBlock& block) noexcept QED_REQUIRES(budget_lock);
 
-    /// From now on readers find this word. They notice the change before the caller may use the old
-    /// word's payload for something else.
+    /// Publishes this word to readers. They notice the change before the caller may reuse the
+    /// payload of the old word.
     void set_word(DirectoryBlock& block, std::uint32_t index, SliceWord word) noexcept
         QED_REQUIRES(budget_lock);
-    /// Readers of the block look again, and reads that began before are not committed.
+    /// Makes readers of the block look again; reads that began before are not committed.
     void invalidate(DirectoryBlock& block) noexcept QED_REQUIRES(budget_lock) {
         advance(slots_[block.slot]);
     }

@@ -79,7 +79,7 @@ std::uint32_t write_bitmap(std::span<const std::uint64_t> bitmap, const SliceSha
     return before;
 }
 
-/// What the choice of a form depends on.
+/// The properties of a slice on which the choice of its form depends.
 struct TableCounts {
     std::uint32_t allocated = 0;
     std::uint32_t runs = 0;
@@ -98,10 +98,10 @@ TableCounts count(std::span<const Entry> entries, const SliceShape& shape) {
     return census;
 }
 
-// Most slices hold data and unallocated entries only, of files that have less than 2^31 clusters:
-// their values are found and looked at four at a time.
+// Most slices hold only data and unallocated entries, of files that have less than 2^31 clusters:
+// their values are computed and examined four at a time.
 
-/// Writes the entries' values as raw32 has them. False: the slice holds more than that.
+/// Writes the entries' values in the form raw32. False: the slice holds other entries, too.
 bool write_plain_values(std::span<const Entry> entries, const SliceShape& shape, void* values) {
     constexpr int kLow = std::endian::native == std::endian::little ? 0 : 1;
     Lanes64 any{};
@@ -132,7 +132,7 @@ TableCounts count_plain_values(const void* values, const SliceShape& shape) {
     for (std::uint32_t i = 0; i < shape.entries(); i += 4) {
         const auto value = load_lanes<Lanes32>(at(i));
         if (i != 0) before = load_lanes<Lanes32>(at(i - 1));
-        // A compare that holds gives -1.
+        // A true comparison gives -1.
         const Lanes32 next = before + 1 + reinterpret_cast<Lanes32>(before == 0);
         unallocated -= reinterpret_cast<Lanes32>(value == 0);
         continuing -= reinterpret_cast<Lanes32>(value == next);
@@ -232,8 +232,8 @@ EncodedSlice SliceUpdater::update(SliceWord word, std::uint32_t first,
     return spliced.words.empty() ? encode_all(word, first, values) : spliced;
 }
 
-// Bits and values outside of the window stay what they are. Nothing is returned where it is time
-// to look for a better form: looking each time would cost more than it gains.
+// Bits and values outside of the window stay unchanged. Returns nothing if it is time to search for
+// a better form: searching each time would cost more than it gains.
 EncodedSlice SliceUpdater::splice(Form form, SliceWord word, std::uint32_t first,
                                   std::span<const Entry> values) noexcept {
     const bool is_runs = form == Form::runs;

@@ -10,7 +10,7 @@
 
 namespace qed {
 
-/// A slice in the smallest sound form, not yet in memory that readers see.
+/// A slice in the smallest correct form, in memory that readers do not see yet.
 struct EncodedSlice {
     Form form = Form::uniform;
     std::uint64_t inline_value = 0;        ///< for uniform and run
@@ -19,8 +19,8 @@ struct EncodedSlice {
     std::size_t payload_bytes() const { return words.size() * sizeof(std::uint64_t); }
 };
 
-/// Stores the words so that a reader who sees one of them also sees everything the caller did
-/// before.
+/// Stores the words so that a reader that sees one of them also sees everything that the caller
+/// stored before.
 void store_payload(std::span<const std::uint64_t> words, void* payload) noexcept;
 
 /// The smallest form of a whole slice. `words` is for the payload: one for each entry.
@@ -28,14 +28,14 @@ void store_payload(std::span<const std::uint64_t> words, void* payload) noexcept
 EncodedSlice encode_slice(std::span<const Entry> entries, const SliceShape& shape,
                           std::span<std::uint64_t> words) noexcept;
 
-/// Finds the form of slices that change, in memory of its own. One caller at a time; what it
-/// returns is valid until the next call.
+/// Finds the form of slices that change, in memory of its own. One caller at a time; a result is
+/// valid until the next call.
 class SliceUpdater {
 public:
     /// Null where the system has no memory.
     static std::unique_ptr<SliceUpdater> create(const SliceShape& shape) noexcept;
 
-    /// What the slice becomes when `values` replace its entries starting at `first`. The payload of
+    /// The form of the slice after `values` replace its entries starting at `first`. The payload of
     /// `word` is neither changed nor reused meanwhile: the caller holds a pin.
     /// \cost for a few values, of the order of the payload's words
     EncodedSlice update(SliceWord word, std::uint32_t first,
@@ -53,8 +53,9 @@ private:
     std::unique_ptr<std::uint64_t[]> words_;
 };
 
-/// Whether `values` can replace entries of the slice in its payload, because each entry changes at
-/// once and none moves, so that readers cannot mistake a mixture of old and new.
+/// Whether `values` can replace entries of the slice in its payload. They can if each entry changes
+/// in one store and none moves, so that readers cannot mistake a mixture of old and new values for
+/// a valid state.
 bool may_update_in_place(SliceWord word, std::span<const Entry> values,
                          const SliceShape& shape) noexcept;
 void update_in_place(SliceWord word, std::uint32_t first, std::span<const Entry> values,

@@ -6,8 +6,8 @@
 namespace qed {
 namespace {
 
-// Takes one use away and returns how many there were. Readers may add some meanwhile: it is only
-// a hint.
+// Decrements the use count and returns the old value. Readers may increment it meanwhile: it is
+// only a hint.
 unsigned take_use(std::atomic<std::uint8_t>& uses) {
     const std::uint8_t value = uses.load(std::memory_order_relaxed);
     if (value != 0) uses.store(static_cast<std::uint8_t>(value - 1), std::memory_order_relaxed);
@@ -31,7 +31,7 @@ unsigned SliceEvictor::age(BudgetEntry& entry) noexcept {
 }
 
 void SliceEvictor::reset_uses(BudgetEntry& entry) noexcept {
-    if (is_block(entry)) return;  // age() has taken what it needs
+    if (is_block(entry)) return;  // age() has reset it
     const std::uint32_t index = static_cast<SliceRecord&>(entry).index;
     block_of(entry).use_count(index).store(0, std::memory_order_relaxed);
 }
@@ -70,7 +70,7 @@ void SliceEvictor::release_unused(DirectoryBlock& block) noexcept {
         is_used = is_used || was_used;
         if (record == nullptr || record->is_loading || was_used || !may_evict(*record)) continue;
         store_.evict(*record);
-        if (directory_.find(slice) != &block) return;  // that was its last slice
+        if (directory_.find(slice) != &block) return;  // it had no other slice
     }
     if (!is_used && may_evict(block)) store_.evict(block);
 }

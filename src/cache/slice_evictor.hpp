@@ -7,8 +7,8 @@
 
 namespace qed {
 
-/// A cache as its budget sees it: which slices and blocks may be evicted, and how often they were
-/// used. Its functions only judge; SliceStore takes the entries out.
+/// The cache as a client of its budget: which slices and blocks may be evicted, and how often they
+/// were used. Its functions only decide; SliceStore removes the entries.
 class SliceEvictor final : public EvictionClient {
 public:
     SliceEvictor(SliceDirectory& directory, SliceStore& store,

@@ -12,7 +12,7 @@
 
 namespace qed {
 
-/// How the entries of a slice are kept in memory.
+/// The form in which the entries of a slice are kept in memory.
 enum class Form : std::uint8_t {
     absent = 0,   ///< not in memory
     uniform = 1,  ///< all entries are the same marker; nothing but the word
@@ -23,10 +23,10 @@ enum class Form : std::uint8_t {
     runs = 6,     ///< a bitmap of where runs start, ranks, a 32-bit value for each run
 };
 
-/// Memory of payloads. Readers may look at it while it is used for something else, so every access
-/// is atomic, and is one of these: loads acquire, stores release. A load and a store of different
-/// sizes only meet where a reader looks at memory that has been reused; what it finds there is not
-/// believed, but it must then see what came before the store, which holds whatever the sizes.
+/// Memory of payloads. A reader may read it while it is reused, so every access is atomic: loads
+/// acquire, stores release. A load and a store of different sizes meet only if a reader reads
+/// memory that was reused. The reader does not trust that value, but it must then see the stores
+/// that came before, which holds for every size.
 class PayloadMemory {
 public:
     static std::uint64_t load64(std::uintptr_t address) noexcept {
@@ -55,8 +55,8 @@ private:
     }
 };
 
-/// One 64-bit word that says everything about a slice to a reader: its form, and the payload's
-/// address or the content itself.
+/// One 64-bit word with everything that a reader has to know about a slice: its form, and the
+/// address of the payload or the content itself.
 class SliceWord {
 public:
     constexpr SliceWord() = default;
@@ -90,7 +90,7 @@ private:
     std::uint64_t bits_ = 0;
 };
 
-/// The constants that all slices of one image share. Worked out once: every hit needs them.
+/// The constants that all slices of one image share, computed once: every hit needs them.
 struct SliceShape {
     unsigned entry_bits = 0;  ///< entries in a slice, as a power of two; 6 .. 13
     unsigned cluster_bits = 0;
@@ -150,8 +150,8 @@ inline Entry widen_run(std::uint32_t value, std::uint32_t index, const SliceShap
 template <Form kForm>
 inline Entry read_ranked(SliceWord word, std::uint32_t index, const SliceShape& shape) {
     const std::uintptr_t payload = word.payload(kForm);
-    // Where there are few values they are on these lines, which now come together with those of the
-    // bitmap and the ranks, and not after them.
+    // If there are few values, they are on these lines, which are now loaded together with those of
+    // the bitmap and the ranks, and not after them.
     PayloadMemory::prefetch(payload + 2 * kCacheLineBytes);
     PayloadMemory::prefetch(payload + 3 * kCacheLineBytes);
     const std::uint32_t group = index / 64;
@@ -161,8 +161,8 @@ inline Entry read_ranked(SliceWord word, std::uint32_t index, const SliceShape& 
     const std::uint64_t ranks =
         PayloadMemory::load64(payload + (shape.bitmap_words + group / 4) * 8);
     const auto before = static_cast<std::uint32_t>(ranks >> (16 * (group % 4))) & 0xffff;
-    // The bit here, or that of the run that holds the entry, is the last one counted. Whatever the
-    // memory holds by now, the address that follows from it must be one that is mapped.
+    // The bit here, or that of the run with the entry, is the last one counted. For any content of
+    // the memory, the address that follows from it must be mapped.
     const std::uint32_t rank =
         (before + count_bits(bits & (here | (here - 1))) - 1) & (shape.entries() - 1);
     const std::uint32_t value =

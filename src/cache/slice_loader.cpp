@@ -14,13 +14,14 @@
 
 namespace qed {
 
-/// What one coroutine asks for. In its frame, linked while it waits for the read of another one.
+/// The request of one coroutine. It lives in the coroutine's frame, and is linked while it waits
+/// for the read of another coroutine.
 struct PinRequest : Waiter {
     enum class Outcome : std::uint8_t {
         pinned,
         leads,     ///< reads the slice itself
         no_table,  ///< the L1 entry names none
-        again,     ///< what was read was overtaken by a change
+        again,     ///< a change has overtaken the read
         failed,
     } outcome = Outcome::failed;
     SliceRecord* record = nullptr;
@@ -38,7 +39,7 @@ Error in_table(Error error, Entry table) noexcept try {
 
 }  // namespace
 
-/// Suspends only when another coroutine is reading the slice.
+/// Suspends only while another coroutine reads the slice.
 struct SliceLoader::PinAwaiter {
     SliceLoader& loader;
     std::uint64_t slice;
@@ -55,7 +56,8 @@ struct SliceLoader::PinAwaiter {
     void await_resume() const noexcept {}
 };
 
-// All in one frame: whatever fails after pin_or_join() has made this the reader must end the load.
+// All in one frame: any failure after pin_or_join() has made this coroutine the reader must end the
+// load.
 Task<Result<SliceRef>> SliceLoader::pin(std::uint64_t slice) {
     for (;;) {
         PendingLoad load;
@@ -123,8 +125,8 @@ bool SliceLoader::pin_or_join(std::uint64_t slice, PinRequest& request,
     return false;
 }
 
-// One slice, and more ahead of time where the misses come in order: at most to the end of the table
-// and of the block.
+// One slice, and following ones if the misses come in order: at most to the end of the table and of
+// the block.
 SliceLoader::SliceRead SliceLoader::prepare_read(std::uint64_t slice, Entry table) noexcept {
     const SliceAddressing& addressing = parts_.directory.addressing();
     const std::uint64_t index = addressing.index_in_table(slice);
@@ -206,7 +208,7 @@ void SliceLoader::fail_load(SliceRecord& record, PendingLoad& load, const Error&
         parts_.store.end_load(record);
         parts_.store.forget(record);
     }
-    // No new waiter can come any more: the load is not in the directory.
+    // No new waiter can arrive: the load is not in the directory any more.
     while (Waiter* waiter = load.waiters.pop()) {
         auto& request = static_cast<PinRequest&>(*waiter);
         request.outcome = PinRequest::Outcome::failed;
@@ -215,8 +217,8 @@ void SliceLoader::fail_load(SliceRecord& record, PendingLoad& load, const Error&
     }
 }
 
-// Stores a slice that was read ahead at `version` of its slot. The copy in the cache wins; a copy
-// that an update or an eviction overtook is dropped.
+// Stores a slice that was read ahead at `version` of its slot. If the cache has a copy, that one
+// stays. A slice that an update or an eviction has overtaken is dropped.
 void SliceLoader::commit_ahead(std::uint64_t slice, const EncodedSlice& encoded,
                                std::uint64_t version) noexcept {
     const BudgetLock lock(parts_.budget);

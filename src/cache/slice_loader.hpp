@@ -20,7 +20,7 @@ struct PinRequest;
 /// Takes the budget's lock itself, and never holds it over I/O.
 class SliceLoader {
 public:
-    /// What a loader works with; all of it outlives the loader.
+    /// The parts that a loader uses; all of them outlive the loader.
     struct Parts {
         BlockFile& file;
         MemoryBudget& budget;
@@ -33,13 +33,14 @@ public:
     SliceLoader(const Parts& parts, std::uint32_t readahead_slices) noexcept
         : parts_(parts), read_ahead_(readahead_slices) {}
 
-    /// Pins the slice; reads it if need be. An empty SliceRef where the L1 entry names no table.
+    /// Pins the slice; reads it if it is not in memory. Returns an empty SliceRef if the L1 entry
+    /// names no table.
     /// \errors io_error, out_of_memory
     Task<Result<SliceRef>> pin(std::uint64_t slice);
 
 private:
     struct PinAwaiter;
-    /// A read of a slice, and perhaps of some that follow it.
+    /// A read of a slice, and perhaps of slices that follow it.
     struct SliceRead {
         FileOffset at;
         std::uint32_t slices = 1;

@@ -11,8 +11,9 @@
 
 namespace qed {
 
-/// What the entries of one slice say about a guest range. A small value that reads nothing but what
-/// the word names; who may trust the answer is the caller's business (MappingReader).
+/// The meaning of the entries of one slice for a guest range. A small value that reads only the
+/// memory that the word names. The caller (MappingReader) decides whether the result can be
+/// trusted.
 class SliceLookup {
 public:
     explicit SliceLookup(const SliceAddressing& addressing) noexcept
@@ -29,8 +30,8 @@ public:
         if (!is_data_entry(entry)) return Found::not_data(kind_of(entry), length);
         return Found::in_file(entry + addressing_.in_cluster(at), length);
     }
-    /// The extents of [at, at + length), of which `entries` are all that count. Neighbours that one
-    /// answer holds for become one. Returns how many there are; `runs` has room for one an entry.
+    /// The extents of [at, at + length), of which only `entries` are used. Neighbours of the same
+    /// kind become one extent. Returns their number; `runs` has one element for each entry.
     std::size_t split(std::span<const Entry> entries, GuestOffset at, std::uint64_t length,
                       std::span<Mapping> runs) const noexcept;
 

@@ -8,9 +8,9 @@
 
 namespace qed {
 
-/// The memory of all slices of a budget: an arena for each kind. A reader may still be looking at
-/// memory after it was freed, so freed memory of one kind must not turn into another kind: a word
-/// that is atomic stays one.
+/// The memory of all slices of a budget: an arena for each kind. A reader may still read memory
+/// after it was freed, so memory of one kind must not be reused for another kind: an atomic word
+/// stays an atomic word.
 struct SliceMemory {
     SliceArena payloads;
     SliceArena records;

@@ -18,19 +18,19 @@ namespace qed {
 
 struct SliceRecord;
 
-/// 2^n consecutive slices: their words, use counts and records lie after it in memory. Readers read
-/// words and use counts at any time without a lock: while the budget lives, the memory of a block
-/// is only used for blocks of the same size, and stays mapped.
+/// 2^n consecutive slices; their words, use counts and records follow it in memory. Readers read
+/// words and use counts at any time without a lock. While the budget lives, the memory of a block
+/// is used only for blocks of the same size, and stays mapped.
 struct alignas(kCacheLineBytes) DirectoryBlock : BudgetEntry, EvictionGroup {
-    std::uint64_t slot = 0;     ///< the directory slot that it is in
-    std::uint32_t slices = 0;   ///< that it has room for
+    std::uint64_t slot = 0;     ///< its slot of the directory
+    std::uint32_t slices = 0;   ///< the number of slices that it maps
     std::uint32_t present = 0;  ///< words that are not absent
     std::uint32_t records = 0;  ///< slices with a record: while there are some, the block stays
 
     std::atomic<std::uint64_t>* words() noexcept {
         return reinterpret_cast<std::atomic<std::uint64_t>*>(this + 1);
     }
-    /// For readers, who know how many slices there are without looking here.
+    /// For readers, which know the number of slices without reading it here.
     std::atomic<std::uint8_t>* uses(std::size_t slice_count) noexcept {
         return reinterpret_cast<std::atomic<std::uint8_t>*>(words() + slice_count);
     }
@@ -55,8 +55,8 @@ struct alignas(kCacheLineBytes) DirectoryBlock : BudgetEntry, EvictionGroup {
 /// reads.
 struct PendingLoad {
     WaiterQueue waiters;     ///< PinRequests
-    Entry table = 0;         ///< what the L1 entry said when the read began
-    bool overtaken = false;  ///< the slice was dropped meanwhile: what was read is not committed
+    Entry table = 0;         ///< the L1 entry when the read began
+    bool overtaken = false;  ///< the slice was dropped meanwhile: the read is not committed
 };
 
 /// A slice that is loading, pinned, or has a payload. Only under the budget's lock, except that the
@@ -76,7 +76,7 @@ struct SliceRecord : BudgetEntry {
 static_assert(sizeof(SliceRecord) == 48 && sizeof(DirectoryBlock) == kCacheLineBytes);
 static_assert((1U << kMaxBlockBits) - 1 <= UINT16_MAX);
 
-/// Which of the two an entry is: a block is its own group.
+/// The kind of an entry: a block is its own group.
 inline DirectoryBlock& block_of(const BudgetEntry& entry) noexcept {
     return static_cast<DirectoryBlock&>(*entry.group);
 }

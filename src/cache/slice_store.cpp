@@ -9,7 +9,7 @@
 namespace qed {
 namespace {
 
-// What a record costs besides its payload.
+// The memory of a record besides its payload.
 const auto kRecordBytes = static_cast<std::uint32_t>(SliceArena::block_bytes(sizeof(SliceRecord)));
 
 }  // namespace
@@ -128,7 +128,7 @@ void SliceStore::evict(BudgetEntry& entry) noexcept {
 }
 
 void SliceStore::erase(DirectoryBlock& block) noexcept {
-    ++block.records;  // evictions that are due when a record has gone must not take the block
+    ++block.records;  // an eviction that is due meanwhile must not take the block
     for (std::uint32_t i = 0; i < block.slices; ++i) {
         SliceRecord* record = block.record(i);
         if (record == nullptr) continue;
@@ -181,7 +181,7 @@ void SliceStore::unpin(SliceRecord& record) noexcept {
     if (record.is_detached) {
         delete_record(record);
     } else if (!record.word.has_payload()) {
-        forget(record);  // the directory's word is all of it
+        forget(record);  // the directory's word is enough
     } else {
         budget_.unpinned(record);
     }

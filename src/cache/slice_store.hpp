@@ -33,15 +33,15 @@ public:
     ~SliceRef() { reset(); }
     void reset() noexcept;
     explicit operator bool() const noexcept { return record_ != nullptr; }
-    /// For the one writer of the image's tables: other threads may see an update half done.
+    /// For the only writer of the image's tables: other threads may see a half of an update.
     Entry entry(std::uint32_t index) const noexcept;
-    /// The entries that start at `first`: far less work than one by one.
+    /// The entries starting at `first`: much cheaper than one call for each.
     void entries(std::uint32_t first, std::span<Entry> entries) const noexcept;
-    /// The slice was dropped after a failed write: what it says may no longer be what is on disk.
+    /// The slice was dropped after a failed write: its content may differ from the file.
     bool is_detached() const noexcept;
 
     SliceRecord& record() const noexcept { return *record_; }
-    /// Leaves the pin to the caller, who unpins the record.
+    /// Passes the pin to the caller, which unpins the record.
     SliceRecord& release() noexcept { return *std::exchange(record_, nullptr); }
 
 private:
@@ -49,9 +49,9 @@ private:
     SliceRecord* record_ = nullptr;
 };
 
-/// The records of a cache: content, pins, and the way of a slice from record to record-less word
-/// and back (mapping_cache.hpp has the states). Everything works under the budget's lock; functions
-/// that do not require it take it themselves.
+/// The records of a cache: content, pins, and the steps of a slice from a record to a word without
+/// record and back (mapping_cache.hpp lists the states). Everything works under the budget's lock;
+/// functions that do not require the lock take it themselves.
 class SliceStore {
 public:
     SliceStore(MemoryBudget& budget, SliceDirectory& directory, CacheCounters& counters) noexcept
@@ -66,10 +66,10 @@ public:
     SliceRef try_pin(std::uint64_t slice) noexcept;
     void end_pin(SliceRecord& record) noexcept;
     bool is_detached(const SliceRecord& record) const noexcept;
-    /// What the pinned slice says about [at, at + length). The pin ends.
+    /// The mapping of [at, at + length) in the pinned slice. The pin ends.
     Found find_and_unpin(SliceRef&& pin, GuestOffset at, std::uint64_t length) noexcept;
 
-    /// The record of a slice, made if need be; null: no memory.
+    /// The record of a slice, created if it does not exist; null: no memory.
     SliceRecord* find_or_make(DirectoryBlock& block, std::uint32_t index) noexcept
         QED_REQUIRES(budget_lock);
     void pin(SliceRecord& record) noexcept QED_REQUIRES(budget_lock);
@@ -77,14 +77,14 @@ public:
 
     void begin_load(SliceRecord& record, PendingLoad& load) noexcept QED_REQUIRES(budget_lock);
     void end_load(SliceRecord& record) noexcept QED_REQUIRES(budget_lock);
-    /// Readers see this content from now on. The record is pinned, so that its own insertion does
-    /// not evict it. False: no memory, nothing was changed.
+    /// Publishes this content to readers. The record is pinned, so that its own insertion does not
+    /// evict it. False: no memory, and nothing was changed.
     bool store(SliceRecord& record, const EncodedSlice& encoded) noexcept QED_REQUIRES(budget_lock);
-    /// The slice leaves the directory; its pins keep what they have.
+    /// Removes the slice from the directory; its pins keep the content.
     void detach(SliceRecord& record) noexcept QED_REQUIRES(budget_lock);
-    /// Deletes a record that nothing pins; the directory's word is right without it.
+    /// Deletes a record without pins; the directory's word alone is correct.
     void forget(SliceRecord& record) noexcept QED_REQUIRES(budget_lock);
-    /// Takes the slice, or the block and all slices in it, out of memory.
+    /// Removes the slice, or the block and all its slices, from memory.
     void evict(BudgetEntry& entry) noexcept QED_REQUIRES(budget_lock);
     /// Frees a block with all its slices, none of which is in use.
     void erase(DirectoryBlock& block) noexcept QED_REQUIRES(budget_lock);

@@ -20,12 +20,12 @@ bool SliceWriter::publish(const SliceRef& pin, std::uint32_t first,
     const SliceShape& shape = store_.shape();
     QED_ASSERT(first < shape.entries() && entries.size() <= shape.entries() - first);
     SliceRecord& record = pin.record();
-    // The content is this caller's: it is the only writer, and its pin keeps the slice. So what
-    // takes long is done before the lock is taken.
+    // The content belongs to this caller: it is the only writer, and its pin keeps the slice. So
+    // the long part of the work is done before the lock is taken.
     if (may_update_in_place(record.word, entries, shape)) {
         const BudgetLock lock(budget_);
         QED_ASSERT(record.pins != 0 && !record.is_loading);
-        if (record.is_detached) return true;  // the next reader reads the file, which has them
+        if (record.is_detached) return true;  // the next reader reads the file
         directory_.invalidate(record.block());
         update_in_place(record.word, first, entries, shape);
         return true;
@@ -42,7 +42,7 @@ void SliceWriter::drop(std::uint64_t slice) noexcept {
 }
 
 void SliceWriter::drop_slice(DirectoryBlock& block, std::uint32_t index) noexcept {
-    directory_.invalidate(block);  // what is being read ahead must not be committed
+    directory_.invalidate(block);  // reads ahead in progress must not be committed
     SliceRecord* record = block.record(index);
     if (record != nullptr && record->is_loading) {
         record->load->overtaken = true;
@@ -58,7 +58,7 @@ void SliceWriter::set_l1(std::uint64_t index, Entry table) noexcept {
     if (old != table && is_data_entry(old)) drop_table(index);
 }
 
-// The lock is released after each block: other images go on meanwhile.
+// Releases the lock after each block, so that other images can continue.
 void SliceWriter::drop_table(std::uint64_t index) noexcept {
     const SliceAddressing& addressing = directory_.addressing();
     const std::uint64_t first = addressing.first_slice_of_table(index);
@@ -72,7 +72,7 @@ void SliceWriter::drop_table(std::uint64_t index) noexcept {
         const std::uint64_t end_here = std::min(end, addressing.slice_at(slot + 1, 0));
         if (begin_here >= end) return;
         for (std::uint64_t slice = begin_here; slice < end_here; ++slice) {
-            // The block may go with the last slice in it.
+            // The block may be removed with its last slice.
             if (DirectoryBlock* block = directory_.find(slice))
                 drop_slice(*block, addressing.index_in_block(slice));
         }

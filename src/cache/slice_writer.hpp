@@ -11,9 +11,9 @@
 
 namespace qed {
 
-/// What changes in a cache because the file has changed. Memory is never ahead of the file: the
-/// caller is the one writer of the image's tables, and calls after its write. Takes the budget's
-/// lock itself.
+/// Changes the cache after the file has changed. Memory is never ahead of the file: the caller is
+/// the only writer of the image's tables, and calls after its write. Takes the budget's lock
+/// itself.
 class SliceWriter {
 public:
     SliceWriter(MemoryBudget& budget, LevelOne& level_one, SliceDirectory& directory,

@@ -5,7 +5,7 @@
 
 namespace qed {
 
-/// `file:` before a path means that path, in names that headers hold as in those that users give.
+/// `file:` before a path means that path, both in headers and in names that users give.
 inline std::string_view without_file_prefix(std::string_view name) {
     if (name.starts_with("file:")) name.remove_prefix(5);
     return name;

@@ -12,9 +12,10 @@ namespace qed {
 
 class Layer;
 
-/// For each slice of an overlay: how many layers below have nothing at all there, so that a lookup
-/// goes straight to the first that may. Learned while reading; the layers below never change while
-/// they are open. One byte a slice that was read, however long the chain is.
+/// Remembers for each slice of an overlay how many of the next layers have no data or zeroes there,
+/// so that a lookup can skip them. The index learns while the disk is read; the layers below never
+/// change while they are open. It costs one byte for each slice that was read, for a chain of any
+/// length.
 class ChainIndex {
 public:
     /// `below`: the layers under the overlay, nearest first; `span_bits`: guest bytes of a slice.
@@ -23,7 +24,7 @@ public:
 
     struct Jump {
         std::uint32_t steps = 1;   ///< layers to go down, at least 1
-        std::uint64_t length = 0;  ///< bytes from `at` on that this holds for
+        std::uint64_t length = 0;  ///< bytes starting at `at` for which this holds
     };
     /// Any thread; no I/O.
     Jump from(GuestOffset at, std::uint64_t length) noexcept;

@@ -12,7 +12,7 @@ bool is_readable(const ChainMapping& where) noexcept {
     return where.mapping.is_stored() || where.reads_as_zeroes();
 }
 
-// A layer that maps one to one says "data" everywhere; its file system knows better.
+// A layer that maps one to one states "data" everywhere; its file system knows the holes.
 Result<void> look_for_hole(ChainMapping& where) {
     Mapping& mapping = where.mapping;
     if (mapping.kind != Mapping::Kind::data || !where.layer->has_file_holes()) return {};
@@ -29,7 +29,7 @@ Result<void> look_for_hole(ChainMapping& where) {
     return {};
 }
 
-/// Adds `next` to `whole`. False: it is something else.
+/// Adds `next` to `whole`. False: it is of another kind.
 bool extend(ChainMapping& whole, const ChainMapping& next) noexcept {
     if (!continues(whole, next)) return false;
     whole.mapping.length += next.mapping.length;
@@ -63,7 +63,7 @@ Result<ChainMapping> whole_mapping(Layer& top, GuestOffset at, std::uint64_t len
     auto whole = first_mapping(top, at, length);
     while (whole && whole->mapping.length < length) {
         const std::uint64_t done = whole->mapping.length;
-        // An error there is for the one who asks for what lies there.
+        // The next call starts there and reports the error.
         const auto next = first_mapping(top, at + done, length - done);
         if (!next || !extend(*whole, *next)) break;
     }
@@ -73,7 +73,7 @@ Result<ChainMapping> whole_mapping(Layer& top, GuestOffset at, std::uint64_t len
 Task<Result<ChainMapping>> whole_mapping_async(Layer& top, GuestOffset at, std::uint64_t length) {
     ChainMapping whole;
     for (std::uint64_t done = 0; done < length; done = whole.mapping.length) {
-        // A coroutine's frame costs more than a look into the cache.
+        // A coroutine's frame costs more than a lookup in the cache.
         ChainMapping next = top.locate(at + done, length - done);
         if (!next.is_loaded()) {
             const auto loaded = co_await top.locate_loading(at + done, length - done);

@@ -104,8 +104,9 @@ Result<std::string> real_path(const std::string& path) {
     return std::string(real.data());
 }
 
-/// `name`, which a header in `folder` holds, as seen from `start`; an absolute path when it is not
-/// below. Looks at no path that only the header names: that alone could mount or connect something.
+/// `name`, which a header in `folder` holds, relative to `start`; an absolute path if the file is
+/// not below `start`. Looks at no path that only the header names: looking alone could mount or
+/// connect something.
 Result<std::string> path_from(const std::string& start, const std::string& folder,
                               std::string_view name) {
     const Result<std::string> real_start = real_path(start);
@@ -152,17 +153,17 @@ private:
     std::vector<FileId> seen_;
 };
 
-/// What lies below the layer at `depth`, whose file is `path`.
+/// The layer below the layer at `depth`, whose file is `path`.
 class ChainOpener::Below final : public BackingOpener {
 public:
     Below(ChainOpener& chain, const std::string& path, unsigned depth)
         : chain_(chain), path_(path), depth_(depth) {}
 
-    // No coroutine of its own: chains may be long, and each would take its part of the stack.
+    // Not a coroutine: chains may be long, and each coroutine would use a part of the stack.
     Task<Result<std::shared_ptr<Layer>>> open(BackingReference backing) override {
         if (backing.name.empty() || !chain_.options_.open_backing) return none();
         const BackingFormat stated = chain_.options_.backing.format;
-        // What the user stated is for the first base, and the header's word comes first.
+        // The user's format is for the first base, and the header comes first.
         if (depth_ == 0 && backing.format == BackingFormat::unstated) backing.format = stated;
         return chain_.open_base(path_, std::move(backing), depth_ + 1);
     }
@@ -204,7 +205,7 @@ OpenOptions ChainOpener::base_options() const {
     OpenOptions base = options_;
     base.writable = false;
     base.direct = false;
-    base.backing.format = BackingFormat::unstated;  // what was stated is for the first base
+    base.backing.format = BackingFormat::unstated;  // the user's format is for the first base
     return base;
 }
 
@@ -286,8 +287,9 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
                             image_path, name, start));
 }
 
-// The format of the top layer is probed, and so is that of a base which is not said to be raw. Raw
-// is never a guess: its first bytes are the guest's, who could make them name any file.
+// The format of the top layer is probed, and so is that of a base that is not stated to be raw. Raw
+// is never a guess: the guest chooses the first bytes of a raw disk, and could make them name any
+// file.
 Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<BlockFile> file,
                                                              const std::string& path, bool is_raw,
                                                              unsigned depth) {
@@ -295,7 +297,7 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<Blo
     if (!is_raw) {
         const Result<const FormatDriver*> probed = co_await formats_.probe(*file);
         if (!probed) co_return std::unexpected(probed.error().clone());
-        // QED says best what is missing.
+        // The message of QED describes best what is missing.
         driver = *probed != nullptr ? *probed : formats_.find("qed");
     }
     QED_ASSERT(driver != nullptr);

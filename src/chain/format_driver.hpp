@@ -17,21 +17,21 @@
 
 namespace qed {
 
-/// Opens what lies below the image that a driver is opening: by name under the caller's policy, or
-/// a layer that the caller has brought along.
+/// Opens the layer below the image that a driver is opening: by its name under the caller's policy,
+/// or a layer that the caller supplies.
 class BackingOpener {
 public:
     BackingOpener() = default;
     BackingOpener(const BackingOpener&) = delete;
     BackingOpener& operator=(const BackingOpener&) = delete;
     virtual ~BackingOpener() = default;
-    /// \param backing  as the header states it, also where it names none
-    /// \returns null where there is none, or where it is not to be opened
+    /// \param backing  as the header states it; asked also if the header names no file
+    /// \returns null if there is no backing file, or if the policy says not to open it
     virtual Task<Result<std::shared_ptr<Layer>>> open(BackingReference backing) = 0;
 };
 
-/// One format of disk images. To add a format, derive from it, derive its layer from Layer, and
-/// register it (formats/registry): nothing else has to know.
+/// One format of disk images. To add a format, derive from this class, derive its layer from Layer,
+/// and register the driver (formats/registry). No other code has to change.
 ///
 /// Thread-safety: a driver has no state; any member on any thread.
 class FormatDriver {
@@ -41,24 +41,26 @@ public:
     FormatDriver& operator=(const FormatDriver&) = delete;
     virtual ~FormatDriver() = default;
 
-    /// What users call the format; a string literal.
+    /// The name of the format for users; a string literal.
     virtual std::string_view name() const noexcept = 0;
-    /// Whether a file that begins with these bytes is an image of this format. False for a format
-    /// that cannot be told by its first bytes: its files are opened only where it is stated.
+    /// Whether a file that starts with these bytes is an image of this format. False for a format
+    /// that cannot be recognised by its first bytes; its files are opened only if the caller
+    /// states the format.
     virtual bool probe(std::span<const std::byte> head) const noexcept = 0;
     /// Opens the image in `file`. A writable image is opened for one writer, whose lock is held.
-    /// \param backing  asked once, when the header is known
+    /// \param backing  called once, after the header was read
     virtual Task<Result<std::shared_ptr<Layer>>> open(std::unique_ptr<BlockFile> file,
                                                       BackingOpener& backing,
                                                       OpenOptions options) const = 0;
 
-    // What not every format can do fails with unsupported.
+    // A format that cannot do one of the following leaves it to these defaults, which fail with
+    // unsupported.
 
-    /// Whether create() can make such an image: asked before an existing file is touched.
+    /// Whether create() can create such an image. Called before an existing file is changed.
     virtual Result<void> check_create(const CreateOptions& options) const;
     /// Writes an empty image into `file`, which is truncated first.
     virtual Task<Result<void>> create(BlockFile& file, CreateOptions options) const;
-    /// For a whole new image of `image.image_bytes`, written from front to back into `file`.
+    /// A writer for a whole new image of `image.image_bytes`, in guest order, into `file`.
     virtual Result<std::unique_ptr<SequentialWriter>> stream_writer(
         BlockFile& file, const CreateOptions& image, const WriterOptions& options) const;
 };

@@ -47,7 +47,7 @@ Task<Result<const FormatDriver*>> FormatRegistry::probe(BlockFile& file) const {
     Result<AlignedBuffer> head = AlignedBuffer::create(kProbeBytes, kProbeBytes);
     if (!head) co_return pass(head);
     QED_CO_CHECK(co_await file.read(FileOffset{0}, head->span()));
-    // What lies behind the end of a short file reads as zeroes, which is no magic number.
+    // Bytes past the end of a short file read as zeroes, and zeroes are no magic number.
     co_return probe_head(head->span().first(std::min<std::uint64_t>(*bytes, head->size())));
 }
 

@@ -14,18 +14,18 @@ namespace qed {
 
 /// The formats that can be opened.
 ///
-/// Thread-safety: any member on any thread. A driver stays registered as long as images of it are
-/// being opened or made.
+/// Thread-safety: any member on any thread. A driver stays registered while images of its format
+/// are opened or created.
 class FormatRegistry {
 public:
     void add(const FormatDriver& driver);
     void remove(const FormatDriver& driver);
     /// Null: no format has this name.
     const FormatDriver* find(std::string_view name) const;
-    /// find(), or the error for a name that a user gave.
-    /// \errors invalid_argument  names the formats that there are
+    /// find() for a name that a user gave; an unknown name is an error.
+    /// \errors invalid_argument  the message lists the registered formats
     Result<const FormatDriver*> require(std::string_view name) const;
-    /// The format whose images begin as `file` does; null: none.
+    /// The format whose images start like `file`; null: none.
     /// \cost one read of 4 KiB
     Task<Result<const FormatDriver*>> probe(BlockFile& file) const;
 

@@ -36,7 +36,8 @@ enum class ImageCounter : std::uint8_t {
     count_,
 };
 
-/// What a layer knows of itself when it is made. All but `bytes` and `backing` stays.
+/// The properties of a layer, known when it is constructed. Only `bytes` and `backing` change
+/// later.
 struct LayerTraits {
     std::string_view format;          ///< a string literal: lives as long as the program
     std::uint64_t bytes = 0;          ///< size of the virtual disk
@@ -47,8 +48,8 @@ struct LayerTraits {
     bool has_file_holes = false;
 };
 
-/// One layer of a chain of disks. A format derives from it and answers what lies where in its own
-/// file; everything that looks through the chain is here and the same for all formats.
+/// One layer of a chain of disks. A format derives from it and states the mappings of its own file.
+/// Everything that looks through the chain is in this class and the same for all formats.
 ///
 /// Thread-safety: any member on any thread at any time, except that quiesce() with `closes` and
 /// the destructor come last. A layer never changes while another layer has it as its backing.
@@ -71,33 +72,36 @@ public:
     std::uint64_t cluster_bytes() const noexcept { return cluster_bytes_; }
     LayerInfo info() const;
     Stats stats() const;
-    /// Held by each request from before it looks at the mapping until its last I/O has ended.
+    /// Each request holds one, starting before its first lookup and until its last I/O has ended.
     RequestEpochs::Guard enter() noexcept { return epochs_.enter(); }
 
-    // What a format provides. Ranges lie inside the disk, and lengths are not 0, unless it says
-    // otherwise. What a format cannot do, it leaves to these defaults, which fail with unsupported.
+    // The functions that a format implements. Ranges are inside the disk, and lengths are not 0,
+    // unless stated otherwise. A format leaves functions that it cannot support to these defaults,
+    // which fail with unsupported.
 
     /// The mapping of the first of `length` bytes, from memory alone: no I/O, no lock.
     virtual Mapping find(GuestOffset at, std::uint64_t length) noexcept = 0;
-    /// Consecutive results of find(), at most `found.size()`, from one look at this layer's tables.
+    /// Consecutive results of find(), at most `found.size()`, from one lookup in this layer's
+    /// tables.
     /// \returns how many; 0: ask find()
     virtual std::size_t find_many(GuestOffset at, std::uint64_t length,
                                   std::span<Mapping> found) noexcept;
-    /// find(), after it has read what memory does not know. Never not_loaded.
+    /// find() after reading the metadata that is not in memory. Never not_loaded.
     virtual Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length);
-    /// Reads bytes for which find() or load() said `encoded`.
+    /// Reads bytes whose mapping is `encoded`.
     virtual Task<Result<void>> read_encoded(GuestOffset at, std::span<std::byte> buffer);
-    /// Why the byte at `at`, for which find() or load() said `corrupt`, cannot be read.
+    /// The reason why the byte at `at`, whose mapping is `corrupt`, cannot be read.
     virtual Error explain(GuestOffset at);
 
-    // Image::write() and so on. These check the range themselves.
+    // The implementation of Image::write() and so on. These functions check the range themselves.
 
-    /// Writes without a coroutine if memory knows that all of the range can be written in place.
-    /// \param seen  set to a mapping that is writable_in_place when the data has been written, else
-    ///              to what is known of the first bytes, for write()
+    /// Writes without a coroutine if memory knows that the whole range can be written in place.
+    /// \param seen  a mapping that is writable_in_place if the data has been written; otherwise the
+    ///         mapping of the first bytes as far as it is known, to be passed to write()
     virtual Result<void> try_write_in_place(GuestOffset at, std::span<const std::byte> data,
                                             Mapping& seen);
-    /// \param seen  what try_write_in_place() saw, so that the layer need not ask again; or {}
+    /// \param seen  the mapping from try_write_in_place(), so that the layer need not look it up
+    ///         again; or {}
     virtual Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data,
                                      WriteFlags flags, Mapping seen);
     virtual Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t length, WriteFlags flags);
@@ -105,7 +109,8 @@ public:
     virtual Task<Result<void>> flush();
     virtual Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss);
     virtual Task<Result<void>> set_backing(BackingReference backing);
-    /// Image::quiesce(). With `closes`, nothing else is under way or follows: the file may be cut.
+    /// Image::quiesce(). With `closes`, no request is in flight or follows, so the file may be
+    /// truncated.
     virtual Task<Result<void>> quiesce(bool closes);
 
     // Through the chain.
@@ -115,9 +120,9 @@ public:
         return at.value <= bytes && length <= bytes - at.value;
     }
     Result<void> check_range(GuestOffset at, std::uint64_t length) const;
-    /// The first mapping of [at, at + length) through the chain, as far as memory knows.
+    /// The first mapping of [at, at + length) through the chain, from memory alone.
     ChainMapping locate(GuestOffset at, std::uint64_t length) noexcept;
-    /// The same, loading what is missing: never not_loaded.
+    /// The same, after loading metadata that is not in memory: never not_loaded.
     Task<Result<ChainMapping>> locate_loading(GuestOffset at, std::uint64_t length);
     /// This layer's own mapping, loaded and not corrupt.
     Task<Result<Mapping>> mapping_at(GuestOffset at, std::uint64_t length);
@@ -129,11 +134,11 @@ public:
     Task<Result<void>> prefetch(GuestOffset at, std::uint64_t length);
 
 protected:
-    /// Adds what the format counts to what every layer does.
+    /// Adds the format's counters to those that all layers have.
     virtual void add_to(Stats&) const {}
     void set_backing_reference(BackingReference backing);
     std::string backing_name() const { return info().backing.name; }
-    /// Called once the size of a table slice is known.
+    /// Called once, when the size of a table slice is known.
     void start_index(unsigned span_bits) { index_.start(below_, span_bits, size()); }
 
     std::unique_ptr<BlockFile> file_;
@@ -150,7 +155,7 @@ private:
     Task<Result<void>> read_range(GuestOffset at, std::span<std::byte> buffer, bool is_request);
     std::unexpected<Error> unsupported(const char* what) const;
 
-    std::vector<Layer*> below_;  // all layers under this one, nearest first
+    std::vector<Layer*> below_;  // all layers below this one, nearest first
     ChainIndex index_;
     const std::string_view format_;
     const std::uint64_t cluster_bytes_;

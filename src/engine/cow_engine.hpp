@@ -12,15 +12,15 @@
 
 namespace qed {
 
-/// The copy-on-write engine of one image: owns the parts that change it and wires them together.
-/// Knows no format. What it needs of one comes in through seams: the mapping in memory
-/// (MappingCache), where tables lie (TableLayout), the dirty mark (DirtyMarker), and the disk that
-/// the guest sees (GuestDisk).
+/// The copy-on-write engine of one image: owns the parts that change the image and connects them.
+/// It knows no format. It reaches the format through seams: the mapping in memory (MappingCache),
+/// the positions of tables (TableLayout), the dirty mark (DirtyMarker), and the disk that the guest
+/// sees (GuestDisk).
 ///
 /// Thread-safety: any member from any thread, except that finish() comes last.
 class CowEngine {
 public:
-    /// What the engine is built on; all of it outlives the engine.
+    /// The parts that the engine uses; all of them outlive it.
     struct Base {
         BlockFile& file;
         MappingCache& cache;
@@ -29,7 +29,7 @@ public:
         GuestDisk& disk;
         RequestEpochs& epochs;
     };
-    /// \param file_bytes  length of the file; tables name nothing past its last cluster
+    /// \param file_bytes  length of the file; no table names a cluster past its last whole one
     CowEngine(const Base& base, const TableLayout& layout, const TableCommitter::Rules& rules,
               std::uint64_t file_bytes);
 
@@ -40,7 +40,7 @@ public:
     ClusterRangeLock& range_locks() noexcept { return range_locks_; }
     const WriteContext& context() const noexcept { return context_; }
 
-    /// Everything that was completed before is durable when it succeeds.
+    /// Makes everything durable that was completed before the call.
     Task<Result<void>> flush();
     void add_to(Stats& stats) const;
 

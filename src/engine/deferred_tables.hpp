@@ -13,41 +13,43 @@
 namespace qed {
 
 /// Table updates that wait in memory for the next flush (deferred order). Their slices are pinned,
-/// so that readers find them; the file learns of them only after the data they name is durable.
-/// Used under the committer's table lock.
+/// so that readers find them. They are written to the file only after the data that they name is
+/// durable. The caller holds the committer's table lock.
 class DeferredTables {
 public:
     DeferredTables(const TableCommitter::Parts& parts, const TableLayout& layout)
         : parts_(parts), layout_(layout) {}
 
     bool empty() const noexcept { return slices_.empty() && tables_.empty(); }
-    /// Table bytes in memory that are ahead of the file.
+    /// Table bytes in memory that are not in the file yet.
     std::uint64_t bytes() const noexcept {
         return slices_.size() * std::uint64_t{parts_.cache.slice_bytes()};
     }
 
-    /// Clusters that are free once all of this is in the file.
+    /// Clusters that become free when all waiting updates are in the file.
     std::uint64_t freed_clusters() const noexcept { return freed_.size(); }
 
-    /// Makes room for as many add_table(), which then cannot fail.
+    /// Reserves memory for so many calls of add_table(), which then cannot fail.
     void reserve_tables(std::size_t count) { tables_.reserve(tables_.size() + count); }
     /// A table that no L1 entry in the file names yet.
     void add_table(std::uint64_t l1_index, FileOffset offset);
-    /// Keeps a pin of its own on the update's slice, and makes room for free_replaced().
-    /// \errors corrupt_metadata when a sector of it cannot be written back, out_of_memory
+    /// Keeps a pin of its own on the update's slice, and reserves memory for free_replaced().
+    /// \errors corrupt_metadata if one of its sectors cannot be written back, out_of_memory
     Result<void> add(const TableUpdate& update);
-    /// What the last added update has replaced: free once the file does not name it any more.
+    /// The clusters that the last added update has replaced; they become free when the file no
+    /// longer names them.
     void free_replaced(std::span<const Entry> old_entries) noexcept;
 
     struct Written {
         std::uint64_t writes = 0;
         std::uint64_t bytes = 0;
     };
-    /// What went to the file since the last call.
+    /// The counts of what was written to the file since the last call.
     Written take_written() noexcept { return std::exchange(written_, {}); }
 
-    /// Content of new tables, flush, then sectors of other tables and of the L1 table. A caller
-    /// who promises durability flushes once more. After a failure all of it still waits.
+    /// Writes the content of new tables, flushes, then writes sectors of other tables and of the L1
+    /// table. A caller that promises durability flushes once more. After a failure all updates
+    /// still wait.
     Task<Result<void>> write_out(FlushGroup& flushes);
 
 private:
@@ -71,7 +73,7 @@ private:
     const TableLayout& layout_;
     std::map<std::uint64_t, Waiting> slices_;
     std::vector<NewTable> tables_;
-    std::size_t linked_ = 0;         // so many of them the file may name, after a failed attempt
+    std::size_t linked_ = 0;         // the file may name so many of them, after a failed attempt
     std::vector<FileOffset> freed_;  // clusters that the file still names
     Written written_;
 };

@@ -34,7 +34,7 @@ Task<Result<void>> FileExtender::extend_to(std::uint64_t end) {
     std::uint64_t reached = ahead;
     Result<void> grown = co_await file_.truncate(ahead);
     if (!grown && ahead != end && is_out_of_space(grown.error())) {
-        // A file system or a limit may have room for what is needed, if not for what is ahead.
+        // A file system or a limit may have space for the needed part, but not for the chunk.
         reached = end;
         grown = co_await file_.truncate(end);
     }

@@ -10,16 +10,16 @@
 
 namespace qed {
 
-/// Makes the image file longer, ahead of use and in chunks: new space reads as zeroes, and a table
+/// Extends the image file in chunks, before the space is needed. New space reads as zeroes. A table
 /// entry must not name a cluster past the end of the file.
 class FileExtender {
 public:
     explicit FileExtender(BlockFile& file) : file_(file) {}
     void start_at(std::uint64_t file_bytes) noexcept { bytes_.store(file_bytes); }
     std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_acquire); }
-    /// The file is at least `end` bytes long when it succeeds; often it is already, see bytes().
+    /// Makes the file at least `end` bytes long. Often it is already, see bytes().
     Task<Result<void>> extend_to(std::uint64_t end);
-    /// Cuts the file to `end`; nothing else may be using it.
+    /// Truncates the file to `end`. The caller makes sure that no request uses the file.
     Task<Result<void>> cut(std::uint64_t end);
 
 private:

@@ -57,7 +57,7 @@ Task<Result<void>> FlushGroup::flush() {
     for (FlushObserver* observer : observers_)
         observer->flush_begins();
     QED_TRACE(flush_begin);
-    // What a failed flush left behind is not covered by one that follows it, whatever that says.
+    // A later flush does not cover the writes that a failed flush has left, even if it succeeds.
     Result<void> done = check_not_failed();
     if (done) done = co_await file_.flush();
     QED_TRACE(flush_end, done.has_value());
@@ -68,7 +68,7 @@ Task<Result<void>> FlushGroup::flush() {
     } else {
         if (!detail::mutant(detail::Mutant::failed_flush_is_forgotten)) stop();
     }
-    // Waking the members takes long: the next flush does not wait for that.
+    // Waking the members takes long: the next flush does not wait for it.
     pass_on_lead();
     while (Waiter* waiter = members.pop()) {
         if (!done) static_cast<Member*>(waiter)->error.emplace(done.error().clone());
@@ -77,7 +77,7 @@ Task<Result<void>> FlushGroup::flush() {
     co_return done;
 }
 
-// The first member that came too late for this flush leads the next one, for all the others.
+// The first member that arrived after this flush began leads the next one, for all the others.
 void FlushGroup::pass_on_lead() noexcept {
     const ScopedLock lock(mutex_);
     QED_ASSERT(running_);

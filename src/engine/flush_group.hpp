@@ -13,23 +13,23 @@
 
 namespace qed {
 
-/// Flushes of one file, shared: callers that arrive while a flush runs all wait for the next one,
-/// which starts after they arrived and therefore covers everything they have written.
+/// Shares flushes of one file. Callers that arrive while a flush runs wait for the next one, which
+/// starts after they arrived and therefore covers everything that they have written.
 class FlushGroup {
 public:
     explicit FlushGroup(BlockFile& file) : file_(file) {}
-    /// Before the first flush; the observer outlives the group's last flush.
+    /// Call it before the first flush. The observer outlives the group's last flush.
     void add_observer(FlushObserver& observer) { observers_.push_back(&observer); }
 
-    /// Everything written to the file before this call is durable when it succeeds.
+    /// Makes everything durable that was written to the file before this call.
     Task<Result<void>> flush();
-    /// Flushes done on the file.
+    /// The number of flushes of the file.
     std::uint64_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
-    /// The first flush that failed has set this: what is on disk since then is unknown.
+    /// Set by the first flush that failed: the content of the disk is unknown since then.
     bool has_failed() const noexcept { return failed_.load(std::memory_order_acquire); }
-    /// What is in the file is unknown for another reason: no flush succeeds any more.
+    /// Call it if the file's content is unknown for another reason: every later flush fails.
     void stop() noexcept { failed_.store(true, std::memory_order_release); }
-    /// \errors write_stopped  a flush has failed, so that none will succeed any more
+    /// \errors write_stopped  a flush has failed, so that no later one can succeed
     Result<void> check_not_failed() const;
 
 private:

@@ -3,9 +3,9 @@
 
 namespace qed {
 
-/// Learns from a FlushGroup what has become durable: what was written before flush_begins() is
-/// durable when flush_succeeded() follows. After a flush that failed it does not follow. The
-/// group calls both on the thread that leads the flush, never two at once.
+/// Learns from a FlushGroup what is durable. Data that was written before flush_begins() is durable
+/// when flush_succeeded() is called next. After a failed flush the group does not call it. The
+/// group calls both on the thread that leads the flush, one call at a time.
 class FlushObserver {
 public:
     virtual void flush_begins() noexcept = 0;

@@ -16,7 +16,7 @@ Task<Result<void>> IdleWork::make_clean() {
     co_return co_await parts_.flushes.flush();
 }
 
-// The old content of free clusters is of no use, but it takes space on the disk.
+// The old content of free clusters is useless, but occupies space on the disk.
 Task<Result<void>> IdleWork::punch_free_space() {
     while (parts_.file.can_punch()) {
         const ClusterRun run = parts_.allocator.take_unpunched();
@@ -24,7 +24,7 @@ Task<Result<void>> IdleWork::punch_free_space() {
         const Result<void> done =
             co_await parts_.file.punch(run.offset, run.clusters << cluster_.bits());
         parts_.allocator.punched(run);
-        if (!done) break;  // a failed punch loses nothing but space
+        if (!done) break;  // a failed punch loses only space
     }
     co_return {};
 }

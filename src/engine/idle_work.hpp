@@ -12,16 +12,17 @@
 
 namespace qed {
 
-/// What an image does when its guest is idle and when it is closed: it makes everything durable,
+/// The work of an image when its guest is idle and when it is closed: it makes everything durable,
 /// clears the dirty mark, and gives free space back to the file system.
 class IdleWork {
 public:
     IdleWork(const TableCommitter::Parts& parts, TableCommitter& tables, ClusterSize cluster)
         : parts_(parts), tables_(tables), cluster_(cluster) {}
 
-    /// Requests may run meanwhile.
+    /// Requests may run at the same time.
     Task<Result<void>> quiesce();
-    /// After quiesce(), with no request under way: cuts the free end off the file.
+    /// Truncates the free space at the end of the file. Call it after quiesce(), with no request in
+    /// flight.
     Task<Result<void>> finish();
 
 private:

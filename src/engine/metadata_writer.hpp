@@ -13,7 +13,7 @@ struct MappingUpdate {
     enum class State : std::uint8_t {
         unallocated,
         zero,
-        data,  ///< consecutive clusters of the image file, from `storage`
+        data,  ///< consecutive clusters of the image file, starting at `storage`
     };
     GuestOffset at{};  ///< start of the first cluster
     std::uint64_t clusters = 0;
@@ -23,18 +23,18 @@ struct MappingUpdate {
     bool after_flush = false;
 };
 
-/// Writes changes of the mapping to the image's metadata, in an order that keeps the file sound
-/// after a power cut at any moment, and only then shows them to readers.
+/// Writes changes of the mapping to the image's metadata, and publishes them to readers afterwards.
+/// The order of the writes keeps the file consistent after a power cut at any moment.
 ///
 /// Thread-safety: any number of requests may commit at once. The caller holds the range lock of
 /// the clusters that it updates.
 class MetadataWriter {
 public:
-    /// An update must not cross a multiple of so many guest bytes.
+    /// An update must not cross a multiple of this many guest bytes.
     virtual std::uint64_t update_span() const noexcept = 0;
-    /// Writes and publishes the update; `update` lives until the task has ended. On failure nothing
-    /// was published, but the file may say either: the clusters that the update names must not be
-    /// used again.
+    /// Writes and publishes the update; `update` lives until the task has ended. After a failure no
+    /// update was published, but the file may hold the old or the new mapping: the caller must not
+    /// use the clusters that the update names again.
     virtual Task<Result<void>> commit(const MappingUpdate& update) = 0;
 
 protected:

@@ -23,7 +23,7 @@ namespace qed {
 
 class DeferredTables;
 
-/// Where a format keeps its tables.
+/// The positions of a format's tables.
 struct TableLayout {
     ClusterSize cluster;
     std::uint64_t table_clusters = 1;  ///< of one L2 table
@@ -36,13 +36,13 @@ struct TableLayout {
 /// commit().
 struct TableUpdate : Waiter {
     std::uint64_t slice = 0;
-    SliceRef pin;             ///< empty: the committer gets one
+    SliceRef pin;             ///< empty: the committer pins the slice
     std::uint32_t first = 0;  ///< entry in the slice
     std::uint32_t count = 0;
-    Entry base = kUnallocatedEntry;  ///< first of `count` adjacent clusters, or a marker for all
+    Entry base = kUnallocatedEntry;  ///< first of `count` clusters, or a marker
     bool after_flush = false;  ///< the clusters' content must be durable before the entries are
 
-    // For the committer.
+    // Used by the committer.
     bool leads = false;
     std::optional<Error> error;
     Entry value(std::uint32_t index, std::uint64_t cluster_bytes) const {
@@ -51,13 +51,14 @@ struct TableUpdate : Waiter {
     std::uint32_t end() const { return first + count; }
 };
 
-/// Writes table updates: the only writer of an image's tables. Requests that ask while a group is
-/// being written form the next group, which shares its flush and its table writes; nobody waits
-/// for another request's data.
+/// Writes table updates: the only writer of an image's tables. Requests that arrive while a group
+/// is being written form the next group, which shares its flush and its table writes. No request
+/// waits for the data of another request.
 ///
-/// Order of a group (docs/architecture.md, "Order on disk"): NEED_CHECK where entries may get
-/// ahead of data; the content of new tables; one flush where the promise needs it; the sectors of
-/// tables and of the L1 table; then, and only then, the entries are visible in memory.
+/// The order of a group (docs/architecture.md, "A power cut"): NEED_CHECK if entries may become
+/// durable before the data that they name; the content of new tables; one flush if the write order
+/// promises it; the sectors of tables and of the L1 table. Only then the entries are published to
+/// readers.
 class TableCommitter final : public MetadataWriter {
 public:
     struct Parts {
@@ -69,8 +70,8 @@ public:
         DirtyMarker& marker;
     };
     struct Rules {
-        bool strict = true;   ///< the tables are sound at every moment: nothing needs NEED_CHECK
-        bool defers = false;  ///< updates wait in memory for write_deferred()
+        bool strict = true;                ///< the tables are always consistent, without NEED_CHECK
+        bool defers = false;               ///< updates wait in memory for write_deferred()
         std::uint64_t deferred_limit = 0;  ///< bytes of tables that may wait
         std::uint64_t freed_limit = 0;     ///< bytes of freed clusters that may wait for a flush
     };
@@ -83,12 +84,12 @@ public:
     }
     Task<Result<void>> commit(const MappingUpdate& mapping) override;
 
-    /// Writes what waits in memory, after the data it names. With the table lock held; the caller
-    /// flushes afterwards. Cheap when nothing waits.
+    /// Writes the updates that wait in memory, after the data that they name. The caller holds the
+    /// table lock and flushes afterwards. Does nothing if no update waits.
     Task<Result<void>> write_deferred();
     bool has_deferred() const noexcept { return deferred_bytes_.load() != 0; }
 
-    /// Keeps groups from starting, for changes of the header and of the size.
+    /// Excludes groups while the header or the size of the disk changes.
     AsyncMutex& table_lock() noexcept { return table_lock_; }
 
     const Parts& parts() const noexcept { return parts_; }
@@ -106,7 +107,7 @@ private:
     TableUpdate update_for(const MappingUpdate& mapping) const;
     WaiterQueue take_waiting() noexcept;
     static void end_group(WaiterQueue& joined, const Result<void>& done) noexcept;
-    /// Writes or defers the updates of the leader and of those who joined.
+    /// Writes or defers the updates of the leader and of the requests that joined it.
     Task<Result<void>> run_group(TableUpdate& leader, WaiterQueue joined);
     void count_group(std::size_t updates) noexcept;
     bool exceeds_limits() const noexcept;

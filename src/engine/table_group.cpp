@@ -178,7 +178,7 @@ Result<void> TableGroup::plan() {
     return {};
 }
 
-// Nothing that runs once entries are in the file may need memory.
+// After entries are in the file, no step may need memory.
 void TableGroup::reserve_scratch() {
     std::uint32_t most = 0;
     for (const TableUpdate* update : members_)
@@ -206,7 +206,7 @@ void TableGroup::fill_run(SectorRun& run) {
 }
 
 void TableGroup::refuse_bad_entry(SectorRun& run) {
-    // Its raw value is not kept, and must not be overwritten with a guess.
+    // The raw value of this entry is not kept, and a guess must not overwrite it.
     fail_run(run, Error(Errc::corrupt_metadata,
                         fmt::format("the L2 table sector at {:#x} holds a bad entry, so it cannot "
                                     "be written: check and repair the image",
@@ -264,7 +264,7 @@ Task<Result<void>> TableGroup::write_runs(std::span<SectorRun> runs) {
 Task<Result<void>> TableGroup::write_new_tables() {
     QED_CO_CHECK(co_await write_runs(new_table_runs_));
     for (NewTable& table : tables_) {
-        // A table that could not be written whole is not linked: its clusters leak.
+        // A table that could not be written completely is not linked: its clusters leak.
         table.linked = std::none_of(members_.begin(), members_.end(), [&](const auto* update) {
             return update->error && !update->pin &&
                    parts_.cache.l1_index_of(update->slice) == table.l1_index;
@@ -274,7 +274,7 @@ Task<Result<void>> TableGroup::write_new_tables() {
     co_return {};
 }
 
-// No coroutine of its own: most groups have only entries to write.
+// Not a coroutine of its own: most groups have only entries to write.
 Task<Result<void>> TableGroup::write_entries() {
     if (l1_runs_.empty()) return write_runs(entry_runs_);
     return write_entries_and_links();
@@ -284,7 +284,7 @@ Task<Result<void>> TableGroup::write_entries_and_links() {
     for (const SectorRun& run : l1_runs_)
         fill_l1_run(run);
     if (!entry_runs_.empty()) QED_CO_CHECK(co_await write_runs(entry_runs_));
-    // Entries are in the file from here on: what fails now fails the new tables alone.
+    // Now entries are in the file: a later failure fails the new tables alone.
     const Result<void> started = co_await write_runs(l1_runs_);
     if (!started) fail_new_tables(started.error());
     for (const SectorRun& run : l1_runs_) {
@@ -306,8 +306,8 @@ void TableGroup::fail_new_tables(const Error& error) noexcept {
     }
 }
 
-// After a failed write the sector may hold the old or the new entries: memory follows the file. A
-// table that it names after all holds what was written to it.
+// After a failed write the sector may hold the old or the new entries, so memory follows the file.
+// If the sector names a new table, the file holds that table's content.
 Task<Result<void>> TableGroup::reload_l1(const SectorRun& run) {
     const auto raw = buffer_.span().subspan(run.buffer_offset, run.end - run.begin);
     QED_CO_CHECK(co_await parts_.file.read(FileOffset{run.file_offset}, raw));

@@ -14,8 +14,8 @@ namespace qed {
 
 class DeferredTables;
 
-/// One group of table updates on its way to the file: pins, new tables, and each touched run of
-/// table sectors as one write. A failed write fails the updates in it, not the others.
+/// One group of table updates: pins, new tables, and one write for each touched run of table
+/// sectors. A failed write fails the updates in it, and no others.
 class TableGroup {
 public:
     /// Throws std::bad_alloc.
@@ -25,25 +25,27 @@ public:
     TableGroup& operator=(const TableGroup&) = delete;
 
     std::size_t size() const noexcept { return members_.size(); }
-    /// Every update of an existing table holds its slice. False: some have to be read for that.
+    /// Pins the slice of every update of an existing table. False: some slices have to be read
+    /// first.
     bool pin_cached_slices();
     Task<Result<void>> pin_slices();
-    /// File space for the tables that do not exist yet. Returns where it ends, or 0; it reads as
-    /// zeroes once the file is that long.
+    /// Reserves file space for the tables that do not exist yet. Returns its end, or 0 if there are
+    /// none. The space reads as zeroes when the file is so long.
     Result<std::uint64_t> reserve_tables();
     bool has_new_tables() const noexcept { return !tables_.empty(); }
-    /// Entries or tables that a power cut may keep without what they name.
+    /// Whether a power cut may keep entries or tables of this group, and lose the clusters that
+    /// they name.
     bool needs_dirty() const noexcept;
     bool needs_flush() const noexcept;
     /// Gathers the sectors to be written.
     Result<void> plan();
     Task<Result<void>> write_new_tables();
-    /// Sectors of existing tables, and L1 sectors that link the new ones.
+    /// Writes the sectors of existing tables, and the L1 sectors that link the new ones.
     Task<Result<void>> write_entries();
-    /// Shows what was written to readers; forgets the slices whose write failed.
+    /// Publishes to readers what was written; drops the slices whose write failed.
     void publish() noexcept;
 
-    /// Instead of writing: shows the updates to readers and leaves their entries to `deferred`.
+    /// Instead of writing: publishes the updates to readers and leaves their entries to `deferred`.
     void defer(DeferredTables& deferred);
 
     std::uint64_t write_count() const noexcept { return write_count_; }
@@ -55,7 +57,7 @@ private:
         FileOffset offset{};
         bool linked = false;
     };
-    /// Adjacent sectors of one slice, or of the L1 table, that become one write.
+    /// Consecutive sectors of one slice, or of the L1 table, that become one write.
     struct SectorRun {
         std::uint64_t slice = 0;
         std::uint64_t file_offset = 0;
@@ -80,7 +82,7 @@ private:
     void gather_l1_runs();
     void fill_l1_run(const SectorRun& run);
     void fail_run(SectorRun& run, const Error& error);
-    /// Fails only before its first write; a failed write is told in its run.
+    /// Fails only before its first write. The outcome of each write is in its run.
     Task<Result<void>> write_runs(std::span<SectorRun> runs);
     Task<Result<void>> write_entries_and_links();
     void fail_new_tables(const Error& error) noexcept;
@@ -102,7 +104,7 @@ private:
     std::pmr::vector<SectorRun> new_table_runs_;
     std::pmr::vector<SectorRun> entry_runs_;
     std::pmr::vector<SectorRun> l1_runs_;
-    std::pmr::vector<Entry> scratch_;  // has room for the entries of any of the updates
+    std::pmr::vector<Entry> scratch_;  // has the size of the largest update
     std::uint64_t write_count_ = 0;
     std::uint64_t write_bytes_ = 0;
 };

@@ -23,7 +23,7 @@ enum class EngineCounter : std::uint8_t {
     count_,
 };
 
-/// What WritePath and ZeroPath work with: the parts of one engine. They outlive both.
+/// The parts of one engine that WritePath and ZeroPath use. They outlive both.
 struct WriteContext {
     BlockFile& file;
     MappingCache& cache;
@@ -38,11 +38,11 @@ struct WriteContext {
     ClusterSize cluster;
     /// Every cluster is durable before an entry names it.
     bool strict = true;
-    /// So many freed bytes may wait for a flush of the guest; then the engine flushes on its own.
+    /// The engine flushes by itself when more freed bytes than this wait for a flush of the guest.
     std::uint64_t freed_limit = 0;
 
-    /// The mapping of the first bytes of a range, read from the file if need be.
-    /// \errors corrupt_metadata where it breaks the format's rules; io_error, out_of_memory
+    /// The mapping of the first bytes of a range. Reads the file if memory does not know it.
+    /// \errors corrupt_metadata if the mapping breaks the format's rules; io_error, out_of_memory
     Task<Result<Mapping>> look_up(GuestOffset at, std::uint64_t length) const;
 };
 

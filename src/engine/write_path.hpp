@@ -9,28 +9,29 @@
 
 namespace qed {
 
-/// Writes guest data: in place where a cluster exists, else into new clusters.
+/// Writes guest data: in place if a cluster is allocated, otherwise into new clusters.
 ///
-/// A write into new clusters holds their range lock. It asks the mapping again, reserves clusters,
-/// writes the data with what surrounds it in them, and lets the MetadataWriter name them. A failure
-/// before that gives the clusters back; a failure in it leaks them, since the file may name them.
+/// A write into new clusters holds their range lock. It looks up the mapping again, reserves
+/// clusters, writes the data and the bytes that surround it in these clusters, and calls the
+/// MetadataWriter to name them. A failure before that call returns the clusters to the allocator. A
+/// failure of the call leaks them, because the file may name them.
 ///
-/// Thread-safety: any number of requests at once. Cost: the mapping is asked once for each extent
-/// written in place, twice for new clusters.
+/// Thread-safety: any number of requests at once. Cost: one lookup for each extent that is written
+/// in place, two for new clusters.
 class WritePath {
 public:
     explicit WritePath(const WriteContext& context) : context_(context) {}
 
-    /// Writes without a coroutine if memory knows that all of the range can be written in place.
-    /// \param seen  set to a mapping that is writable_in_place when the data has been written, else
-    ///              to what is known of the first bytes, for write()
+    /// Writes without a coroutine if memory knows that the whole range can be written in place.
+    /// \param seen  a mapping that is writable_in_place if the data has been written; otherwise the
+    ///         mapping of the first bytes as far as it is known, to be passed to write()
     Result<void> try_in_place(GuestOffset at, std::span<const std::byte> data, Mapping& seen);
-    /// A write of the guest, once the disk has admitted it.
-    /// \param seen  what try_in_place() saw, so that the mapping is not asked again; else {}
+    /// A write of the guest that the disk has admitted.
+    /// \param seen  the mapping from try_in_place(), so that it is not looked up again; or {}
     Task<Result<void>> write(GuestOffset at, std::span<const std::byte> data, Mapping seen) {
         return write_range(at, data, seen, true);
     }
-    /// A write of the engine's own, also past the end of the disk, before it grows.
+    /// A write by the engine itself. It may be past the end of the disk, before the disk grows.
     Task<Result<void>> write_internally(GuestOffset at, std::span<const std::byte> data) {
         return write_range(at, data, {}, false);
     }
@@ -42,12 +43,12 @@ private:
     /// Writes a first part of `data` that one mapping update covers, and returns its length.
     Task<Result<std::uint64_t>> write_new_clusters(GuestOffset at, std::span<const std::byte> data);
     Result<Piece> reserve(GuestOffset at, std::span<const std::byte> data, bool from_base);
-    /// The data with what surrounds it in its clusters.
+    /// The data with the bytes that surround it in its clusters.
     Task<Result<void>> write_filled(Piece& piece);
     Task<Result<void>> write_joined(Piece& piece);
     Task<Result<void>> write_apart(Piece& piece);
     Task<Result<void>> copy(GuestOffset at, std::uint64_t length, FileOffset to, bool from_base);
-    /// What the guest sees at `at` while the clusters are not allocated.
+    /// The bytes that the guest sees at `at` while the clusters are not allocated.
     Task<Result<void>> fill(GuestOffset at, std::span<std::byte> buffer, bool from_base);
 
     const WriteContext& context_;

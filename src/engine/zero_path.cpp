@@ -40,13 +40,13 @@ Task<Result<void>> ZeroPath::discard(GuestOffset at, std::uint64_t end) {
     const std::uint64_t whole_end = end_of_whole_clusters(end);
     const std::uint64_t whole_begin = context_.cluster.round_up(at.value);
     if (whole_begin >= whole_end) co_return {};
-    // Without a base nothing shows through an unallocated cluster.
+    // Without a base an unallocated cluster reads as zeroes.
     const State marker = context_.disk.may_show_base() ? State::zero : State::unallocated;
     QED_CO_CHECK(co_await mark(GuestOffset{whole_begin}, whole_end, marker));
     co_return {};
 }
 
-// A last cluster that the disk ends in counts as whole.
+// A last cluster in which the disk ends counts as whole.
 std::uint64_t ZeroPath::end_of_whole_clusters(std::uint64_t end) const noexcept {
     return end == context_.disk.size() ? end : context_.cluster.round_down(end);
 }

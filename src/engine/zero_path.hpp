@@ -17,27 +17,27 @@ public:
     using State = MappingUpdate::State;
 
     struct Options {
-        bool may_write = true;         ///< zero bytes, where a mapping cannot say it
+        bool may_write = true;         ///< zero bytes, if a marker cannot express the range
         bool keeps_allocated = false;  ///< writes zero bytes everywhere instead of freeing clusters
-        bool marks_always = false;     ///< also clusters that read as zeroes for want of a base
+        bool marks_always = false;  ///< also clusters that read as zeroes because there is no base
     };
 
     ZeroPath(const WriteContext& context, WritePath& writes) : context_(context), writes_(writes) {}
 
-    /// The guest reads zeroes from `at` to `end` afterwards.
-    /// \errors unsupported where zero bytes would have to be written against `options`
+    /// Afterwards the guest reads zeroes from `at` to `end`.
+    /// \errors unsupported if zero bytes would have to be written and `options` forbid it
     Task<Result<void>> write_zeroes(GuestOffset at, std::uint64_t end, Options options);
     /// Frees the whole clusters between `at` and `end`; the guest reads zeroes there.
     Task<Result<void>> discard(GuestOffset at, std::uint64_t end);
 
-    /// Whole clusters from `at` to `end` get the state `marker`, and the clusters that they named
-    /// are freed. When `end` lies within a cluster, that one is marked if the disk still ends
-    /// there: its range lock keeps the disk from growing. Mappings that show the same now are left
-    /// alone unless `always`.
-    /// \returns the end of what is marked
+    /// The whole clusters from `at` to `end` get the state `marker`, and the clusters that they
+    /// named are freed. If `end` is inside a cluster and is the end of the disk, that cluster is
+    /// marked, too: its range lock keeps the disk from growing. Mappings that show the same bytes
+    /// already are left unchanged unless `always`.
+    /// \returns the end of the marked range
     Task<Result<std::uint64_t>> mark(GuestOffset at, std::uint64_t end, State marker,
                                      bool always = false);
-    /// Zeroes in part of a cluster, or of two: written as bytes where the guest may read others.
+    /// Zeroes in a part of one cluster, or of two: written as bytes if the guest may read others.
     Task<Result<void>> zero_edge(GuestOffset at, std::uint64_t length, bool may_write);
 
 private:

@@ -127,11 +127,11 @@ std::string resolve_backing_name(const std::string& image_path, std::string_view
 }
 
 std::string backing_name_for(const std::string& image_path, const std::string& base) {
-    // From real folder to real folder: `..` leads up from where a link leads to.
+    // Between folders with links resolved: `..` leads up from the target of a link.
     const fs::path relative = place_of(base).lexically_relative(place_of(image_path).parent_path());
     if (relative.empty()) return base;
     const std::string name = relative.string();
-    // Not to be taken for a protocol.
+    // So that it does not look like a protocol.
     const bool looks_like_one = name.find(':') < name.find('/') && name.find(':') != name.npos;
     return looks_like_one ? "./" + name : name;
 }

@@ -12,22 +12,23 @@
 
 namespace qed {
 
-/// The files of a chain as their headers name them, from one file down: what has to be known before
-/// another image is put on top of it. Nothing is locked, and no layer stays open. The last file may
-/// be missing, for its name counts: a new file could take it.
+/// The files of a chain as their headers name them, starting at one file: what an operation has to
+/// know before it puts another image on top of the chain. The survey takes no locks and keeps no
+/// layer open. The last file may be missing; its name still counts, because a new file could take
+/// it.
 class BackingSurvey {
 public:
-    /// Reads the headers from the file at `path` down, until a file has no backing file or cannot
-    /// be read, or `limit` files were read.
+    /// Reads the headers of the file at `path` and of those below it, until a file has no backing
+    /// file or cannot be read, or `limit` files were read.
     static Result<BackingSurvey> of(const std::string& path, BackingFormat format, unsigned limit);
 
-    /// Files that could be read.
+    /// The number of files that could be read.
     unsigned layers() const noexcept { return layers_; }
     /// The backing file name in the header of the first file.
     const std::string& backing_name() const noexcept { return backing_name_; }
 
-    /// \errors invalid_argument  the file at `path`, or one that will be made there, is among the
-    ///                           files: a chain over it would lead back to itself
+    /// \errors invalid_argument  the file at `path`, or one that will be created there, is among
+    ///         the files: a chain over it would lead back to itself
     Result<void> check_free_of(const std::string& path) const;
     /// \errors backing_refused   an image on top of the chain could not be opened again
     Result<void> check_depth(const std::string& image_path, unsigned limit) const;
@@ -37,9 +38,9 @@ public:
 private:
     struct File {
         std::string path;
-        std::string place;  ///< its folder without links, and its name
+        std::string place;  ///< its folder with links resolved, and its name
         dev_t device = 0;
-        ino_t inode = 0;  ///< 0: missing
+        ino_t inode = 0;  ///< 0: the file is missing
     };
 
     static File examine(const std::string& path);

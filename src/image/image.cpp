@@ -19,7 +19,7 @@
 namespace qed {
 namespace {
 
-/// What the caller of open_file() has brought along.
+/// The backing layer that the caller of open_file() supplies.
 class GivenBacking final : public BackingOpener {
 public:
     explicit GivenBacking(std::shared_ptr<Layer> layer) : layer_(std::move(layer)) {}
@@ -57,7 +57,7 @@ Task<Result<std::unique_ptr<Image>>> Image::open_file(std::unique_ptr<BlockFile>
                                                       OpenOptions options) {
     const Result<const FormatDriver*> probed = co_await format_registry().probe(*file);
     if (!probed) co_return std::unexpected(probed.error().clone());
-    // QED says best what is missing.
+    // The message of QED describes best what is missing.
     const FormatDriver* driver = *probed != nullptr ? *probed : format_registry().find("qed");
     GivenBacking given(backing != nullptr ? backing->layer_ : nullptr);
     auto layer = co_await driver->open(std::move(file), given, options);

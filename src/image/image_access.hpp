@@ -9,7 +9,7 @@
 
 namespace qed {
 
-/// Between the public Image and the layer that it forwards to.
+/// The access of library code to the layer that a public Image forwards to.
 struct ImageAccess {
     static std::unique_ptr<Image> make(std::shared_ptr<Layer> layer) {
         return std::unique_ptr<Image>(new Image(std::move(layer)));

@@ -9,7 +9,7 @@
 #include "qed/image.hpp"
 #include "qed/output_file.hpp"
 
-// Making an image file in any format: it appears under its name only when it is complete.
+// Creates an image file in any format: it appears under its name only when it is complete.
 
 namespace qed {
 
@@ -28,8 +28,8 @@ Result<void> check_backing_options(const CreateOptions& options) {
                             options.backing_name));
 }
 
-/// The backing file, which has to stay as it is until the image is there.
-/// \returns null where the caller does not want it opened
+/// The backing file, which must not change until the image exists.
+/// \returns null if the caller does not want it opened
 Result<std::shared_ptr<Layer>> check_backing(const std::string& path,
                                              const CreateOptions& options) {
     QED_CHECK(check_backing_options(options));
@@ -54,7 +54,7 @@ Result<void> create_image(const std::string& path, const CreateOptions& options)
         auto checked = check_backing(path, complete);
         if (!checked) return pass(checked);
         base = std::move(*checked);
-        // The size of an overlay that was not told its own is that of its backing file.
+        // An overlay for which no size was stated gets the size of its backing file.
         if (complete.image_bytes == 0 && base != nullptr) complete.image_bytes = base->size();
     }
     // No other process can see the file before publish(), which flushes it.

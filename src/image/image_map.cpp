@@ -36,7 +36,7 @@ bool continues(const MappedExtent& first, const MappedExtent& next) {
            (!first.data || first.file_offset + first.length == next.file_offset);
 }
 
-/// Extents that follow each other, those that continue the one before merged with it.
+/// Consecutive extents; an extent that continues the previous one is merged with it.
 class ExtentList {
 public:
     explicit ExtentList(std::span<MappedExtent> room) : room_(room) {}
@@ -44,16 +44,16 @@ public:
     std::size_t size() const { return count_; }
     bool is_open() const { return is_open_; }
     void close() { is_open_ = false; }
-    /// Where the next extent is written before add(): a copy of what was just written bit by bit
-    /// would wait for the processor to put it together.
+    /// The memory for the next extent, written before add(). Copying an extent that was just
+    /// written field by field would make the processor wait for the store buffer.
     MappedExtent& next() { return count_ < room_.size() ? room_[count_] : without_room_; }
-    /// Adds next(). \returns false, and closes the list, where there is no room
+    /// Adds next(). \returns false, and closes the list, if it is full
     bool add() {
         if (count_ == 0 || !continues(room_[count_ - 1], next())) return add_apart();
         room_[count_ - 1].length += next().length;
         return true;
     }
-    /// The same where next() is known not to continue the last one.
+    /// The same if next() is known not to continue the last one.
     bool add_apart() {
         is_open_ = count_ < room_.size();
         if (is_open_) ++count_;
@@ -67,7 +67,7 @@ private:
     MappedExtent without_room_;
 };
 
-/// Adds the first extent of a range. \returns how many bytes it has
+/// Adds the first extent of a range. \returns its length in bytes
 Result<std::uint64_t> add_one(Layer& layer, GuestOffset at, std::uint64_t length,
                               ExtentList& list) {
     const auto next = first_mapping(layer, at, length);
@@ -80,15 +80,16 @@ Result<std::uint64_t> add_one(Layer& layer, GuestOffset at, std::uint64_t length
     return 0;
 }
 
-/// Whether this is the answer for the whole chain. Holes in the file of a layer are another matter.
+/// Whether this is the result for the whole chain. Holes in the file of a layer are handled
+/// elsewhere.
 bool is_final(const Mapping& mapping, const Layer& layer) {
     const bool is_last = layer.backing() == nullptr && !layer.lacks_backing();
     return mapping.is_stored() || mapping.kind == Mapping::Kind::zero ||
            (mapping.kind == Mapping::Kind::unallocated && is_last);
 }
 
-/// Adds what the layer's own tables say, many entries at a time; the layers below are asked where
-/// they say nothing. \returns how many bytes were added; 0: ask for one
+/// Adds the extents of the layer's own tables, many entries at a time; the layers below are asked
+/// for unallocated ones. \returns how many bytes were added; 0: ask for one
 Result<std::uint64_t> add_many(Layer& layer, GuestOffset at, std::uint64_t length,
                                ExtentList& list) {
     std::array<Mapping, kMaxFound> room;
@@ -98,7 +99,7 @@ Result<std::uint64_t> add_many(Layer& layer, GuestOffset at, std::uint64_t lengt
     for (const Mapping& run : runs) {
         if (is_final(run, layer)) {
             describe({.mapping = run, .layer = &layer, .depth = 0}, at, list.next());
-            // find_many() has joined what belongs together.
+            // find_many() has merged contiguous extents.
             if (is_after_own ? list.add_apart() : list.add()) at += run.length;
             is_after_own = true;
         } else {
@@ -134,7 +135,7 @@ Result<std::size_t> map_extents(Image& image, GuestOffset offset, std::uint64_t 
     QED_CHECK(layer.check_range(offset, length));
     const RequestEpochs::Guard request = layer.enter();
     ExtentList list(extents);
-    // A caller with room for few extents pays for few entries.
+    // A caller with memory for few extents pays for few entries.
     const bool wants_many = extents.size() >= kMany;
     while (length != 0 && list.is_open()) {
         auto added = wants_many ? add_many(layer, offset, length, list) : 0;

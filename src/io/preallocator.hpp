@@ -8,16 +8,16 @@
 
 namespace qed {
 
-/// Has the file system set space aside for data that is about to be written, where that makes the
-/// writes cheaper: ext4 else accounts for each block of 4 KiB by itself. A hint, which never fails:
-/// what cannot be reserved is written all the same, or the write says why not.
-/// See docs/adr/0015-convert-data-path.md.
+/// Lets the file system reserve space for data that is about to be written, if that makes the
+/// writes cheaper: otherwise ext4 accounts for each block of 4 KiB separately. This is a hint and
+/// never fails: data is written even if its space could not be reserved, or the write reports the
+/// error. See docs/adr/0015-convert-data-path.md.
 class Preallocator {
 public:
-    /// \param wanted  the file has nothing stored that would be in the way
+    /// \param wanted  false if the file has stored data: reserving space could conflict with it
     Preallocator(BlockFile& file, bool wanted) noexcept;
 
-    /// Not for holes: the range takes space on the disk afterwards.
+    /// Do not call it for holes: the range occupies space on the disk afterwards.
     void reserve(FileOffset at, std::uint64_t length) noexcept;
 
 private:

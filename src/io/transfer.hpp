@@ -9,23 +9,24 @@
 
 namespace qed {
 
-/// The most that Linux moves in one call; a request for more comes back short.
+/// The most bytes that Linux transfers in one call; a longer request is short.
 inline constexpr std::size_t kMaxTransferBytes = 0x7ffff000;
 
-/// Moves the start of a request's buffers `bytes` onwards.
+/// Advances the start of a request's buffers by `bytes`.
 void skip_buffers(IoOp& op, std::uint64_t bytes) noexcept;
 /// Copies into or out of the next `bytes.size()` bytes of a request's buffers, and skips them.
 void scatter(IoOp& op, std::span<const std::byte> bytes) noexcept;
 void gather(IoOp& op, std::span<std::byte> bytes) noexcept;
 
-/// Takes the system's answer (bytes moved or a negative errno) to the rest of a read or write.
+/// Handles the system's result (bytes transferred or a negative errno) for the rest of a read or
+/// write.
 ///
-/// True: the request has finished, with op.error set on failure. False: ask again for what is left.
-/// \param block  the file's unit of transfers: an answer that is not a multiple of it is the end of
-///               the file, and a transfer goes on at a multiple
+/// True: the request has finished, with op.error set on failure. False: transfer the rest.
+/// \param block  the file's unit of transfers: a result that is not a multiple of it is the end of
+///         the file, and a transfer continues at a multiple
 bool account(IoOp& op, std::int64_t answer, std::uint32_t block) noexcept;
 
-/// How many of a request's buffers fit one call.
+/// The number of a request's buffers that fit one call.
 unsigned buffers_per_call(const IoOp& op) noexcept;
 
 /// Runs a read or write to its end.

@@ -26,7 +26,7 @@ Result<std::unique_ptr<Image>> open_base(const std::string& path, BackingFormat 
     return Image::open(path, open);
 }
 
-/// Flushes the names of the clones, once for each folder in a row.
+/// Flushes the names of the clones, once for each run of clones in the same folder.
 class FolderFlusher {
 public:
     Result<void> add(std::unique_ptr<OutputFile> published) {
@@ -69,7 +69,7 @@ Result<void> make_clones(const std::string& base_path, std::span<const std::stri
                                            fmt::format("{} clones are complete", i + 1));
         }();
     }
-    // Those that were made before a failure stay, and are durable.
+    // The clones that were made before a failure stay, and are durable.
     auto flushed = folders.flush();
     return done ? std::move(flushed) : std::move(done);
 }

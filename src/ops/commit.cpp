@@ -43,7 +43,8 @@ private:
     const CommitOptions& options_;
     std::vector<LayerFile> chain_;
     std::size_t base_index_ = 1;
-    /// Of the layers above the base. Locks of their own, because they outlive the images.
+    /// Locks on the layers above the base. They are separate objects because they outlive the
+    /// images.
     std::vector<std::unique_ptr<BlockFile>> locks_;
     std::shared_ptr<Image> top_;
     std::unique_ptr<Image> base_;
@@ -78,7 +79,7 @@ Result<std::unique_ptr<Image>> Commit::open_layer(const LayerFile& layer, bool i
     if (!file) return pass(file);
     auto image = sync_wait(Image::open_file(std::move(*file), std::move(below), OpenOptions{}));
     if (!image) return image;
-    // The plan was made before the lock was held.
+    // The plan was made before the lock was taken.
     if ((*image)->backing_name() != layer.backing_name || (*image)->size() != layer.disk_bytes) {
         return fail(Errc::locked, fmt::format("'{}' was changed by another process at this moment; "
                                               "try again",
@@ -130,7 +131,7 @@ Result<void> Commit::open_base() {
     open.ignore_flush = options_.ignore_flush;
     open.backing = options_.backing;
     open.backing.depth_limit = kMaxBackingDepth;
-    // One flush at the end makes all of it durable; until then the overlay has it, too.
+    // One flush at the end makes everything durable; until then the overlay holds the content, too.
     open.order = WriteOrder::deferred;
     auto image = Image::open(layer.path, open);
     if (!image) return pass(image);
@@ -152,7 +153,7 @@ Result<void> Commit::copy_down() {
     return base_->close();  // makes it durable
 }
 
-/// The image holds nothing any more that its backing file does not: an empty one shows the same.
+/// The image holds no content that its backing file lacks: an empty overlay shows the same bytes.
 Result<void> Commit::empty_overlay() {
     top_.reset();
     const std::string backing_name = chain_[0].backing_name;

@@ -32,7 +32,7 @@ struct Item {
 /// One of the two disks.
 struct Side {
     Image& image;
-    ChainMapping ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
+    ChainMapping ahead = {};  ///< known mapping starting at the next byte; length 0: nothing
 };
 
 class Comparison {
@@ -54,7 +54,8 @@ public:
         run_on_threads(options_.threads != 0 ? options_.threads : reading_threads(),
                        [this]() noexcept { work(); });
         const ScopedLock lock(mutex_);
-        // As if one thread had gone from the front to the back: what it met first is the answer.
+        // The result is that of one thread that reads in order: the first difference that it would
+        // find.
         const bool differs = report_.verdict != Verdict::equal;
         if (error_ && !(differs && report_.offset < error_offset_)) {
             return std::unexpected(std::move(*error_));
@@ -92,7 +93,7 @@ private:
         }
     }
 
-    /// The next range that must be read; ranges that are known to be equal are passed over.
+    /// The next range that must be read; skips ranges that are known to be equal.
     Result<std::optional<Item>> next_item() {
         const ScopedLock lock(mutex_);
         while (next_ < total_ && !stopped_) {
@@ -155,8 +156,8 @@ private:
         return {};
     }
 
-    // Pieces are handed out in order, and each that was handed out is looked at to its end: of all
-    // that is found, the lowest is what comes first on the disks.
+    // Pieces are handed out in order, and each of them is compared to its end: the lowest of all
+    // differences that are found is the first one on the disks.
 
     void differ(std::uint64_t offset, Verdict verdict) QED_REQUIRES(mutex_) {
         stopped_ = true;

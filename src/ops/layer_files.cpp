@@ -17,7 +17,7 @@ bool is_same_file(const struct stat& one, const struct stat& other) {
     return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-/// A file that was replaced after it was opened is not the one that the name now stands for.
+/// A file that was replaced after it was opened is not the file that the name leads to now.
 Result<void> check_still_named(BlockFile& file, const std::string& path) {
     struct stat named{};
     struct stat opened{};
@@ -73,7 +73,7 @@ Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const Fi
 }
 
 Result<HeldLayer> hold_layer(const std::string& path, bool is_raw) {
-    // A link stays one: the file that it leads to is held.
+    // A symbolic link stays one: the file that it leads to is locked.
     std::error_code error;
     const std::filesystem::path real = std::filesystem::canonical(path, error);
     HeldLayer held;

@@ -11,7 +11,7 @@
 #include "qed/header.hpp"
 #include "qed/image.hpp"
 
-// What the operations on whole image files share.
+// Shared by the operations on whole image files.
 
 namespace qed {
 
@@ -35,7 +35,7 @@ Result<std::size_t> find_in_chain(const std::vector<LayerFile>& chain, const std
 Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const FileOptions& options,
                                                LockRole role);
 
-/// A file that no other process can use or replace, and what its header says.
+/// A file that no other process can use or replace, and the content of its header.
 struct HeldLayer {
     LayerFile file;
     std::unique_ptr<BlockFile> lock;
@@ -43,11 +43,11 @@ struct HeldLayer {
 /// Locks the file that `path` leads to as a writer. \errors locked, not_qed, and those of opening
 Result<HeldLayer> hold_layer(const std::string& path, bool is_raw);
 
-/// Puts an empty overlay in the place of the held file, in one step: with the same size and
-/// geometry, over `backing_name`.
+/// Replaces the held file by an empty overlay in one step: with the same size and geometry, over
+/// `backing_name`.
 Result<void> replace_with_overlay(HeldLayer held, const std::string& backing_name,
                                   bool backing_is_raw);
-/// How such an overlay is made. It points to `backing_name`.
+/// The options of such an overlay. They point to `backing_name`.
 CreateOptions overlay_options(const LayerFile& like, const std::string& backing_name,
                               bool backing_is_raw);
 

@@ -22,25 +22,25 @@
 namespace qed {
 namespace {
 
-/// Small enough that what both backing files have there stays in the processor's cache.
+/// Small enough that the data of both backing files stays in the processor's cache.
 constexpr std::uint64_t kPieceBytes = 256U << 10U;
-/// Of the buffers of all threads; but one thread always works, and clusters may have 64 MiB.
+/// For the buffers of all threads. One thread always works, and clusters may have 64 MiB.
 constexpr std::uint64_t kMemoryBytes = 256U << 20U;
 constexpr std::size_t kBufferAlignment = 4096;
 
-/// A range that the overlay does not allocate: whole clusters, but at the end of the disk.
+/// A range that the overlay does not allocate: whole clusters, except at the end of the disk.
 struct Item {
     std::uint64_t begin = 0;
     std::uint64_t length = 0;
-    std::uint64_t done = 0;  ///< of it, what had not been looked at before
+    std::uint64_t done = 0;  ///< the part of it that is examined for the first time
     bool read_old = true;    ///< false: zeroes there
     bool read_new = true;
 };
 
-/// One of the two backing files; none reads as zeroes.
+/// One of the two backing files; null reads as zeroes.
 struct Side {
     Image* image = nullptr;
-    ChainMapping ahead = {};  ///< what is known of it from the next byte on; length 0: nothing
+    ChainMapping ahead = {};  ///< known mapping starting at the next byte; length 0: nothing
 
     Result<void> look_ahead(std::uint64_t at, std::uint64_t length) {
         if (ahead.mapping.length > 0) return {};
@@ -105,8 +105,8 @@ private:
         }
     }
 
-    /// The next range in which the backing files may differ. What is known to be equal, and what
-    /// the overlay holds itself, is passed over.
+    /// The next range in which the backing files may differ. Skips ranges that are known to be
+    /// equal and ranges that the overlay holds itself.
     Result<std::optional<Item>> next_item() {
         const ScopedLock lock(mutex_);
         while (next_ < overlay_.size() && !stopped_) {
@@ -128,8 +128,8 @@ private:
         return std::nullopt;
     }
 
-    /// From the start of the cluster that next_ is in, so that clusters are judged and written
-    /// whole: what is known of a backing file may begin and end inside of one.
+    /// From the start of the cluster that contains next_, so that clusters are compared and written
+    /// whole: a known mapping of a backing file may start and end inside a cluster.
     Item take_clusters() QED_REQUIRES(mutex_) {
         const std::uint64_t begin = next_ - next_ % cluster_;
         const std::uint64_t end = std::min(unallocated_end_, begin + piece_bytes_);
@@ -187,7 +187,7 @@ private:
         return {};
     }
 
-    /// Stores old content in the overlay; where that is zeroes, `bytes` need not be.
+    /// Stores old content in the overlay; for zeroes, `bytes` are not needed.
     Result<void> keep(std::uint64_t at, std::span<const std::byte> bytes, bool zero) {
         {
             const ScopedLock lock(mutex_);
@@ -207,7 +207,7 @@ private:
         if (!zero) report_.needed_bytes += geometry.clusters_for(length) * cluster_;
         const std::uint64_t last = geometry.l1_index(GuestOffset{at + length - 1});
         if (last >= touched_tables_.size()) touched_tables_.resize(last + 1);
-        // At most one new table for each that is touched.
+        // At most one new table for each touched one.
         for (std::uint64_t table = geometry.l1_index(GuestOffset{at}); table <= last; ++table) {
             if (!touched_tables_[table]) report_.needed_bytes += geometry.table_bytes();
             touched_tables_[table] = true;
@@ -231,7 +231,7 @@ private:
     Side new_ QED_GUARDED_BY(mutex_);
     SamePlace is_same_place_ QED_GUARDED_BY(mutex_);
     std::uint64_t next_ QED_GUARDED_BY(mutex_) = 0;
-    /// Up to there the overlay has nothing from next_ on.
+    /// The end of the range starting at next_ that the overlay does not hold.
     std::uint64_t unallocated_end_ QED_GUARDED_BY(mutex_) = 0;
     std::uint64_t done_ QED_GUARDED_BY(mutex_) = 0;
     bool stopped_ QED_GUARDED_BY(mutex_) = false;
@@ -267,7 +267,8 @@ Result<std::unique_ptr<Image>> open_overlay(const std::string& path, const Rebas
     open.open_backing = !options.change_name_only;
     open.backing = options.backing;
     open.backing.depth_limit = kMaxBackingDepth;
-    // One flush at the end makes all of it durable; a kill before that leaves the old backing file.
+    // One flush at the end makes everything durable; a kill before that leaves the old backing
+    // file.
     open.order = WriteOrder::deferred;
     return Image::open(path, open);
 }
@@ -285,7 +286,7 @@ Result<std::unique_ptr<Image>> open_new_backing(const std::string& path,
     return Image::open(path, open);
 }
 
-/// Refuses before the first write what would fill the file system.
+/// Fails before the first write if the result would fill the file system.
 Result<void> check_free_space(const std::string& path, Image& overlay, Image* base) {
     std::error_code error;
     const std::uint64_t free_bytes = std::filesystem::space(path, error).available;
@@ -331,7 +332,7 @@ Result<RebaseReport> rebase_image(const std::string& path, const char* new_backi
         report = move_content(path, **overlay, base.get(), options);
         if (!report || options.dry_run) return report;
     }
-    // Makes what was copied durable before the old backing file is forgotten.
+    // Makes the copied data durable before the header drops the old backing file.
     QED_CHECK((*overlay)->set_backing_name_blocking(
         has_base ? name.c_str() : nullptr, has_base ? options.format : BackingFormat::unstated));
     QED_CHECK((*overlay)->close());

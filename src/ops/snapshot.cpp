@@ -36,7 +36,7 @@ public:
         const int linked = ::linkat(folder_.descriptor(), leaf_of(path_).c_str(),
                                     frozen_folder_.descriptor(), frozen_name_.c_str(), 0);
         if (linked == 0) return put_overlay_over_first_name();
-        // File systems that have no hard links say so in these ways.
+        // File systems without hard links report it with these errors.
         if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK) {
             return rename_and_put_overlay();
         }
@@ -69,7 +69,7 @@ Result<void> Snapshot::check(unsigned depth_limit) const {
     QED_CHECK(chain->check_free_of(frozen_path_));
     QED_CHECK(chain->check_depth(path_, depth_limit));
     QED_CHECK(folder_.check_replaceable(leaf_of(path_)));
-    // Names in headers are looked up from the folder of the file that has the header.
+    // Names in headers are relative to the folder of the file that has the header.
     const bool moves = backing_name_.find('/') != std::string::npos;
     const bool is_relative = !image.backing_name.empty() && !image.backing_name.starts_with('/');
     if (!moves || !is_relative) return {};
@@ -79,13 +79,13 @@ Result<void> Snapshot::check(unsigned depth_limit) const {
                             path_, image.backing_name, frozen_path_));
 }
 
-/// The file has both names: nothing is missing at any moment.
+/// The file has both names: at no moment is one missing.
 Result<void> Snapshot::put_overlay_over_first_name() {
     auto synced = frozen_folder_.flush(held_.lock->descriptor());
     const bool is_raw = held_.file.is_raw;
     auto done =
         synced ? replace_with_overlay(std::move(held_), backing_name_, is_raw) : std::move(synced);
-    // The second name may go again only while the first one still leads to the same file.
+    // The second name may be removed only while the first one still leads to the same file.
     std::error_code error;
     if (!done && std::filesystem::equivalent(path_, frozen_path_, error)) {
         ::unlinkat(frozen_folder_.descriptor(), frozen_name_.c_str(), 0);
@@ -93,7 +93,7 @@ Result<void> Snapshot::put_overlay_over_first_name() {
     return done;
 }
 
-/// Without hard links: the overlay is complete and durable before the file changes its name.
+/// Without hard links: the overlay is complete and durable before the file gets its new name.
 Result<void> Snapshot::rename_and_put_overlay() {
     const int file = held_.lock->descriptor();
     const CreateOptions create = overlay_options(held_.file, backing_name_, held_.file.is_raw);
@@ -108,7 +108,7 @@ Result<void> Snapshot::rename_and_put_overlay() {
     };
     auto done = put();
     if (!done) {
-        // Back, unless the overlay got its name.
+        // Rename it back, unless the overlay got its name.
         auto undone = frozen_folder_.rename_to_free_name(frozen_name_, folder_, name);
         if (!undone && undone.error().code() != Errc::already_exists) {
             return std::unexpected(

@@ -285,7 +285,7 @@ TABLE = [
     ("rebase -f wrong -b a.qed -F qed top.qed", error()),
     ("rebase -b a.qed top.qed", error()),
     ("rebase -b top.qed -F qed top.qed", error()),
-    ("rebase -U -b a.qed -F qed top.qed", refused("nobody else may use it")),
+    ("rebase -U -b a.qed -F qed top.qed", refused("no other process may use it")),
     ("rebase --image-opts -b a.qed -F qed driver=qed,file.filename=top.qed",
      refused("--image-opts")),
     ("rebase --object secret,id=s,data=x -b a.qed -F qed top.qed", refused("--object")),

@@ -96,7 +96,8 @@ void add_rebase(CLI::App& app, Console& console) {
         ->type_name("MODE");
     add_backing_options(command, args->backing);
     add_progress_options(command, args->progress);
-    refuse_flag(command, "-U,--force-share", "rebase writes the image, so nobody else may use it");
+    refuse_flag(command, "-U,--force-share",
+                "rebase writes the image, so no other process may use it");
     refuse_objects(command);
     refuse_image_opts(command);
     on_run(command, console, args, run_rebase);

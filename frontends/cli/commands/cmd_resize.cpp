@@ -68,7 +68,7 @@ Result<void> resize_raw(const ResizeArgs& args, const std::string& path) {
     return (*file)->flush().run_blocking();
 }
 
-/// Clusters behind the new end belong to nobody: the file gets shorter by them.
+/// Clusters after the new end are leaked: reclaiming them shortens the file.
 Result<void> reclaim(const std::string& path) {
     DiskArgs open;
     open.writable = true;

@@ -49,7 +49,7 @@ int run_snapshot(const SnapshotArgs& args, Console& console) {
     if (auto done = freeze(args, *path, *base); !done) return console.fail(done.error());
     warn_about_backing(*path, console);
     if (!args.quiet) {
-        console.print("'{}' keeps the present state; '{}' goes on over it.\n", args.base,
+        console.print("'{}' keeps the present state; '{}' continues on top of it.\n", args.base,
                       args.file);
     }
     return kExitOk;
@@ -64,7 +64,7 @@ void add_snapshot(CLI::App& app, Console& console) {
                     "  qed snapshot disk.qed disk-monday.qed\n"
                     "  qed snapshot --revert disk.qed      (what changed since Monday is dropped)\n"
                     "  qed commit disk.qed                 (what changed since then is kept)");
-    command.add_option("file", args->file, "The image; nobody may use it meanwhile")
+    command.add_option("file", args->file, "The image; no other process may use it")
         ->required()
         ->type_name("");
     command.add_option("base", args->base, "New name of the present state")->type_name("");

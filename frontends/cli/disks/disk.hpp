@@ -11,12 +11,12 @@
 
 namespace qed::cli {
 
-/// A file name as a person gives it: `file:` in front is dropped, NBD URIs stay as they are;
-/// `json:` and protocols that are not supported are refused by name.
+/// A file name as a user gives it. `file:` at its start is dropped; NBD URIs stay unchanged;
+/// `json:` and unsupported protocols are refused by name.
 Result<std::string> plain_path(std::string_view name);
 
-/// The format by which a file says what it is, by its first bytes: qed, qcow2, vmdk ... or raw.
-/// An NBD export is raw unless its user says otherwise: its content is a guest's.
+/// The format of a file by its first bytes: qed, qcow2, vmdk ... or raw.
+/// An NBD export is raw unless its user states a format: a guest chooses its content.
 Result<std::string> probe_format(const std::string& path);
 
 /// `raw` or `qed` when the text names one of them; an error that says what to do for others.
@@ -27,10 +27,10 @@ std::string default_output_format(std::string_view path);
 struct DiskArgs {
     std::string format;  ///< empty: by its first bytes
     bool writable = false;
-    bool foreign = false;  ///< formats that QEMU's programs read for us are welcome
+    bool foreign = false;  ///< also accept formats that QEMU's programs read
     LockMode lock = LockMode::normal;
     bool open_backing = true;
-    bool mapped = false;  ///< files opened read-only are read out of a mapping
+    bool mapped = false;  ///< reads of files opened read-only use a mapping
     CacheMode cache;
     BackingPolicy backing;
     WriteOrder order = WriteOrder::automatic;
@@ -42,7 +42,7 @@ struct Disk {
     std::unique_ptr<Image> image;
     std::string path;
     std::string format;
-    bool probed = false;  ///< nobody stated the format
+    bool probed = false;  ///< the user did not state the format
 };
 
 /// Opens a disk with its locks.
@@ -50,7 +50,7 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args);
 /// A raw file or a whole image file, locked; not as an Image.
 Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const DiskArgs& args);
 
-/// Bytes that the file occupies on its file system; 0 for what is on none of this machine.
+/// The bytes that the file occupies on its file system; 0 if it is on none of this machine.
 Result<std::uint64_t> allocated_bytes(BlockFile& file);
 
 }  // namespace qed::cli

@@ -27,7 +27,7 @@ struct EntryRun {
 };
 std::string_view to_string(EntryRun::Kind kind);
 
-/// The raw tables of a file, valid or not. Reads the parts that lie inside the file, in pieces.
+/// The raw tables of a file, valid or not. Reads the parts that are inside the file, in pieces.
 class TableDump {
 public:
     TableDump(BlockFile& file, const Header& header, const Geometry& geometry,

@@ -12,8 +12,8 @@
 
 namespace qed::cli {
 
-/// The sockets on which a server waits for clients. This program makes them, so that it controls
-/// their mode, their errors and their removal, and passes them to nbdkit as systemd would.
+/// The sockets on which a server waits for clients. This program creates them, so that it controls
+/// their mode, their errors and their removal, and passes them to nbdkit like systemd.
 class Listener {
 public:
     /// A Unix socket that only its owner can connect to. Replaces the socket of a dead server, but

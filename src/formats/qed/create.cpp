@@ -10,8 +10,8 @@
 #include "formats/qed/qed_driver.hpp"
 #include "qed/header.hpp"
 
-// Writing a new, empty image: tables first, the header last, so that a half-made one is not
-// taken for an image.
+// Writes a new, empty image: tables first, the header last, so that an incomplete one is not a
+// valid image.
 
 namespace qed {
 namespace {

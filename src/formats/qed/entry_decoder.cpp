@@ -35,7 +35,7 @@ void QedEntryDecoder::decode(std::uint64_t, std::uint64_t, std::span<const std::
     bool asked = false;
     for (Entry& entry : entries) {
         if (entry <= kRawZero || now.is_valid_cluster_offset(entry)) continue;
-        // Past the end of the file as we know it: another process may have made it longer.
+        // Past the known end of the file: another process may have extended it.
         if (!asked && has_grown()) now = limits();
         asked = true;
         if (!now.is_valid_cluster_offset(entry)) entry = kBadEntry;

@@ -13,12 +13,12 @@
 
 namespace qed {
 
-/// Judges table entries by the header and by how long the file is now.
+/// Decodes table entries by the rules of the header and by the current length of the file.
 class QedEntryDecoder final : public EntryDecoder {
 public:
     QedEntryDecoder(BlockFile& file, const Header& header, const Geometry& geometry)
         : file_(file), header_(header), geometry_(geometry) {}
-    /// Entries may name clusters up to here; only ever grows.
+    /// Entries may name clusters that end here or before; only ever grows.
     void know_bytes(std::uint64_t file_bytes) const noexcept;
     EntryLimits limits() const noexcept;
     void decode(std::uint64_t table, std::uint64_t first, std::span<const std::byte> raw,

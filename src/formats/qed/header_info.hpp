@@ -12,10 +12,10 @@
 namespace qed {
 
 /// The longest name of a backing file that every program on the image can use as a path: PATH_MAX
-/// is 4096, but QEMU stops at 1023 bytes.
+/// is 4096, but QEMU accepts at most 1023 bytes.
 inline constexpr std::uint32_t kMaxBackingNameBytes = 1023;
 
-/// What the header clusters say, validated.
+/// The content of the header clusters, validated.
 struct HeaderInfo {
     Header header;
     Geometry geometry;

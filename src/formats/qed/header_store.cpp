@@ -39,12 +39,12 @@ void HeaderStore::adopt(const Header& header) noexcept {
         header_ = header;
     }
     has_backing_.store(header.has_backing(), std::memory_order_relaxed);
-    // That the bit is set is relied on only once set_dirty() has flushed it.
+    // The set bit counts only after set_dirty() has flushed it.
     if (!header.needs_check()) dirty_.store(false, std::memory_order_release);
 }
 
 Task<Result<void>> HeaderStore::replace(Header changed) {
-    // Read, edit, write: the bytes around the fields (the backing file's name) stay as they are.
+    // Reads, edits and writes the block: the other bytes (the backing file's name) stay unchanged.
     const std::size_t unit = std::max<std::size_t>(kSectorBytes, file_.alignment().offset);
     Result<AlignedBuffer> block = AlignedBuffer::create(unit, std::max<std::size_t>(unit, 4096));
     if (!block) co_return pass(block);
@@ -65,7 +65,7 @@ Task<Result<void>> HeaderStore::set_dirty() {
     if (done && !detail::mutant(detail::Mutant::no_flush_after_need_check))
         done = co_await flushes_.flush();
     if (!done) {
-        // On disk it may or may not be set: it is set again before the next entry relies on it.
+        // The bit on the disk is unknown: it is set again before the next entry depends on it.
         co_return std::unexpected(std::move(done.error()).with_context("marking the image dirty"));
     }
     dirty_.store(true, std::memory_order_release);
@@ -83,7 +83,7 @@ Task<Result<void>> HeaderStore::clear_dirty() {
     changed.features &= ~feature::kNeedCheck;
     Result<void> done = co_await replace(changed);
     if (!done) {
-        // Either state may be on disk. Nothing relies on the bit until set_dirty() has set it.
+        // The bit on the disk is unknown. Nothing depends on it until set_dirty() has set it.
         dirty_.store(false, std::memory_order_release);
         co_return done;
     }
@@ -113,7 +113,7 @@ Task<Result<void>> HeaderStore::replace_backing(std::string_view name, bool is_r
     co_return {};
 }
 
-// The new name is durable beside the old one before the header points to it.
+// The new name is durable next to the old one before the header points to it.
 Task<Result<void>> HeaderStore::write_name(std::string_view name, Header& changed) {
     const Header old = header();
     const std::uint64_t old_end =

@@ -16,8 +16,8 @@
 
 namespace qed {
 
-/// The header of an open image with the name of its backing file: what the file says, and the
-/// order in which it may be changed.
+/// The header of an open image with the name of its backing file. Keeps memory equal to the file,
+/// and the order in which the header may change.
 ///
 /// Thread-safety: the holder of the committer's table lock makes changes. Every other member may be
 /// called from any thread at any time.
@@ -29,14 +29,14 @@ public:
     std::string backing_name() const;
     bool has_backing() const noexcept { return has_backing_.load(std::memory_order_relaxed); }
 
-    /// NEED_CHECK is set, durably.
+    /// Whether NEED_CHECK is set durably.
     bool is_dirty() const noexcept override { return dirty_.load(std::memory_order_acquire); }
     Task<Result<void>> set_dirty() override;
     Task<Result<void>> clear_dirty() override;
 
-    /// Writes `changed` to the file; on success it is the header.
+    /// Writes `changed` to the file, and uses it as the header afterwards.
     Task<Result<void>> replace(Header changed);
-    /// Writes another backing file name, or none when it is empty, durably.
+    /// Makes another backing file name durable, or none if it is empty.
     /// \errors invalid_argument when it is too long
     Task<Result<void>> replace_backing(std::string_view name, bool is_raw);
 

@@ -12,7 +12,7 @@
 namespace qed {
 namespace {
 
-// Freed clusters of this many bytes may wait for a flush, or of an eighth of the disk.
+// So many bytes of freed clusters may wait for a flush, or an eighth of the disk.
 constexpr std::uint64_t kFreedBytes = 64U << 20;
 
 TableCommitter::Rules rules_for(const HeaderInfo& info, const OpenOptions& options) {
@@ -67,8 +67,8 @@ std::uint64_t QedLayer::base_bytes() const noexcept {
     return backing_ != nullptr ? backing_->size() : 0;
 }
 
-// The open base shows until the image is closed, whatever the header says by then; one that the
-// header names shows when it is opened again.
+// The open base is visible until the image is closed, even if the header changes. A base that only
+// the header names becomes visible when the image is opened again.
 bool QedLayer::may_show_base() const noexcept {
     return lacks_backing() || backing_ != nullptr || header_.has_backing();
 }
@@ -77,7 +77,7 @@ Task<Result<void>> QedLayer::read_base(GuestOffset at, std::span<std::byte> buff
     const std::uint64_t end = std::min(size(), base_bytes());
     const auto stored = std::min<std::uint64_t>(buffer.size(), end - std::min(at.value, end));
     if (backing_ != nullptr && stored == buffer.size()) {
-        return backing_->read(at, buffer);  // no coroutine on top
+        return backing_->read(at, buffer);  // not a coroutine of its own
     }
     return read_base_partly(at, buffer, stored);
 }
@@ -127,7 +127,7 @@ Result<void> QedLayer::try_write_in_place(GuestOffset at, std::span<const std::b
     return done;
 }
 
-// No coroutine of its own where there is nothing to do afterwards.
+// Not a coroutine of its own if there is no work afterwards.
 Task<Result<void>> QedLayer::write(GuestOffset at, std::span<const std::byte> data,
                                    WriteFlags flags, Mapping seen) {
     if (has(flags, WriteFlags::fua) && !detail::mutant(detail::Mutant::fua_without_flush)) {
@@ -184,7 +184,7 @@ Task<Result<void>> QedLayer::set_backing(BackingReference backing) {
                                    "know; its backing file name must not be changed",
                                    file_->name(), unknown));
     }
-    // What was copied out of the old backing file is durable before that is forgotten.
+    // Data that was copied from the old backing file is durable before the header drops its name.
     QED_CO_CHECK(co_await engine_.tables().write_deferred());
     QED_CO_CHECK(co_await flushes_.flush());
     QED_CO_CHECK(

@@ -19,7 +19,7 @@ namespace qed {
 /// An open QED image: owns its parts, checks and counts requests, and forwards them.
 class QedLayer final : public Layer, private GuestDisk {
 public:
-    /// \param info    what read_header() has read from `file`
+    /// \param info    the result of read_header() for `file`
     /// \param tables  of the same file, with the L1 entries that the disk uses
     QedLayer(std::unique_ptr<BlockFile> file, const HeaderInfo& info,
              std::unique_ptr<QedTables> tables, std::shared_ptr<Layer> backing,
@@ -29,7 +29,7 @@ public:
     Header header() const { return header_.header(); }
     const Geometry& geometry() const noexcept { return geometry_; }
 
-    /// Layer's; of the GuestDisk, too.
+    /// The functions of Layer; some are also those of GuestDisk.
     std::uint64_t size() const noexcept override { return Layer::size(); }
     Mapping find(GuestOffset at, std::uint64_t length) noexcept override {
         return tables_->cache().find(at, length);
@@ -55,7 +55,7 @@ public:
     Task<Result<void>> set_backing(BackingReference backing) override;
     Task<Result<void>> quiesce(bool closes) override;
 
-    /// For the opener.
+    /// For the code that opens the image.
     HeaderStore& header_store() noexcept { return header_; }
     QedTables& tables() noexcept { return *tables_; }
 

@@ -23,7 +23,7 @@ MemoryBudget& budget_of(const OpenOptions& options) {
                                                                 : *CacheBudget::process());
 }
 
-// The slices are multiples of what the file wants of a write.
+// The size of slices is a multiple of the unit in which the file is written.
 QedTables::Options table_options(const OpenOptions& options, std::uint32_t unit) {
     const std::uint32_t wanted = std::bit_ceil(options.slice_bytes);
     return {
@@ -32,9 +32,9 @@ QedTables::Options table_options(const OpenOptions& options, std::uint32_t unit)
         .writable = options.writable};
 }
 
-// A dirty image may hold entries that name nothing yet: they are cleared before anything is
-// allocated, or two guest clusters could come to share one. Leaked clusters stay: moving data about
-// takes its time, and they may hold what a cleared entry was meant to name.
+// A dirty image may hold entries that name no cluster yet. They are cleared before anything is
+// allocated, or two guest clusters could come to share one. Leaked clusters stay: moving data takes
+// time, and a cleared entry may have meant a leaked cluster.
 Task<Result<void>> repair_dirty(BlockFile& file, OpenOptions options) {
     if (!options.repair_dirty) {
         co_return fail(
@@ -94,8 +94,8 @@ Task<Result<void>> scan_table(BlockFile& file, QedTables& tables, const Geometry
     co_return {};
 }
 
-// New clusters go past the end of the file. If an entry names a cluster there, because the file
-// was cut short, the two would share it: every table is looked at before the first allocation.
+// New clusters are appended to the file. If an entry names a cluster there, because the file was
+// truncated, the two would share it: every table is read before the first allocation.
 Task<Result<void>> scan_tables(QedLayer& layer) {
     if (detail::mutant(detail::Mutant::allocate_named_past_eof)) co_return {};
     const Geometry& geometry = layer.geometry();

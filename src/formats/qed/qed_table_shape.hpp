@@ -9,7 +9,7 @@
 
 namespace qed {
 
-/// The tables of an image, as its cache sees them.
+/// The tables of an image in the terms of its cache.
 inline TableShape table_shape(const Geometry& geometry, std::uint32_t slice_bytes) {
     return {.entry_span_bits = geometry.cluster_bits(),
             .entries_per_table = geometry.table_entries(),

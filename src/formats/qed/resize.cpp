@@ -26,8 +26,8 @@ Task<Result<void>> QedResize::resize(std::uint64_t bytes, bool allow_data_loss) 
     co_return {};
 }
 
-// Whatever the new space would show, from an earlier life or from a longer base, is made to read
-// as zeroes before the header says that the space exists.
+// The new space could show old clusters or a longer base. It is made to read as zeroes before the
+// header states that it exists.
 Task<Result<void>> QedResize::grow(std::uint64_t bytes) {
     const std::uint64_t old_bytes = bytes_.load(std::memory_order_acquire);
     ZeroPath& zeroes = parts_.engine.zeroes();
@@ -46,8 +46,8 @@ Task<Result<void>> QedResize::grow(std::uint64_t bytes) {
     if (detail::mutant(detail::Mutant::shrink_keeps_entries)) co_return co_await write_size(bytes);
     QED_CO_CHECK(co_await zeroes.mark(GuestOffset{base_end}, end, State::unallocated));
     QED_CO_CHECK(co_await parts_.engine.flush());
-    // A request that takes the cluster that the disk ends in for a whole one has ended once this
-    // claim is granted; later ones see the new size.
+    // A request that treats the cluster in which the disk ends as a whole one has ended when this
+    // claim is granted; later requests see the new size.
     ClusterRangeLock::Claim claim(parts_.engine.range_locks(), GuestOffset{old_bytes}, 1);
     co_await claim;
     co_return co_await write_size(bytes);
@@ -58,8 +58,8 @@ Task<Result<void>> QedResize::shrink(std::uint64_t bytes, bool allow_data_loss) 
     const std::uint64_t end = geometry_.round_up_cluster(old_bytes);
     const std::uint64_t kept_end = geometry_.round_up_cluster(bytes);
     if (!allow_data_loss) QED_CO_CHECK(co_await check_no_data(bytes, old_bytes));
-    // First the end is out of the guest's sight, then its clusters are freed: a power cut in
-    // between leaves entries that no guest offset reaches.
+    // First the end disappears from the guest, then its clusters are freed: a power cut in between
+    // leaves entries that no guest offset reaches.
     QED_CO_CHECK(co_await write_size(bytes));
     if (detail::mutant(detail::Mutant::shrink_keeps_entries)) co_return {};
     QED_CO_CHECK(

@@ -12,7 +12,7 @@
 
 namespace qed {
 
-/// Changes the size of an open QED image's disk. One change at a time; requests go on meanwhile.
+/// Changes the size of an open QED image's disk. One change at a time; requests run meanwhile.
 class QedResize {
 public:
     struct Parts {
@@ -25,7 +25,7 @@ public:
     QedResize(const Parts& parts, const Geometry& geometry, std::atomic<std::uint64_t>& bytes)
         : parts_(parts), geometry_(geometry), bytes_(bytes) {}
 
-    /// \errors invalid_argument for a size that the format cannot have, and where data would be
+    /// \errors invalid_argument for a size that the format does not allow, and if data would be
     ///         lost without `allow_data_loss`; those of writes
     Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss);
 

@@ -65,8 +65,8 @@ StreamWriter::StreamWriter(BlockFile& file, const Geometry& geometry, const Head
       header_(header),
       backing_name_(std::move(backing_name)),
       allocate_zeroes_(allocate_zeroes),
-      // Over a backing file a cluster is told apart from "not there" as a whole. Without one, a
-      // large cluster may be filled piece by piece: what is not written of it is a hole.
+      // Over a backing file a cluster is allocated as a whole or not at all. Without one, a large
+      // cluster may be filled in parts: the rest of it is a hole.
       grain_(backing_name_.empty() ? std::min(geometry.cluster_bytes(), kGrainBytes)
                                    : geometry.cluster_bytes()),
       end_(header.l1_table_offset.value + geometry.table_bytes()),
@@ -82,7 +82,8 @@ std::uint64_t StreamWriter::entry(std::uint64_t guest) const {
     return load_le64(slice_, slot_of(guest));
 }
 
-/// Makes the slice that maps `guest` the current one. Guest order: it never goes back.
+/// Makes the slice that maps `guest` the current one. Calls are in guest order, so it never returns
+/// to an earlier slice.
 Result<void> StreamWriter::seek(std::uint64_t guest) {
     const std::uint64_t entries = slice_.size() / sizeof(std::uint64_t);
     const std::uint64_t number = geometry_.cluster_index(GuestOffset{guest}) / entries;
@@ -119,7 +120,7 @@ Result<SequentialWriter::Place> StreamWriter::place(std::uint64_t guest, std::ui
     const std::uint64_t in_cluster = geometry_.in_cluster(GuestOffset{guest});
     QED_CHECK(seek(guest));
     if (entry(guest) <= kRawZero) {
-        // Reserves the table first, so that the cluster lies behind it.
+        // Reserves the table first, so that the cluster follows it.
         QED_CHECK(set_entry(guest, kRawUnallocated));
         QED_CHECK(set_entry(guest, end_));
         end_ += geometry_.cluster_bytes();
@@ -127,7 +128,7 @@ Result<SequentialWriter::Place> StreamWriter::place(std::uint64_t guest, std::ui
     Place place{entry(guest) + in_cluster, geometry_.cluster_bytes() - in_cluster};
     while (place.length < length) {
         const std::uint64_t next = guest + place.length;
-        if (l1_[geometry_.l1_index(GuestOffset{next})] == 0) break;  // a table comes in between
+        if (l1_[geometry_.l1_index(GuestOffset{next})] == 0) break;  // a table lies in between
         QED_CHECK(seek(next));
         QED_ASSERT(entry(next) <= kRawZero);
         QED_CHECK(set_entry(next, end_));
@@ -182,7 +183,7 @@ Result<void> StreamWriter::finish() {
     if (!size) return pass(size);
     // A table or a cluster that ends in zeroes may lie past the last byte written.
     if (*size < end_) QED_CHECK(file_.truncate(end_).run_blocking());
-    // Nothing names this file's content before the header is there.
+    // Nothing names the content of this file before the header exists.
     QED_CHECK(file_.flush().run_blocking());
     std::vector<std::byte> head(geometry_.cluster_bytes() < kSliceBytes ? geometry_.cluster_bytes()
                                                                         : kSliceBytes);

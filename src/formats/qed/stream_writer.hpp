@@ -16,9 +16,9 @@
 
 namespace qed {
 
-/// Writes a whole image in guest order: clusters go to the end of the file one behind the other,
-/// tables are written once, the header last. Memory: the L1 entries in use and one slice of an L2
-/// table, whatever the geometry. Until finish() the file is no image.
+/// Writes a whole image in guest order: appends consecutive clusters to the file, writes each table
+/// once, and the header last. Memory: the L1 entries in use and one slice of an L2 table, for any
+/// geometry. Until finish() the file is not a valid image.
 class StreamWriter final : public SequentialWriter {
 public:
     /// \errors invalid_argument  the size or the name does not fit the geometry

@@ -12,8 +12,8 @@
 
 namespace qed {
 
-/// Table entries as the file has them (docs/format.md section 3); QedEntryDecoder turns them into
-/// what the cache calls an Entry.
+/// Table entries as they are in the file (docs/format.md section 3); QedEntryDecoder turns them
+/// into the Entry of the cache.
 inline constexpr std::uint64_t kRawUnallocated = 0;
 inline constexpr std::uint64_t kRawZero = 1;
 

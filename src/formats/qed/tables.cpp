@@ -40,7 +40,7 @@ Result<std::unique_ptr<QedTables>> QedTables::create(BlockFile& file, const Head
     return tables;
 }
 
-// With the entries that share the last sector: a write of a sector must not change its neighbours.
+// Loads the entries that share the last sector, too: a write of a sector must not change them.
 std::uint64_t QedTables::l1_loaded_for(std::uint64_t image_bytes) const noexcept {
     return std::min(round_up(geometry_.l1_entries_used(image_bytes), kL1LoadUnit),
                     cache_->l1_capacity());
@@ -53,7 +53,7 @@ Task<Result<void>> QedTables::load_l1(std::uint64_t loaded_bytes, std::uint64_t 
     const Result<std::uint64_t> file_bytes = file_.size();
     if (!file_bytes) co_return std::unexpected(file_bytes.error().clone());
     decoder_.know_bytes(*file_bytes);  // tables that were allocated since the image was opened
-    // The tables that are known already count as well: no two entries may name one table.
+    // The known tables count as well: no two entries may name one table.
     std::vector<Entry> entries(end);
     for (std::uint64_t i = 0; i < first; ++i)
         entries[i] = cache_->l1(i);
@@ -67,7 +67,7 @@ Task<Result<void>> QedTables::load_l1(std::uint64_t loaded_bytes, std::uint64_t 
     for (const BadL1Entry& entry : bad)
         entries[entry.index] = kBadEntry;
     for (std::uint64_t i = first; i < end; ++i) {
-        // Zeroes are there already, and writing them would take memory.
+        // The memory is zero already, and writing zeroes would allocate pages.
         if (entries[i] != kUnallocatedEntry) cache_->set_l1(i, entries[i]);
     }
     co_return {};
@@ -99,9 +99,9 @@ Task<Result<Mapping>> QedTables::load(GuestOffset at, std::uint64_t length) {
     co_return found;
 }
 
-// Guest bytes after the `found` ones at `at` whose entries lie in a hole of the file. Tables may be
-// holes of terabytes: to walk them slice by slice would take too long. Only while the image is
-// read-only, or a slice in memory could be ahead of the hole.
+// Guest bytes after the `found` ones at `at` whose entries are in a hole of the file. Tables may be
+// holes of terabytes, which would take too long to walk slice by slice. Only while the image is
+// read-only; otherwise a slice in memory could be ahead of the hole.
 std::uint64_t QedTables::hole_after(GuestOffset at, std::uint64_t found,
                                     std::uint64_t length) const {
     const GuestOffset next{at.value + found};

@@ -30,11 +30,11 @@ public:
     FileOffset l1_at() const noexcept { return l1_at_; }
 
     /// Loads the L1 entries that a disk of `image_bytes` uses and one of `loaded_bytes` does not.
-    /// \errors needs_check where one is bad and the image is writable; io_error
+    /// \errors needs_check if an entry is bad and the image is writable; io_error
     Task<Result<void>> load_l1(std::uint64_t loaded_bytes, std::uint64_t image_bytes);
-    /// MappingCache::load(), and further over holes of the file while the image is read-only.
+    /// MappingCache::load(); while the image is read-only it extends over holes of the file.
     Task<Result<Mapping>> load(GuestOffset at, std::uint64_t length);
-    /// Why the clusters at `at` cannot be used.
+    /// The reason why the clusters at `at` cannot be used.
     Error explain(GuestOffset at) const;
 
 private:

@@ -8,7 +8,7 @@ namespace qed {
 class RawDriver final : public FormatDriver {
 public:
     std::string_view name() const noexcept override;
-    /// Never: a guest writes what it likes into the first bytes of a raw disk.
+    /// Always false: a guest chooses the first bytes of a raw disk.
     bool probe(std::span<const std::byte>) const noexcept override { return false; }
     Task<Result<std::shared_ptr<Layer>>> open(std::unique_ptr<BlockFile> file,
                                               BackingOpener& backing,

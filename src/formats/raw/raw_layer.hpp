@@ -5,7 +5,7 @@
 
 namespace qed {
 
-/// A raw file or device as the bottom of a chain: all of it is data, in place.
+/// A raw file or device as the last layer of a chain: all of it is data, in place.
 class RawLayer final : public Layer {
 public:
     static constexpr std::string_view kFormat = "raw";

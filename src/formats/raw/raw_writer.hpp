@@ -9,7 +9,7 @@
 
 namespace qed {
 
-/// Writes a raw file or device, which has at least `bytes` afterwards.
+/// Writes a raw file or device, which is at least `bytes` long afterwards.
 std::unique_ptr<SequentialWriter> make_raw_writer(BlockFile& file, std::uint64_t bytes,
                                                   const WriterOptions& options);
 

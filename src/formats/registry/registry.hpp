@@ -5,7 +5,7 @@
 
 namespace qed {
 
-/// The formats of this process: those that are built in, and what was added to them.
+/// The formats of this process: the built-in ones and those that the program has added.
 FormatRegistry& format_registry();
 
 }  // namespace qed

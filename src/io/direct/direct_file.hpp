@@ -14,9 +14,9 @@
 
 namespace qed {
 
-/// A file open with O_DIRECT that takes any request. What is not aligned is copied through aligned
-/// memory; a write that covers a block in part reads the block first, and keeps other changes to
-/// the block out meanwhile.
+/// A file open with O_DIRECT that accepts any request. Unaligned requests are copied through
+/// aligned memory. A write that covers a part of a block reads the block first, and excludes other
+/// changes of the block meanwhile.
 class DirectFile final : public BlockFile {
 public:
     explicit DirectFile(std::unique_ptr<PosixFile> raw) noexcept : raw_(std::move(raw)) {}

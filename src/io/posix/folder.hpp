@@ -9,9 +9,9 @@
 
 namespace qed {
 
-/// The folder of a file, held open: names in it can be changed and made durable even where the
-/// process has no descriptor left, and in that folder although its path leads elsewhere meanwhile.
-/// A name here is the last part of a path.
+/// The folder of a file, held open. Names in it can be changed and made durable even if the process
+/// has no descriptor left, and in this folder even if its path leads elsewhere meanwhile. A name
+/// here is the last part of a path.
 class Folder {
 public:
     /// Opens the folder of `path`. \errors those of open(2)
@@ -25,16 +25,16 @@ public:
     ///         without replacement), those of rename(2)
     Result<void> rename_to_free_name(const std::string& from, const Folder& folder,
                                      const std::string& to) const;
-    /// Gives the file `from` the name `to`; a file of that name loses it in the same step.
+    /// Gives the file `from` the name `to`; another file of that name loses it in the same step.
     Result<void> rename_over(const std::string& from, const std::string& to) const;
-    /// Finds out whether rename_over() could put a file in the place of `name`, a regular file.
-    /// Changes nothing. \errors unsupported, with the reason
+    /// Checks whether rename_over() could replace `name`, a regular file. Changes nothing. \errors
+    /// unsupported, with the reason
     Result<void> check_replaceable(const std::string& name) const;
-    /// The changes of names so far are durable when it returns. `file` is the descriptor of a file
-    /// in the folder: where the user may not list the folder, its file system is flushed.
+    /// Makes the changes of names so far durable. `file` is the descriptor of a file in the folder:
+    /// if the user may not list the folder, its file system is flushed.
     Result<void> flush(int file) const;
-    /// A name for an unfinished file that is to be called `name`: no longer than the file system
-    /// allows, and it says what it is.
+    /// A name for an unfinished file that is to be called `name`: it is as short as the file system
+    /// requires, and its ending says that the file is unfinished.
     std::string unfinished_name(const std::string& name) const;
 
 private:

@@ -12,7 +12,7 @@
 
 namespace qed {
 
-/// What was found out about a descriptor when it was opened.
+/// The properties of a descriptor, found when it was opened.
 struct FileTraits {
     bool writable = false;
     std::uint32_t device_block = 0;  ///< logical block size of a block device; 0: a regular file
@@ -23,8 +23,8 @@ struct FileTraits {
     Alignment alignment{};
 };
 
-/// A file or block device behind a descriptor, which it owns. With O_DIRECT it takes aligned
-/// requests only; DirectFile takes the others.
+/// A file or block device with its descriptor, which it owns. With O_DIRECT it accepts only aligned
+/// requests; DirectFile accepts the others.
 class PosixFile final : public BlockFile {
 public:
     PosixFile(int descriptor, std::string name, const FileTraits& traits) noexcept;
@@ -43,7 +43,7 @@ public:
 
 private:
     bool is_device() const noexcept { return traits_.device_block != 0; }
-    /// Whether the request ends at once, without any system call that could wait.
+    /// Whether the request completes at once, without any system call that could wait.
     bool is_done_early(IoOp& op) noexcept;
     bool starts_inline(const IoOp& op) const noexcept;
     /// Tries a read without waiting. True: finished.

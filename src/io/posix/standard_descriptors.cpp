@@ -29,7 +29,7 @@ bool is_closed(int descriptor) noexcept {
 /// Something harmless on the lowest free number, or -1.
 int open_placeholder() noexcept {
     const int opened = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    // Where no files can be reached: text written to it is a number that nobody reads.
+    // For a process that cannot open files: an eventfd accepts numbers, and no text.
     return opened >= 0 ? opened : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 

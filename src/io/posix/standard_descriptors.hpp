@@ -7,11 +7,12 @@
 namespace qed {
 
 // A process may run with descriptor 0, 1 or 2 closed: the child of a daemon, `qed ... 2>&-`. The
-// kernel gives out the lowest free number, so an image could become "standard error", and the next
-// message would be written over its header. Nothing that this library opens gets such a number.
+// kernel gives out the lowest free number, so that an image could become "standard error", and the
+// next message would overwrite its header. No descriptor that this library opens gets such a
+// number.
 
 /// While an object of this class lives, no file, socket or ring that any thread opens becomes
-/// descriptor 0, 1 or 2: those that are closed are held by /dev/null. Thread-safe.
+/// descriptor 0, 1 or 2: /dev/null occupies those that are closed. Thread-safe.
 class StandardDescriptorsHeld {
 public:
     StandardDescriptorsHeld() noexcept;
@@ -25,8 +26,8 @@ public:
 int open_above_standard(int directory, const char* path, int flags, mode_t mode) noexcept;
 int open_above_standard(int directory, const char* path, const open_how& how) noexcept;
 
-/// The same open file under a number above 2, closed at exec; `descriptor` is closed where it was a
-/// lower one. -1 and errno on failure, and for a `descriptor` below 0.
+/// The same open file with a number above 2, closed at exec. If `descriptor` was below 3, it is
+/// closed. -1 and errno on failure, and for a `descriptor` below 0.
 int move_above_standard(int descriptor) noexcept;
 
 }  // namespace qed

@@ -27,7 +27,7 @@ struct FileState {
     }
 };
 
-/// Asynchronous I/O of an executor. Only for that executor's thread.
+/// Asynchronous I/O of an executor. Only that executor's thread may use it.
 class IoLoop {
 public:
     /// Whether to try reads without blocking before submitting them.

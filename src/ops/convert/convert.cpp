@@ -46,7 +46,7 @@ Result<void> check_room(std::uint64_t source_bytes, std::uint64_t target_bytes) 
                             target_bytes, source_bytes));
 }
 
-/// Through the writer of the format that `image` names.
+/// With the writer of the format that `image` names.
 Result<ConvertReport> write_new(const ConvertSource& source, BlockFile& target,
                                 const CreateOptions& image, const ConvertOptions& options) {
     const auto driver = format_registry().require(image.format);

@@ -22,13 +22,13 @@ namespace {
 
 /// Small enough that a piece stays in the processor's cache between its read and its write.
 constexpr std::uint64_t kPieceBytes = 512U << 10U;
-/// Shared blocks cost the same however many there are; this only paces the progress.
+/// Shared blocks cost the same for any length; this size only paces the progress.
 constexpr std::uint64_t kSharedPieceBytes = 1U << 30U;
-/// Often enough to keep a disk busy, seldom enough not to be felt.
+/// Often enough to keep a disk busy, rarely enough not to cost time.
 constexpr std::uint64_t kEarlyBytes = 32U << 20U;
 constexpr std::uint64_t kMemoryBytes = 256U << 20U;
 constexpr std::uint64_t kMaxCopies = 16;
-/// Whoever reads gets ahead of whoever writes.
+/// Readers run ahead of writers.
 constexpr std::uint64_t kSlotsPerCopy = 2;
 constexpr std::size_t kReportedRanges = 1000;
 constexpr std::uint64_t kBlockBytes = 4096;
@@ -53,7 +53,7 @@ struct Placed {
     std::span<const std::byte> data;
 };
 
-/// Keeps `ranges` in order and apart, whichever thread comes first.
+/// Keeps `ranges` in order and apart, in whatever order the threads add them.
 void add_range(std::vector<ConvertReport::Range>& ranges, ConvertReport::Range added) {
     const auto next =
         std::ranges::upper_bound(ranges, added.begin, {}, &ConvertReport::Range::begin);
@@ -109,14 +109,14 @@ private:
         Item item;
         AlignedBuffer buffer;  ///< memory for a piece, once it is needed
     };
-    std::vector<Slot> slots_;  ///< each is that of the thread which has a job on it
+    std::vector<Slot> slots_;  ///< one for each piece in work
     CopyPipeline ring_;
 
     enum class Sharing : std::uint8_t { untried, works, off };
-    // Of the thread that plans.
+    // Used only by the thread that plans.
     std::optional<Item> first_copied_;
     std::uint64_t next_ = 0;
-    ChainMapping ahead_;  ///< what is known of the source from next_ on; length 0: nothing
+    ChainMapping ahead_;  ///< known mapping starting at next_; length 0: nothing
     Sharing sharing_;
 
     Mutex report_mutex_;
@@ -149,7 +149,7 @@ Copier::Copier(const ConvertSource& source, SequentialWriter& target, const Conv
       copies_(copies_of(options, piece_bytes_)),
       slots_(copies_ == 1 ? 1 : copies_ * kSlotsPerCopy),
       ring_(slots_.size(), options.out_of_order ? copies_ : 1),
-      // Salvage replaces what fails to be read, so it has to look at everything.
+      // Salvage replaces ranges that cannot be read, so it has to read everything.
       sharing_(options.share_blocks && options.sparse_bytes > 0 && !options.salvage &&
                        target.shared_file() != nullptr
                    ? Sharing::untried
@@ -163,8 +163,8 @@ Result<ConvertReport> Copier::run() {
     return std::move(report_);
 }
 
-/// Does what needs no copy until the first piece that does: to start a thread, and wait for its
-/// end, takes as long as to share blocks, however many there are.
+/// Does the work that needs no copy, until the first piece that does. Starting a thread and waiting
+/// for its end takes as long as sharing any number of blocks.
 Result<void> Copier::begin() {
     while (true) {
         auto item = next_item();
@@ -190,7 +190,7 @@ void Copier::work() noexcept {
     if (!done) stop(std::move(done.error()));
 }
 
-/// Plans the next piece, and reads what has to be copied.
+/// Plans the next piece, and reads the data that has to be copied.
 Result<void> Copier::fill_slot(std::size_t number) {
     auto item = next_item();
     if (!item) return pass(item);
@@ -210,7 +210,7 @@ Result<void> Copier::fill_slot(std::size_t number) {
     return {};
 }
 
-/// Finds the piece its place in the target, and puts it there.
+/// Finds the place of the piece in the target, and stores it there.
 Result<void> Copier::empty_slot(std::size_t number) {
     Slot& slot = slots_[number];
     const Item& item = slot.item;
@@ -228,8 +228,8 @@ Result<void> Copier::empty_slot(std::size_t number) {
     return advance(length);
 }
 
-/// The longest run of whole grains from `at` on that is stored in one way; a grain that holds more
-/// than one kind counts as data.
+/// The longest run of whole grains starting at `at` that is stored in one way; a grain that holds
+/// more than one kind counts as data.
 Result<ChainMapping> Copier::whole_grains(std::uint64_t at) {
     const std::uint64_t rest = source_.size() - at;
     const auto in_parts = [](std::uint64_t length) {  // to be read, whatever it is made of
@@ -241,7 +241,7 @@ Result<ChainMapping> Copier::whole_grains(std::uint64_t at) {
         return in_parts(std::min(grain_, rest));
     }
     Mapping& mapping = where->mapping;
-    // Neighbours of one kind: a chain gives them piece by piece.
+    // Merges neighbours of one kind: a chain returns them separately.
     while (mapping.length < rest && mapping.length < grain_) {
         const auto next =
             source_.mapping_at(at + mapping.length, rest - mapping.length, options_.copied_layers);
@@ -302,7 +302,7 @@ bool Copier::can_share(const Item& item) {
     return sharing_ == Sharing::works;
 }
 
-/// Shares the blocks of an item, or copies what the file system does not want to share.
+/// Shares the blocks of an item, or copies those that the file system refuses to share.
 Result<void> Copier::share_item(const Item& item, AlignedBuffer& buffer) {
     for (std::uint64_t at = 0; at < item.length;) {
         auto place = target_.place(item.begin + at, item.length - at);

@@ -13,20 +13,20 @@
 
 namespace qed {
 
-/// Several disks, one behind the other, read as one; or a window of that.
+/// Concatenates several disks to one, or reads a window of that.
 class ConvertSource {
 public:
     ConvertSource(std::span<Image* const> images, const ConvertOptions& options);
 
     std::uint64_t size() const noexcept { return size_; }
-    /// Thread-safe. `at` + `buffer` may reach past the end, where zeroes are.
+    /// Thread-safe. `at` + `buffer` may reach past the end, which reads as zeroes.
     Result<void> read(std::uint64_t at, std::span<std::byte> buffer) const;
-    /// What is stored from `at` on, in at most `length` bytes. With `layers` > 0, what the top
-    /// layers of that number do not allocate is `unallocated`, whatever lies below.
+    /// The first mapping of `length` bytes starting at `at`. With `layers` > 0, bytes that the top
+    /// layers of that number do not allocate are `unallocated`, whatever the layers below hold.
     Result<ChainMapping> mapping_at(std::uint64_t at, std::uint64_t length, unsigned layers) const;
-    /// Whether everything was there: what lies behind the end of a file reads as zeroes, also when
-    /// somebody has just moved the end.
-    /// \errors io_error  a file is shorter than it was at first
+    /// Checks that no file became shorter while it was read. Bytes past the end of a file read as
+    /// zeroes, and a truncated file would look like one with zeroes.
+    /// \errors io_error  a file is shorter than it was when the source was opened
     Result<void> check_lengths() const;
 
 private:
@@ -43,7 +43,7 @@ private:
     void note_lengths(Image& image);
 
     std::vector<Part> parts_;
-    std::vector<FileLength> lengths_;  ///< of all layers, as they were at first
+    std::vector<FileLength> lengths_;  ///< of all layers, when the source was opened
     std::uint64_t window_begin_;
     std::uint64_t size_ = 0;
 };

@@ -12,12 +12,12 @@
 namespace qed {
 namespace {
 
-/// What the top `layers` say of a range together.
+/// The common mapping of a range in the top `layers`.
 Result<Mapping> mapping_above(Layer& top, GuestOffset at, std::uint64_t length, unsigned layers) {
     Layer* layer = &top;
     for (unsigned depth = 0; depth < layers; ++depth) {
         if (at.value >= layer->size()) {
-            // A layer that ends before this reads as zeroes, whatever lies below it.
+            // A layer that ends before this range reads as zeroes, whatever the layers below hold.
             return Mapping::without_data(Mapping::Kind::zero, length);
         }
         length = std::min(length, layer->size() - at.value);

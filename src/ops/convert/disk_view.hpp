@@ -13,30 +13,30 @@
 
 namespace qed {
 
-/// What lies at `at` of a disk, in at most `length` bytes. Past its end nothing is allocated.
+/// The mapping at `at` of a disk, at most `length` bytes. Past its end nothing is allocated.
 Result<ChainMapping> disk_mapping(Image& image, std::uint64_t at, std::uint64_t length);
 
-/// The same, but what the top `layers` of the chain do not allocate is `unallocated`, whatever the
-/// layers below hold. At the end of a chain without backing file there are zeroes.
+/// The same, but bytes that the top `layers` of the chain do not allocate are `unallocated`,
+/// whatever the layers below hold. A range that no layer of a complete chain holds is zero.
 Result<ChainMapping> top_mapping(Image& image, std::uint64_t at, std::uint64_t length,
                                  unsigned layers);
 
-/// The file in which a mapping's bytes are stored as they are; null: they are not.
+/// The file that stores a mapping's bytes unchanged; null if no file does.
 inline BlockFile* file_of(const ChainMapping& where) {
     return where.mapping.kind == Mapping::Kind::data ? &where.layer->file() : nullptr;
 }
 
-/// Drops the first `length` bytes, or all there are.
+/// Drops the first `length` bytes, or all if there are fewer.
 inline void pass_over(Mapping& mapping, std::uint64_t length) {
     mapping.length -= std::min(length, mapping.length);
     mapping.offset += length;
 }
 
-/// Reads, with zeroes behind the end of the disk.
+/// Reads the disk; bytes past its end are zeroes.
 Result<void> read_padded(Image& image, std::uint64_t at, std::span<std::byte> buffer);
 
 /// Tells whether two mappings are the same bytes of the same file, so that they need not be read to
-/// be compared. Remembers what it found of the last two files: for one thread at a time.
+/// be compared. Remembers the last two files that it compared: for one thread at a time.
 class SamePlace {
 public:
     bool operator()(const ChainMapping& a, const ChainMapping& b);

@@ -10,9 +10,9 @@ namespace {
 
 constexpr std::uint64_t kBlockBytes = 4096;
 
-/// Whole clusters are written fastest. But what only some layers of the source hold must be taken
-/// at its own size, which is that of sectors where a layer ends: the rest of a cluster is not
-/// theirs, and the target fills it up.
+/// Whole clusters are written fastest. But if only some layers of the source are copied, their
+/// ranges must be copied at their own size, which is that of sectors at the end of a layer: the
+/// rest of the cluster belongs to other layers, and the target adds it.
 std::uint64_t grain_for(const Image& image, const ConvertOptions& options) {
     const LayerInfo info = image.info();
     const bool can_fill = !info.has_backing() || image.backing() != nullptr;

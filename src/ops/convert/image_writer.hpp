@@ -9,7 +9,7 @@
 
 namespace qed {
 
-/// Writes into an image that exists, through its own write path.
+/// Writes into an existing image, through its own write path.
 std::unique_ptr<SequentialWriter> make_image_writer(Image& image, const ConvertOptions& options);
 
 }  // namespace qed

@@ -10,7 +10,7 @@ namespace qed {
 /// Whether all bytes are zero. Runs at the speed of memory, and stops at the first other byte.
 bool is_all_zero(std::span<const std::byte> bytes) noexcept;
 
-/// A run of a buffer that is all zero, or has to be written.
+/// A run of a buffer that is all zero, or that has to be written.
 struct ZeroRun {
     std::size_t begin = 0;
     std::size_t length = 0;

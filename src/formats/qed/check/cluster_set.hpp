@@ -17,10 +17,10 @@ namespace qed {
 /// A set of cluster numbers below a bound: one bit each, in pages that exist once one of their
 /// clusters is a member. Not thread-safe.
 ///
-/// Memory is 4 KiB for each 32,768 clusters in a row of which one is a member, up to a limit. Where
-/// a new member would take more, or memory cannot be had, lack() says so from then on, and what the
-/// set tells means nothing any more. Members are inserted one by one and very often: an error to
-/// look at each time would cost as much as the work.
+/// Memory is 4 KiB for each 32,768 consecutive clusters of which one is a member, up to a limit. If
+/// a new member would exceed the limit, or the system has no memory, lack() reports it afterwards,
+/// and the content of the set is meaningless. Members are inserted one by one and very often:
+/// checking an error for each would cost as much as the work.
 class ClusterSet {
 public:
     /// Bounds the directory of pages: 64 MiB of address space, of which only used parts exist.
@@ -42,8 +42,8 @@ public:
         word |= bit;
         return was_member;
     }
-    /// Makes `count` clusters from `first` on members; `repeated(cluster)` is called for each one
-    /// that was already.
+    /// Makes `count` clusters starting at `first` members; `repeated(cluster)` is called for each
+    /// one that was a member already.
     template <class Repeated>
     void insert_run(std::uint64_t first, std::uint64_t count, Repeated repeated) {
         const std::uint64_t end = first + count;
@@ -84,7 +84,7 @@ public:
         if (page != nullptr) page[word_in_page(cluster)] &= ~(std::uint64_t{1} << (cluster & 63));
     }
     /// Adds the members of `other`, which has the same bound; `repeated(cluster)` is called for
-    /// those that both have.
+    /// those that are in both.
     template <class Repeated>
     void merge(const ClusterSet& other, Repeated repeated);
 

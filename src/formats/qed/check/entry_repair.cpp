@@ -63,12 +63,14 @@ private:
     Findings& findings_;
     std::optional<ImageTables> image_;
     std::optional<ScanResult> scan_;
-    // From before copies made the file longer: what entries named behind this end was nothing.
+    // From before copies extended the file: entries that named clusters past this end named
+    // nothing.
     EntryLimits limits_;
     std::optional<ScanResult> first_scan_;
     std::optional<CopySpace> space_;
     std::optional<ClusterCopy> copier_;
-    // Written once all copies out of tables are made: it changes what others copy.
+    // Written after all copies out of tables are made, because it changes the bytes that others
+    // copy.
     struct NewEntry {
         FileOffset at;
         std::uint64_t entry = 0;
@@ -135,7 +137,8 @@ Task<Result<void>> EntryRepair::extend_file() {
 }
 
 Task<Result<void>> EntryRepair::repair_l1() {
-    // What names nothing goes first, and durably: it could name a copy that is made later.
+    // Entries that name nothing are cleared first, and durably: they could name a copy that is made
+    // later.
     for (const BadL1Entry& bad : image_->bad_l1_entries()) {
         if (bad.fault == EntryFault::in_l2_table) continue;
         QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kRawUnallocated));
@@ -152,7 +155,7 @@ Task<Result<void>> EntryRepair::repair_l1() {
 Task<Result<void>> EntryRepair::copy_table(BadL1Entry bad) {
     const std::optional<FileOffset> to = space_->take(image_->geometry().table_clusters());
     if (!to) {
-        // No reader has ever looked behind it, so nothing that could be read goes.
+        // No reader has ever read data through it, so no readable data is lost.
         QED_CO_CHECK(co_await image_->write_l1_entry(bad.index, kRawUnallocated));
         ++findings_.report().corruptions_fixed;
         add_bad_l1_finding(findings_, *image_, bad,
