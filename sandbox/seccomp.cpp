@@ -27,9 +27,8 @@ constexpr int kOnOpenFiles[] = {
     SCMP_SYS(pwritev),   SCMP_SYS(pwritev2),  SCMP_SYS(lseek),           SCMP_SYS(fsync),
     SCMP_SYS(fdatasync), SCMP_SYS(fallocate), SCMP_SYS(sync_file_range), SCMP_SYS(ftruncate),
     SCMP_SYS(fadvise64), SCMP_SYS(fstat),     SCMP_SYS(fstatfs),         SCMP_SYS(getdents64),
-    SCMP_SYS(close),     SCMP_SYS(dup),       SCMP_SYS(fcntl),           SCMP_SYS(pipe2),
-    SCMP_SYS(eventfd2),  SCMP_SYS(poll),      SCMP_SYS(ppoll),           SCMP_SYS(select),
-    SCMP_SYS(pselect6),
+    SCMP_SYS(close),     SCMP_SYS(dup),       SCMP_SYS(pipe2),           SCMP_SYS(eventfd2),
+    SCMP_SYS(poll),      SCMP_SYS(ppoll),     SCMP_SYS(select),          SCMP_SYS(pselect6),
 };
 constexpr int kOnOpenSockets[] = {
     SCMP_SYS(recvfrom),    SCMP_SYS(recvmsg),    SCMP_SYS(sendto),
@@ -79,6 +78,13 @@ constexpr int kNaming[] = {
 // Of terminals and block devices; ranges shared between files.
 constexpr unsigned long kIoctls[] = {TCGETS, TIOCGWINSZ, BLKGETSIZE64, BLKSSZGET, FICLONERANGE};
 
+// Of descriptors and of record locks. F_SETOWN and F_SETSIG are not here: they make the kernel send
+// a signal of choice to any process of the user, and kernels before 6.12 check no sandbox then.
+constexpr int kFcntls[] = {
+    F_DUPFD,  F_DUPFD_CLOEXEC, F_GETFD,     F_SETFD,      F_GETFL,      F_GETLK,      F_SETLK,
+    F_SETLKW, F_OFD_GETLK,     F_OFD_SETLK, F_OFD_SETLKW, F_GETPIPE_SZ, F_SETPIPE_SZ,
+};
+
 /// A filter under construction; remembers the first failure.
 class Filter {
 public:
@@ -92,6 +98,9 @@ public:
             add(SCMP_ACT_ALLOW, call, {});
     }
     void allow(int call, scmp_arg_cmp condition) { add(SCMP_ACT_ALLOW, call, {condition}); }
+    void allow(int call, scmp_arg_cmp condition, scmp_arg_cmp and_condition) {
+        add(SCMP_ACT_ALLOW, call, {condition, and_condition});
+    }
     void refuse(int call, int error) {
         add(SCMP_ACT_ERRNO(static_cast<std::uint32_t>(error)), call, {});
     }
@@ -140,8 +149,13 @@ void allow_with_conditions(Filter& filter) {
     // Of an open file, not of a name.
     filter.allow(SCMP_SYS(newfstatat), has_bits(3, AT_EMPTY_PATH, AT_EMPTY_PATH));
     filter.allow(SCMP_SYS(statx), has_bits(2, AT_EMPTY_PATH, AT_EMPTY_PATH));
+    // The kernel takes only the lower half of these arguments.
+    constexpr std::uint64_t kLower = 0xffffffffU;
     for (const unsigned long request : kIoctls)
-        filter.allow(SCMP_SYS(ioctl), has_bits(1, 0xffffffffU, request));
+        filter.allow(SCMP_SYS(ioctl), has_bits(1, kLower, request));
+    for (const int command : kFcntls)
+        filter.allow(SCMP_SYS(fcntl), has_bits(1, kLower, static_cast<std::uint64_t>(command)));
+    filter.allow(SCMP_SYS(fcntl), has_bits(1, kLower, F_SETFL), has_bits(2, O_ASYNC, 0));
 }
 
 }  // namespace

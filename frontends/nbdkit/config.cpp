@@ -132,7 +132,8 @@ const char* const kConfigHelp =
     "control-fd=NUMBER          For supervisors: a stream socket on which the plugin sends "
     "'ready'\n"
     "                           and, after a clean end, 'closed'; when the other end closes it,\n"
-    "                           the plugin disconnects the clients";
+    "                           the plugin disconnects the clients\n"
+    "grace-period=MILLISECONDS  Then let clients take their replies for this time; default 10000";
 
 int Config::set(const char* key_text, const char* value) {
     const std::string_view key(key_text);
@@ -162,6 +163,7 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "stats") return parse_flag(value, stats);
     if (key == "sandbox") return choose(key_text, value, kSandboxModes, sandbox);
     if (key == "sandbox-read") return parse_path(value, sandbox_needs.reread.emplace_back());
+    if (key == "grace-period") return parse_milliseconds(key_text, value, grace_period);
     if (key == "control-fd") return nbdkit_parse_int(key_text, value, &control_descriptor);
     nbdkit_error("unknown parameter '%s'; nbdkit --help lists the known ones", key_text);
     return -1;

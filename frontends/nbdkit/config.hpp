@@ -18,6 +18,7 @@ struct Config {
     std::uint64_t cache_bytes = 0;  ///< 0: the library's default
     std::chrono::milliseconds settle_after{2000};     ///< 0: only at the end
     std::chrono::milliseconds release_after{60'000};  ///< 0: never
+    std::chrono::milliseconds grace_period{10'000};   ///< for clients that take no replies
     int control_descriptor = -1;  ///< the socket to a supervisor (Control); -1: none
     bool read_only = false;
     bool stats = false;

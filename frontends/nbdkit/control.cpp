@@ -42,8 +42,9 @@ bool belongs_to(const sockaddr_storage& local, socklen_t length, const sockaddr_
 
 }  // namespace
 
-Control::Control(int descriptor)
+Control::Control(int descriptor, std::chrono::milliseconds grace_period)
     : descriptor_(descriptor),
+      grace_period_(grace_period),
       descriptors_(::opendir("/proc/self/fd"), &::closedir),
       listening_(listening_addresses()) {}
 
@@ -98,16 +99,18 @@ void Control::run() {
     char ignored = 0;
     while (::recv(descriptor_, &ignored, sizeof ignored, 0) > 0) {
     }
+    const auto patient_until = std::chrono::steady_clock::now() + grace_period_;
     const ScopedLock lock(mutex_);
     while (!stopping_) {
-        disconnect_clients();
+        // At first only the receiving side, so that requests in flight are still answered.
+        const bool is_patient = std::chrono::steady_clock::now() < patient_until;
+        disconnect_clients(is_patient ? SHUT_RD : SHUT_RDWR);
         wake_.wait_for(mutex_, kAgain);
     }
 }
 
-/// Shuts down only the receiving side, so that requests in flight are still answered.
-void Control::disconnect_clients() const {
-    for_each_descriptor([this](int descriptor) {
+void Control::disconnect_clients(int how) const {
+    for_each_descriptor([this, how](int descriptor) {
         Address local;
         local.length = sizeof local.storage;
         if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&local.storage), &local.length) !=
@@ -118,7 +121,7 @@ void Control::disconnect_clients() const {
         const bool is_client = std::ranges::any_of(listening_, [&local](const Address& listener) {
             return belongs_to(local.storage, local.length, listener.storage, listener.length);
         });
-        if (is_client) ::shutdown(descriptor, SHUT_RD);
+        if (is_client) ::shutdown(descriptor, how);
     });
 }
 

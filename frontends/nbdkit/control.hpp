@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <memory>
 #include <string_view>
 #include <thread>
@@ -19,8 +20,10 @@ namespace qed::nbdkit {
 class Control {
 public:
     /// Opens everything that it needs later, because the sandbox forbids opening files.
-    /// \param descriptor  owned by this object
-    explicit Control(int descriptor);
+    /// \param descriptor    owned by this object
+    /// \param grace_period  for clients that do not take the replies to their requests; then they
+    ///                      are disconnected without them, or the server could never end
+    Control(int descriptor, std::chrono::milliseconds grace_period);
     ~Control();
     Control(const Control&) = delete;
     Control& operator=(const Control&) = delete;
@@ -40,9 +43,11 @@ private:
     void for_each_descriptor(Visit visit) const;
     std::vector<Address> listening_addresses() const;
     void run();
-    void disconnect_clients() const;
+    /// \param how  as shutdown() expects it
+    void disconnect_clients(int how) const;
 
     const int descriptor_;
+    const std::chrono::milliseconds grace_period_;
     /// /proc/self/fd; used by one thread at a time.
     const std::unique_ptr<DIR, int (*)(DIR*)> descriptors_;
     const std::vector<Address> listening_;

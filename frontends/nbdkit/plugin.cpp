@@ -16,6 +16,7 @@
 
 #include "api.hpp"
 #include "cache_release.hpp"
+#include "client_limit.hpp"
 #include "config.hpp"
 #include "control.hpp"
 #include "maintenance.hpp"
@@ -23,6 +24,7 @@
 #include "qed/files.hpp"
 #include "qed/image.hpp"
 #include "qed/version.hpp"
+#include "sandbox/descriptor_limit.hpp"
 #include "sandbox/sandbox.hpp"
 #include "stats_report.hpp"
 
@@ -46,6 +48,7 @@ struct Server {
     std::optional<Maintenance> maintenance;
     std::optional<CacheRelease> cache_release;
     std::optional<Control> control;
+    ClientLimit client_limit;
     std::string description;
 };
 /// Never destroyed: nbdkit calls exit() in the foreground and in the background process, when
@@ -113,6 +116,7 @@ void on_load() {
     // nbdkit writes messages, and puts /dev/null on 0, 1 and 2 when it goes to the background.
     // Where this fails, the library still opens nothing with these numbers.
     [[maybe_unused]] const bool filled = fill_standard_descriptors();
+    sandbox::raise_descriptor_limit();
 }
 
 int on_config(const char* key, const char* value) {
@@ -133,7 +137,9 @@ int on_get_ready() {
         nbdkit_error("%s", image.error().message().c_str());
         const Errc code = image.error().code();
         if (!config.read_only && (code == Errc::locked || code == Errc::permission_denied)) {
-            nbdkit_error("to serve the image without writing to it, add readonly=true");
+            // Only `qed serve` has a control socket.
+            nbdkit_error("to serve the image without writing to it, add %s",
+                         config.control_descriptor >= 0 ? "--read-only" : "readonly=true");
         }
         return -1;
     }
@@ -159,7 +165,7 @@ int close_sandbox() {
 int on_after_fork() {
     const auto idle = server.config.settle_after;
     const int control = server.config.control_descriptor;
-    if (control >= 0) server.control.emplace(control);
+    if (control >= 0) server.control.emplace(control, server.config.grace_period);
     // Before any thread starts: Landlock restricts one thread and the threads that it starts.
     if (close_sandbox() != 0) return -1;
     try {
@@ -206,6 +212,10 @@ void on_dump_plugin() {
 }
 
 // Connections.
+
+int on_preconnect(int) {
+    return server.client_limit.admits() ? 0 : -1;
+}
 
 int on_list_exports(int, int, nbdkit_exports* exports) {
     return nbdkit_add_export(exports, server.config.export_name.c_str(),
@@ -356,6 +366,7 @@ void set_life_cycle(nbdkit_plugin& plugin) {
 }
 
 void set_negotiation(nbdkit_plugin& plugin) {
+    plugin.preconnect = on_preconnect;
     plugin.list_exports = on_list_exports;
     plugin.default_export = on_default_export;
     plugin.open = on_open;

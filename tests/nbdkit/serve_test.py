@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`qed serve` as a program: its sockets, its shutdown, its errors."""
 
+import contextlib
 import os
 import pathlib
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -44,21 +46,39 @@ class ServeTest(qedtest.TestCase):
 
 
 class ThreadsTest(ServeTest):
-    def threads(self, *arguments):
-        with Server(*arguments, self.image) as server:
+    def threads(self, version, *arguments):
+        """What nbdkit is told, and the warnings, if its version is this one."""
+        folder = self.path(version)
+        folder.mkdir(exist_ok=True)
+        program = folder / "nbdkit"
+        program.write_text("#!/bin/sh\n"
+                           f'if [ "$*" = --version ]; then echo "nbdkit {version}"; exit; fi\n'
+                           f'exec {shutil.which("nbdkit")} "$@"\n')
+        program.chmod(0o755)
+        path = f"{folder}:{os.environ['PATH']}"
+        with Server(*arguments, self.image, env=os.environ | {"PATH": path}) as server:
             command = pathlib.Path(f"/proc/{child_of(server.process)}/cmdline").read_text()
-        return [word for word in command.split("\0") if word.startswith("--threads=")]
+        words = [word for word in command.split("\0") if word.startswith("--threads=")]
+        return words, server.err
 
     def test_four_answer_a_client_unless_the_user_says_otherwise(self):
-        self.assertEqual(self.threads(), ["--threads=4"])
-        self.assertEqual(self.threads("--threads", "2"), ["--threads=2"])
+        self.assertEqual(self.threads("1.34.0"), (["--threads=4"], ""))
+        self.assertEqual(self.threads("1.34.0", "--threads", "2"), (["--threads=2"], ""))
+
+    def test_one_answers_a_client_where_more_can_end_nbdkit(self):
+        self.assertEqual(self.threads("1.32.5"), (["--threads=1"], ""))
+        self.assertEqual(self.threads("unknown"), (["--threads=1"], ""))
+        words, err = self.threads("1.32.5", "--threads", "2")
+        self.assertEqual(words, ["--threads=2"])
+        self.assertIn("nbdkit 1.32.5 can end when a client leaves", err)
 
     def test_more_of_them_wait_for_the_disk_itself(self):
         try:
             os.close(os.open(self.image, os.O_RDONLY | os.O_DIRECT))
         except OSError as error:
             self.skipTest(f"no O_DIRECT where the tests run: {error}")
-        self.assertEqual(self.threads("--direct"), ["--threads=16"])
+        self.assertEqual(self.threads("1.40.0", "--direct"), (["--threads=16"], ""))
+        self.assertEqual(self.threads("1.32.5", "--direct"), (["--threads=1"], ""))
 
 
 class SocketTest(ServeTest):
@@ -109,6 +129,17 @@ class SocketTest(ServeTest):
         with Server("--port", 0, "--insecure", self.image) as server:
             self.assertRegex(server.uri, r"^nbd://localhost:\d+/$")
             self.assertEqual(connect(server.uri).get_size(), 16 << 20)
+
+    def test_the_uri_of_a_wildcard_address_leads_to_this_machine(self):
+        addresses = ["0.0.0.0"]
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+            addresses.append("::")
+        for address in addresses:
+            with self.subTest(address), Server("--bind", address, "--port", 0, "--insecure",
+                                               self.image) as server:
+                self.assertRegex(server.uri, r"^nbd://(127\.0\.0\.1|\[::1\]):\d+/$")
+                self.assertEqual(connect(server.uri).get_size(), 16 << 20)
 
     def test_a_port_in_use_is_said_so(self):
         with socket.create_server(("127.0.0.1", 0)) as other:
@@ -208,8 +239,8 @@ class EndTest(ServeTest):
         self.assertEqual(server.stop(), 0, server.err)
         self.assert_sound(self.image)
 
-    def test_nbdkit_ends_with_a_killed_qed(self):
-        server = Server(self.image)
+    def test_nbdkit_and_the_socket_end_with_a_killed_qed(self):
+        server = Server(self.image, env=os.environ | {"XDG_RUNTIME_DIR": str(self.folder)})
         connect(server.uri).pwrite(b"x", 0)
         nbdkit = os.pidfd_open(child_of(server.process))
         server.process.kill()
@@ -218,6 +249,8 @@ class EndTest(ServeTest):
         # It closed the image cleanly: no dirty bit, no locks.
         self.assertFalse(self.is_dirty())
         run(SCRIPT, self.image, text="flush\n")
+        qedtest.wait_until(lambda: not list(self.folder.glob("qed-serve.*")),
+                           "the folder of the socket stays")
 
     def test_it_ends_with_its_parent_if_told_to(self):
         path = self.path("sock")
@@ -276,7 +309,10 @@ class RefusalTest(ServeTest):
 
     def test_a_second_server_for_one_image(self):
         with Server(self.image):
-            self.assertIn("disk.qed", self.refused(self.image))
+            err = self.refused(self.image)
+            self.assertIn("disk.qed", err)
+            self.assertIn("--read-only", err)
+            self.assertNotIn("readonly=true", err)
 
     def test_a_raw_base_whose_format_nobody_states(self):
         self.path("base.raw").write_bytes(bytes(1 << 20))

@@ -19,6 +19,7 @@
 
 #include "cli/commands/commands.hpp"
 #include "cli/serve/listener.hpp"
+#include "cli/serve/nbdkit_program.hpp"
 #include "cli/serve/nbdkit_run.hpp"
 #include "cli/serve/sandbox_option.hpp"
 #include "qed/image.hpp"
@@ -45,6 +46,7 @@ struct ServeArgs {
     LockArgs lock;
     std::string export_name;
     std::optional<unsigned> threads;
+    std::optional<unsigned> grace_period;
     bool stats = false;
     bool exit_with_parent = false;
     bool direct = false;
@@ -56,22 +58,6 @@ struct ServeArgs {
     std::optional<unsigned> release_after;
     SandboxArgs sandbox;
 };
-
-/// Finds nbdkit in PATH, or in the folders that only the PATH of root has.
-Result<std::string> find_nbdkit() {
-    const char* path = std::getenv("PATH");
-    std::string folders = path != nullptr ? path : "";
-    folders += ":/usr/local/sbin:/usr/sbin";
-    for (std::size_t begin = 0; begin < folders.size();) {
-        std::size_t end = folders.find(':', begin);
-        if (end == std::string::npos) end = folders.size();
-        std::string candidate = folders.substr(begin, end - begin) + "/nbdkit";
-        if (candidate.front() == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
-        begin = end + 1;
-    }
-    return fail(Errc::not_found,
-                "nbdkit, which serves the image, is not in PATH (Debian: apt-get install nbdkit)");
-}
 
 /// Finds the plugin that was built or installed together with this program.
 Result<std::string> find_plugin() {
@@ -137,11 +123,23 @@ std::string rule_text(const BackingPolicy& policy) {
     return "same-dir";
 }
 
-void add_server_arguments(const ServeArgs& args, std::vector<std::string>& to) {
+unsigned usual_threads(const ServeArgs& args, const NbdkitProgram& nbdkit) {
+    if (!nbdkit.has_safe_threads()) return 1;
+    return args.direct ? kDirectThreads : kThreads;
+}
+
+void warn_of_threads(const ServeArgs& args, const NbdkitProgram& nbdkit, Console& console) {
+    if (args.threads.value_or(1) == 1 || nbdkit.has_safe_threads()) return;
+    console.warn(
+        fmt::format("nbdkit {} can end when a client leaves without taking its replies, "
+                    "unless it has 1 thread for each client; nbdkit 1.34 cannot",
+                    nbdkit.version.empty() ? "of unknown version" : nbdkit.version));
+}
+
+void add_server_arguments(const ServeArgs& args, unsigned threads, std::vector<std::string>& to) {
     to.insert(to.end(), {"--foreground", "--log=stderr"});
     if (args.read_only) to.emplace_back("--readonly");
-    const unsigned usual_threads = args.direct ? kDirectThreads : kThreads;
-    to.push_back(fmt::format("--threads={}", args.threads.value_or(usual_threads)));
+    to.push_back(fmt::format("--threads={}", threads));
     if (args.tls.empty()) {
         to.emplace_back("--tls=off");
         return;
@@ -166,6 +164,7 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     add("backing-depth", args.backing.depth);
     if (args.settle_after) add("settle-after", std::to_string(*args.settle_after));
     if (args.release_after) add("release-after", std::to_string(*args.release_after));
+    if (args.grace_period) add("grace-period", std::to_string(*args.grace_period));
     if (args.read_only) add("readonly", "true");
     if (args.lock.shared) add("lock", "force-shared");
     if (args.lock.none) add("lock", "none");
@@ -183,6 +182,7 @@ Result<void> serve(const ServeArgs& args, Console& console) {
     const StopSignals signals;
     auto program = find_nbdkit();
     if (!program) return pass(program);
+    warn_of_threads(args, *program, console);
     auto plugin = find_plugin();
     if (!plugin) return pass(plugin);
     std::string directory;
@@ -193,8 +193,10 @@ Result<void> serve(const ServeArgs& args, Console& console) {
     if (!listener) return pass(listener);
     if (auto safe = check_encryption(args, *listener); !safe) return safe;
 
-    NbdkitRun run{std::move(*program), {}, listener->sockets()};
-    add_server_arguments(args, run.arguments);
+    listener->clean_when_killed();
+    const unsigned threads = args.threads.value_or(usual_threads(args, *program));
+    NbdkitRun run{std::move(program->path), {}, listener->sockets()};
+    add_server_arguments(args, threads, run.arguments);
     run.arguments.push_back(std::move(*plugin));
     add_plugin_arguments(args, *backing, run.arguments);
     return run_nbdkit(run, signals, [&] {
@@ -221,8 +223,13 @@ void add_listen_options(CLI::App& sub, ServeArgs& args) {
     sub.add_flag("--insecure", args.insecure, "Allow TCP without TLS")->excludes(tls);
     sub.add_option("--export-name", args.export_name,
                    "Name of the export; other names are rejected");
-    sub.add_option("--threads", args.threads, "Requests per client (default 4, with --direct 16)")
+    sub.add_option("--threads", args.threads,
+                   "Requests per client (default 4, with --direct 16; "
+                   "1 below nbdkit 1.34)")
         ->check(CLI::Range(1U, 1024U));
+    sub.add_option("--grace-period", args.grace_period,
+                   "Time to take replies after a stop signal; default 10000")
+        ->type_name("MILLISECONDS");
     sub.add_flag("--exit-with-parent", args.exit_with_parent,
                  "Stop when the process that started this one ends");
 }

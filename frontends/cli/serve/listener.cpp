@@ -145,6 +145,19 @@ std::string authority(std::string_view host, std::uint16_t port) {
                               : fmt::format("{}:{}", host, port);
 }
 
+/// Where a client on this machine reaches a socket, which was asked for as `host`. No client can
+/// connect to the wildcard address.
+std::string reachable(std::string_view host, SocketAddress address) {
+    const std::uint16_t port = port_of(address);
+    if (address.storage.ss_family == AF_INET6) {
+        const auto* const inet6 = reinterpret_cast<sockaddr_in6*>(address.get());
+        if (IN6_IS_ADDR_UNSPECIFIED(&inet6->sin6_addr)) return authority("::1", port);
+    } else if (reinterpret_cast<sockaddr_in*>(address.get())->sin_addr.s_addr == INADDR_ANY) {
+        return authority("127.0.0.1", port);
+    }
+    return authority(host, port);
+}
+
 std::string percent_encoded(std::string_view text) {
     std::string encoded;
     for (const char c : text) {
@@ -185,11 +198,17 @@ Listener::Listener(Listener&& other) noexcept
       path_(std::move(other.path_)),
       directory_(std::exchange(other.directory_, {})),
       made_path_(std::exchange(other.made_path_, false)),
+      cleaner_(std::move(other.cleaner_)),
       authority_(std::move(other.authority_)) {}
 
 Listener::~Listener() {
     if (made_path_) ::unlink(path_.c_str());
     if (!directory_.empty()) ::rmdir(directory_.c_str());
+    cleaner_.dismiss();
+}
+
+void Listener::clean_when_killed() {
+    if (made_path_) cleaner_ = SocketCleaner(path_, directory_);
 }
 
 Result<Listener> Listener::at_path(const std::string& path) {
@@ -236,6 +255,7 @@ Result<Listener> Listener::on_tcp(const std::string& host, std::uint16_t port) {
         auto address = own_address(socket);
         if (!address) return pass(address);
         port = port_of(*address);  // the same free port for all addresses
+        if (listener.authority_.empty()) listener.authority_ = reachable(host, *address);
         listener.sockets_.push_back(std::move(socket));
     }
     if (failure != 0 || listener.sockets_.empty()) {
@@ -243,7 +263,6 @@ Result<Listener> Listener::on_tcp(const std::string& host, std::uint16_t port) {
         return std::unexpected(Error::from_errno(
             code, fmt::format("listening on {}: {}", authority(host, port), std::strerror(code))));
     }
-    listener.authority_ = authority(host, port);
     return listener;
 }
 
@@ -269,7 +288,7 @@ Result<std::optional<Listener>> Listener::inherited() {
         char host[NI_MAXHOST] = "";
         ::getnameinfo(address->get(), address->length, host, sizeof host, nullptr, 0,
                       NI_NUMERICHOST);
-        listener.authority_ = authority(host, port_of(*address));
+        listener.authority_ = reachable(host, *address);
     }
     return std::optional<Listener>(std::move(listener));
 }

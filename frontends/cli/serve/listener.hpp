@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/disks/descriptor.hpp"
+#include "cli/serve/socket_cleaner.hpp"
 #include "qed/error.hpp"
 
 namespace qed::cli {
@@ -32,6 +33,8 @@ public:
     ~Listener();
 
     const std::vector<Descriptor>& sockets() const { return sockets_; }
+    /// From now on, the files that were made are also removed if this process is killed.
+    void clean_when_killed();
     bool is_tcp() const { return path_.empty(); }
     /// The address of the export for a client on this machine.
     std::string uri(bool tls, std::string_view export_name) const;
@@ -43,6 +46,7 @@ private:
     std::string path_;       // of a Unix socket, else empty
     std::string directory_;  // the private directory of the socket, or empty
     bool made_path_ = false;
+    SocketCleaner cleaner_;
     std::string authority_;  // HOST:PORT of a TCP socket
 };
 

@@ -10,11 +10,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
 
 #include <fmt/format.h>
+
+#include "cli/terminal/console.hpp"
 
 namespace qed::cli {
 namespace {
@@ -48,6 +52,10 @@ void become_nbdkit(const NbdkitRun& run, const StopSignals& signals, int control
     // nbdkit's --exit-with-parent starts too late to notice a parent that dies early.
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) return;
+    // nbdkit catches signals that were ignored, so those for a whole group must not reach it; this
+    // program passes on the ones that count.
+    ::setpgid(0, 0);
+    std::signal(SIGUSR1, SIG_IGN);
     const int placed = place_descriptors(run.sockets, control);
     if (placed < 0) return;
     ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
@@ -61,7 +69,9 @@ void become_nbdkit(const NbdkitRun& run, const StopSignals& signals, int control
     }
     argv.push_back(const_cast<char*>(control_parameter.c_str()));
     argv.push_back(nullptr);
-    ::sigprocmask(SIG_SETMASK, &signals.original_mask(), nullptr);
+    sigset_t mask = signals.original_mask();
+    ::sigdelset(&mask, SIGTERM);  // it stops nbdkit
+    ::sigprocmask(SIG_SETMASK, &mask, nullptr);
     ::execv(run.program.c_str(), argv.data());
     fmt::print(stderr, "qed: running {}: {}\n", run.program, std::strerror(errno));
 }
@@ -83,7 +93,8 @@ public:
         while (descriptor_)
             hear();
     }
-    /// Makes the plugin disconnect the clients; nbdkit alone would wait for them.
+    /// Makes the plugin disconnect the clients, and after the grace period also those that take no
+    /// replies. nbdkit alone would wait for them.
     void dismiss_clients() { ::shutdown(descriptor_.get(), SHUT_WR); }
 
 private:
@@ -91,10 +102,16 @@ private:
     std::string heard_;
 };
 
+/// Whether the user is in a hurry: a terminal that closes sends HUP twice, and means one stop.
+bool is_urgent(std::uint32_t signal) {
+    return signal == SIGTERM || signal == SIGINT;
+}
+
 /// Forwards signals until the child has ended. \returns its wait status
 Result<int> wait_for_end(pid_t child, const StopSignals& signals, Control& control,
                          const std::function<void()>& on_ready) {
     bool was_ready = false;
+    bool is_stopping = false;
     for (;;) {
         pollfd events[] = {{signals.descriptor(), POLLIN, 0}, {control.descriptor(), POLLIN, 0}};
         if (::poll(events, 2, -1) < 0 && errno != EINTR) {
@@ -109,8 +126,9 @@ Result<int> wait_for_end(pid_t child, const StopSignals& signals, Control& contr
         signalfd_siginfo signal{};
         if (::read(signals.descriptor(), &signal, sizeof signal) != sizeof signal) continue;
         if (signal.ssi_signo != SIGCHLD) {
-            ::kill(child, SIGTERM);
+            ::kill(child, is_stopping && is_urgent(signal.ssi_signo) ? SIGKILL : SIGTERM);
             control.dismiss_clients();
+            is_stopping = true;
             continue;
         }
         int status = 0;
@@ -143,8 +161,12 @@ Result<void> judge(int status, const Control& control) {
 StopSignals::StopSignals() {
     sigset_t mask;
     ::sigemptyset(&mask);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD})
-        ::sigaddset(&mask, signal);
+    ::sigaddset(&mask, SIGCHLD);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+        if (!Interrupts::is_ignored(signal)) ::sigaddset(&mask, signal);
+    }
+    // A reader of the URI that goes away must not end the server.
+    std::signal(SIGPIPE, SIG_IGN);
     ::sigprocmask(SIG_BLOCK, &mask, &original_);
     descriptor_ = Descriptor(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
 }

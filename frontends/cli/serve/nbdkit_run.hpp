@@ -12,7 +12,8 @@
 namespace qed::cli {
 
 /// Delivers TERM, INT, HUP and CHLD as bytes that can be read from a descriptor, instead of
-/// interrupting the program. Exists while there are files to remove.
+/// interrupting the program; a signal that was ignored stays ignored. Exists while there are files
+/// to remove.
 class StopSignals {
 public:
     StopSignals();
@@ -33,7 +34,8 @@ struct NbdkitRun {
 };
 
 /// Runs nbdkit in the foreground until it ends or a signal stops it; then nbdkit finishes the
-/// requests in flight and closes the image. nbdkit also stops when this process dies.
+/// requests in flight and closes the image. A second TERM or INT kills nbdkit, which then closes
+/// nothing. nbdkit also stops when this process dies.
 /// \param on_ready  called once, when the image is open and clients can connect
 /// \errors io_error  nbdkit could not start (it has said why on standard error), was killed, or
 ///                   could not flush and close the image

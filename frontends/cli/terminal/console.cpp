@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "sandbox/descriptor_limit.hpp"
+
 namespace qed::cli {
 
 Console::Console(std::FILE* out, std::FILE* err)
@@ -29,6 +31,10 @@ void Console::write_error(std::string_view text) {
 }
 
 int Console::fail(const Error& error) {
+    if (error.sys_errno() == EMFILE) {
+        return fail(fmt::format("{}: this program may open {} files (ulimit -n)", error.message(),
+                                sandbox::descriptor_limit()));
+    }
     // The library does not know this program: which command helps is said here.
     const bool says_how = error.message().find("'qed check") != std::string::npos;
     if (error.code() != Errc::needs_check || says_how) return fail(error.message());
@@ -73,19 +79,33 @@ extern "C" void on_progress_wanted(int) {
 
 }  // namespace
 
+bool Interrupts::is_ignored(int number) {
+    struct sigaction now{};
+    return sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+void Interrupts::prepare() {
+    // A write past the limit on file sizes must return an error instead of ending the process.
+    signal(SIGXFSZ, SIG_IGN);
+    // With the end of children ignored, their exit status is lost.
+    signal(SIGCHLD, SIG_DFL);
+    if (is_ignored(SIGUSR1)) return;
+    struct sigaction action{};
+    action.sa_handler = on_progress_wanted;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGUSR1, &action, nullptr);
+}
+
 void Interrupts::watch() {
     struct sigaction action{};
     action.sa_handler = on_stop;
     // The handler runs once; a second signal has its default effect.
     action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-        struct sigaction before{};
-        sigaction(number, nullptr, &before);
-        if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);
+        if (!is_ignored(number)) sigaction(number, &action, nullptr);
     }
-    action.sa_handler = on_progress_wanted;
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGUSR1, &action, nullptr);
+    // Console::finish() reports output that was lost.
+    signal(SIGPIPE, SIG_IGN);
 }
 
 bool Interrupts::requested() {

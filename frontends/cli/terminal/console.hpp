@@ -55,8 +55,14 @@ private:
 /// signal ends the program at once.
 class Interrupts {
 public:
-    /// Starts to catch signals; before this they have their usual effect.
+    /// Comes first in main(): makes USR1 ask for progress, which must not end a command that has
+    /// not begun, or shows none.
+    static void prepare();
+    /// Starts to catch the signals that stop a program; before this they have their usual effect.
+    /// A reader of the output that goes away no longer ends the program either.
     static void watch();
+    /// Whether a signal was ignored when the program started; then it stays ignored.
+    static bool is_ignored(int number);
     static bool requested();
     /// Whether USR1 asked for a line of progress since the last call.
     static bool progress_wanted();

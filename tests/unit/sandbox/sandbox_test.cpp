@@ -6,6 +6,7 @@
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -166,6 +167,54 @@ TEST_F(SandboxTest, TouchesNoOtherProcess) {
     EXPECT_EQ(inside({}, [&] { return tried(::kill(parent, 0) == 0); }), EPERM);
     EXPECT_EQ(inside({}, [&] { return tried(::syscall(SYS_tgkill, parent, parent, 0) == 0); }),
               EPERM);
+}
+
+TEST_F(SandboxTest, MakesTheKernelSignalNoOtherProcess) {
+    const int opened = make("file");
+    const pid_t parent = ::getpid();
+    f_owner_ex owner{};
+    owner.type = F_OWNER_PID;
+    owner.pid = parent;
+    const std::function<int()> attempts[] = {
+        [&] { return tried(::fcntl(opened, F_SETOWN, parent) == 0); },
+        [&] { return tried(::fcntl(opened, F_SETOWN_EX, &owner) == 0); },
+        [&] { return tried(::fcntl(opened, F_SETSIG, SIGKILL) == 0); },
+        [&] { return tried(::fcntl(opened, F_SETFL, O_ASYNC) == 0); },
+        [&] { return tried(::fcntl(opened, F_SETFL, O_ASYNC | O_NONBLOCK) == 0); },
+        [&] { return tried(::fcntl(opened, F_SETLEASE, F_RDLCK) == 0); },
+        [&] { return tried(::fcntl(opened, F_NOTIFY, 0) == 0); },
+        // The kernel takes the lower half of the number only.
+        [&] {
+            const long command = (1L << 32) | F_SETOWN;
+            return tried(::syscall(SYS_fcntl, opened, command, parent) == 0);
+        },
+        [&] {
+            int on = 1;
+            return tried(::ioctl(opened, FIOASYNC, &on) == 0);
+        },
+    };
+    for (const auto& attempt : attempts)
+        EXPECT_EQ(inside({}, attempt), EPERM) << &attempt - attempts;
+}
+
+TEST_F(SandboxTest, FlagsLocksAndCopiesOfDescriptorsGoOnWorking) {
+    const int opened = make("file");
+    EXPECT_EQ(inside({},
+                     [opened] {
+                         struct flock range{};
+                         range.l_type = F_WRLCK;
+                         range.l_whence = SEEK_SET;
+                         range.l_len = 1;
+                         if (::fcntl(opened, F_OFD_SETLK, &range) != 0) return errno;
+                         if (::fcntl(opened, F_OFD_GETLK, &range) != 0) return errno;
+                         if (::fcntl(opened, F_SETLK, &range) != 0) return errno;
+                         if (::fcntl(opened, F_SETFD, FD_CLOEXEC) != 0) return errno;
+                         if (::fcntl(opened, F_GETFD) != FD_CLOEXEC) return errno;
+                         const int flags = ::fcntl(opened, F_GETFL);
+                         if (::fcntl(opened, F_SETFL, flags | O_NONBLOCK) != 0) return errno;
+                         return tried(::fcntl(opened, F_DUPFD_CLOEXEC, 10) >= 10);
+                     }),
+              kWorked);
 }
 
 TEST_F(SandboxTest, HasNoUringAndNoNewExecutableMemory) {
