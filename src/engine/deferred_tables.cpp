@@ -9,19 +9,18 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/assert.hpp"
-#include "base/endian.hpp"
 #include "base/math.hpp"
+#include "engine/table_sectors.hpp"
 
 namespace qed {
 namespace {
 
-constexpr std::uint32_t kEntryBytes = sizeof(Entry);
+constexpr std::uint32_t kEntryBytes = kTableEntryBytes;
 
 }  // namespace
 
 std::uint32_t DeferredTables::unit() const noexcept {
-    return std::clamp<std::uint32_t>(parts_.file.alignment().offset, kSectorBytes,
-                                     parts_.cache.slice_bytes());
+    return table_write_unit(parts_.file, parts_.cache);
 }
 
 void DeferredTables::add_table(std::uint64_t l1_index, FileOffset offset) {
@@ -107,11 +106,9 @@ Task<Result<void>> DeferredTables::write_slice(std::uint64_t slice, const Waitin
             continue;
         }
         const auto raw = buffer.first((end - begin) * kSectorBytes);
-        std::array<Entry, kSectorBytes / kEntryBytes> entries;
-        for (std::uint32_t sector = begin; sector < end; ++sector) {
-            waiting.pin.entries(sector * static_cast<std::uint32_t>(entries.size()), entries);
-            store_le64(raw, (sector - begin) * entries.size(), entries);
-        }
+        const auto first = static_cast<std::uint32_t>(begin * (kSectorBytes / kEntryBytes));
+        const bool is_stored = store_slice_sectors(waiting.pin, first, raw);
+        QED_ASSERT(is_stored);  // add() has refused bad entries
         const FileOffset to{at + begin * kSectorBytes};
         QED_ASSERT(to.value % unit() == 0 && raw.size() % unit() == 0);
         QED_CO_CHECK(co_await parts_.file.write(to, raw));
@@ -128,9 +125,7 @@ Task<Result<void>> DeferredTables::write_l1_sectors() {
     linked_ = tables_.size();
     for (const NewTable& table : tables_) {
         const std::uint64_t begin = round_down(table.l1_index * kEntryBytes, unit());
-        for (std::uint64_t i = 0; i < unit() / kEntryBytes; ++i) {
-            store_le64(buffer->span(), i, parts_.cache.l1(begin / kEntryBytes + i));
-        }
+        store_l1_sectors(parts_.cache, begin / kEntryBytes, buffer->span());
         QED_CO_CHECK(co_await parts_.file.write(FileOffset{l1_at + begin}, buffer->span()));
         count_write(unit());
     }
