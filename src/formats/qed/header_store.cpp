@@ -8,6 +8,7 @@
 #include "base/aligned_buffer.hpp"
 #include "base/mutants.hpp"
 #include "base/trace.hpp"
+#include "formats/qed/header_info.hpp"
 
 namespace qed {
 namespace {
@@ -17,20 +18,15 @@ constexpr std::uint64_t kNameBlockBytes = 4096;
 
 }  // namespace
 
-HeaderStore::HeaderStore(BlockFile& file, FlushGroup& flushes, const HeaderInfo& info)
-    : file_(file), flushes_(flushes), backing_name_(info.backing_name) {
-    adopt(info.header);
-    dirty_.store(info.header.needs_check(), std::memory_order_release);
+HeaderStore::HeaderStore(BlockFile& file, FlushGroup& flushes, const Header& header)
+    : file_(file), flushes_(flushes) {
+    adopt(header);
+    dirty_.store(header.needs_check(), std::memory_order_release);
 }
 
 Header HeaderStore::header() const {
     const ScopedLock lock(mutex_);
     return header_;
-}
-
-std::string HeaderStore::backing_name() const {
-    const ScopedLock lock(mutex_);
-    return backing_name_;
 }
 
 void HeaderStore::adopt(const Header& header) noexcept {
@@ -107,10 +103,7 @@ Task<Result<void>> HeaderStore::replace_backing(std::string_view name, bool is_r
         QED_CO_CHECK(co_await write_name(name, changed));
     }
     QED_CO_CHECK(co_await replace(changed));
-    QED_CO_CHECK(co_await flushes_.flush());
-    const ScopedLock lock(mutex_);
-    backing_name_ = name;
-    co_return {};
+    co_return co_await flushes_.flush();
 }
 
 // The new name is durable next to the old one before the header points to it.

@@ -3,30 +3,27 @@
 
 #include <atomic>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "base/mutex.hpp"
 #include "engine/dirty_marker.hpp"
 #include "engine/flush_group.hpp"
-#include "formats/qed/header_info.hpp"
 #include "qed/block_file.hpp"
 #include "qed/header.hpp"
 #include "qed/task.hpp"
 
 namespace qed {
 
-/// The header of an open image with the name of its backing file. Keeps memory equal to the file,
-/// and the order in which the header may change.
+/// The header of an open image. Keeps memory equal to the file, and the order in which the header
+/// may change. It writes the name of the backing file, but does not keep it: the layer does.
 ///
 /// Thread-safety: the holder of the committer's table lock makes changes. Every other member may be
 /// called from any thread at any time.
 class HeaderStore final : public DirtyMarker {
 public:
-    HeaderStore(BlockFile& file, FlushGroup& flushes, const HeaderInfo& info);
+    HeaderStore(BlockFile& file, FlushGroup& flushes, const Header& header);
 
     Header header() const;
-    std::string backing_name() const;
     bool has_backing() const noexcept { return has_backing_.load(std::memory_order_relaxed); }
 
     /// Whether NEED_CHECK is set durably.
@@ -48,7 +45,6 @@ private:
     FlushGroup& flushes_;
     mutable Mutex mutex_;
     Header header_ QED_GUARDED_BY(mutex_);
-    std::string backing_name_ QED_GUARDED_BY(mutex_);
     std::atomic<bool> has_backing_{false};
     std::atomic<bool> dirty_{false};
 };
