@@ -49,7 +49,7 @@ PUBLIC = {
     "stats.hpp": "cache",
     "header.hpp": "formats/qed",
     "geometry.hpp": "formats/qed",
-    "check.hpp": "formats/qed",
+    "check.hpp": "chain",
     "open_options.hpp": "io",
     "create_options.hpp": "io",
     "write_flags.hpp": "base",

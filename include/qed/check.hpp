@@ -55,6 +55,9 @@ struct CheckReport {
 };
 
 struct CheckOptions {
+    /// Name of the format. Null: the file's first bytes decide, and it is QED if no format
+    /// recognises them.
+    const char* format = nullptr;
     Repair repair = Repair::none;
     std::uint32_t finding_limit = 1000;
     /// Called regularly with the done and the total work of the current pass (in table bytes, or in
@@ -71,17 +74,19 @@ struct CheckOptions {
     std::uint64_t memory_limit = std::uint64_t{256} << 20;
 };
 
-/// Checks the image stored in `file` (docs/format.md section 3): every cluster named at most once,
-/// every offset aligned and inside the file. The memory used grows with the clusters that tables
-/// name, not with what the header claims, and is bounded by `memory_limit`. A repair needs a
-/// writable file that no other code uses. After Repair::all a second check finds nothing.
+/// Checks the image stored in `file` with the checker of its format. A repair needs a writable file
+/// that no other code uses. After Repair::all a second check finds nothing.
 ///
-/// The check reads every L1 entry that the largest legal image could use, and all entries of the
+/// The checker of QED (docs/format.md section 3) verifies that every cluster is named at most once,
+/// and that every offset is aligned and inside the file. The memory used grows with the clusters
+/// that tables name, not with what the header claims, and is bounded by `memory_limit`. It reads
+/// every L1 entry that the largest legal image could use, and all entries of the
 /// tables they name, including those past the end of the image: the clusters that these name are in
 /// use. Bytes after the last whole cluster of the file are no cluster and do not count as leaked.
 /// \errors not_qed, corrupt_metadata (the header is unusable), unsupported_feature, read_only,
-///         io_error, out_of_memory, cancelled, unsupported (the tables name clusters spread over so
-///         long a file that memory_limit does not suffice)
+///         io_error, out_of_memory, cancelled, invalid_argument (there is no such format),
+///         unsupported (the format has no checker, or the tables name clusters spread over so long
+///         a file that memory_limit does not suffice)
 QED_API Task<Result<CheckReport>> check_file(BlockFile& file, CheckOptions options);
 
 }  // namespace qed

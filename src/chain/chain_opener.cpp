@@ -21,6 +21,7 @@
 #include "base/assert.hpp"
 #include "base/mutex.hpp"
 #include "chain/backing_name.hpp"
+#include "chain/file_head.hpp"
 #include "chain/layer.hpp"
 #include "io/posix/standard_descriptors.hpp"
 #include "qed/cache_budget.hpp"
@@ -293,16 +294,17 @@ Result<int> ChainOpener::open_allowed(const std::string& image_path,
 Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<BlockFile> file,
                                                              const std::string& path, bool is_raw,
                                                              unsigned depth) {
-    const FormatDriver* driver = is_raw ? formats_.find("raw") : nullptr;
-    if (!is_raw) {
-        const Result<const FormatDriver*> probed = co_await formats_.probe(*file);
-        if (!probed) co_return std::unexpected(probed.error().clone());
-        // The message of QED describes best what is missing.
-        driver = *probed != nullptr ? *probed : formats_.find("qed");
-    }
-    QED_ASSERT(driver != nullptr);
     Below below(*this, path, depth);
-    co_return co_await driver->open(std::move(file), below, depth == 0 ? options_ : base_options());
+    const OpenOptions options = depth == 0 ? options_ : base_options();
+    if (is_raw) {
+        const FormatDriver* raw = formats_.find("raw");
+        QED_ASSERT(raw != nullptr);
+        co_return co_await raw->open(std::move(file), {}, below, options);
+    }
+    const Result<FileHead> head = co_await FileHead::read(*file);
+    if (!head) co_return std::unexpected(head.error().clone());
+    const FormatDriver* driver = formats_.recognise(head->bytes());
+    co_return co_await driver->open(std::move(file), head->bytes(), below, options);
 }
 
 Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_base(const std::string& image_path,

@@ -19,4 +19,9 @@ Task<Result<void>> FormatDriver::create(BlockFile&, CreateOptions options) const
     co_return check_create(options);
 }
 
+Task<Result<CheckReport>> FormatDriver::check(BlockFile& file, CheckOptions) const {
+    co_return fail(Errc::unsupported,
+                   fmt::format("'{}' has format {}, which has no checks", file.name(), name()));
+}
+
 }  // namespace qed

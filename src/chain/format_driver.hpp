@@ -9,6 +9,7 @@
 #include "chain/layer.hpp"
 #include "io/sequential_writer.hpp"
 #include "qed/block_file.hpp"
+#include "qed/check.hpp"
 #include "qed/create_options.hpp"
 #include "qed/error.hpp"
 #include "qed/format.hpp"
@@ -48,8 +49,11 @@ public:
     /// states the format.
     virtual bool probe(std::span<const std::byte> head) const noexcept = 0;
     /// Opens the image in `file`. A writable image is opened for one writer, whose lock is held.
+    /// \param head     the bytes that probe() was asked about, valid until the task has ended;
+    ///                 empty if the caller stated the format and has not read them
     /// \param backing  called once, after the header was read
     virtual Task<Result<std::shared_ptr<Layer>>> open(std::unique_ptr<BlockFile> file,
+                                                      std::span<const std::byte> head,
                                                       BackingOpener& backing,
                                                       OpenOptions options) const = 0;
 
@@ -63,6 +67,8 @@ public:
     /// A writer for a whole new image of `image.image_bytes`, in guest order, into `file`.
     virtual Result<std::unique_ptr<SequentialWriter>> stream_writer(
         BlockFile& file, const CreateOptions& image, const WriterOptions& options) const;
+    /// check_file() for images of this format.
+    virtual Task<Result<CheckReport>> check(BlockFile& file, CheckOptions options) const;
 };
 
 }  // namespace qed

@@ -6,14 +6,9 @@
 
 #include <fmt/format.h>
 
-#include "base/aligned_buffer.hpp"
+#include "base/assert.hpp"
 
 namespace qed {
-namespace {
-
-constexpr std::size_t kProbeBytes = 4096;
-
-}  // namespace
 
 void FormatRegistry::add(const FormatDriver& driver) {
     const ScopedLock lock(mutex_);
@@ -41,21 +36,12 @@ Result<const FormatDriver*> FormatRegistry::require(std::string_view name) const
                 fmt::format("'{}' is no format of disk images: expected one of {}", name, known));
 }
 
-Task<Result<const FormatDriver*>> FormatRegistry::probe(BlockFile& file) const {
-    const Result<std::uint64_t> bytes = file.size();
-    if (!bytes) co_return std::unexpected(bytes.error().clone());
-    Result<AlignedBuffer> head = AlignedBuffer::create(kProbeBytes, kProbeBytes);
-    if (!head) co_return pass(head);
-    QED_CO_CHECK(co_await file.read(FileOffset{0}, head->span()));
-    // Bytes past the end of a short file read as zeroes, and zeroes are no magic number.
-    co_return probe_head(head->span().first(std::min<std::uint64_t>(*bytes, head->size())));
-}
-
-const FormatDriver* FormatRegistry::probe_head(std::span<const std::byte> head) const {
+const FormatDriver* FormatRegistry::recognise(std::span<const std::byte> head) const {
     const ScopedLock lock(mutex_);
+    QED_ASSERT(!drivers_.empty());
     const auto found = std::ranges::find_if(
         drivers_, [head](const FormatDriver* driver) { return driver->probe(head); });
-    return found != drivers_.end() ? *found : nullptr;
+    return found != drivers_.end() ? *found : drivers_.front();
 }
 
 }  // namespace qed

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/mutex.hpp"
 #include "chain/format_driver.hpp"
-#include "qed/block_file.hpp"
 #include "qed/error.hpp"
-#include "qed/task.hpp"
 
 namespace qed {
 
@@ -25,13 +25,11 @@ public:
     /// find() for a name that a user gave; an unknown name is an error.
     /// \errors invalid_argument  the message lists the registered formats
     Result<const FormatDriver*> require(std::string_view name) const;
-    /// The format whose images start like `file`; null: none.
-    /// \cost one read of 4 KiB
-    Task<Result<const FormatDriver*>> probe(BlockFile& file) const;
+    /// The format whose images start with `head`. If there is none: the format that was added
+    /// first, whose error states what is missing. Not null, because there are built-in formats.
+    const FormatDriver* recognise(std::span<const std::byte> head) const;
 
 private:
-    const FormatDriver* probe_head(std::span<const std::byte> head) const;
-
     mutable Mutex mutex_;
     std::vector<const FormatDriver*> drivers_ QED_GUARDED_BY(mutex_);
 };

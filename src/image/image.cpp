@@ -6,6 +6,7 @@
 #include "base/assert.hpp"
 #include "base/no_throw.hpp"
 #include "chain/chain_opener.hpp"
+#include "chain/file_head.hpp"
 #include "chain/layer.hpp"
 #include "formats/qed/layer.hpp"
 #include "formats/raw/raw_layer.hpp"
@@ -55,12 +56,11 @@ Result<std::unique_ptr<Image>> Image::open(const std::string& path, const OpenOp
 Task<Result<std::unique_ptr<Image>>> Image::open_file(std::unique_ptr<BlockFile> file,
                                                       std::shared_ptr<Image> backing,
                                                       OpenOptions options) {
-    const Result<const FormatDriver*> probed = co_await format_registry().probe(*file);
-    if (!probed) co_return std::unexpected(probed.error().clone());
-    // The message of QED describes best what is missing.
-    const FormatDriver* driver = *probed != nullptr ? *probed : format_registry().find("qed");
+    const Result<FileHead> head = co_await FileHead::read(*file);
+    if (!head) co_return std::unexpected(head.error().clone());
+    const FormatDriver* driver = format_registry().recognise(head->bytes());
     GivenBacking given(backing != nullptr ? backing->layer_ : nullptr);
-    auto layer = co_await driver->open(std::move(file), given, options);
+    auto layer = co_await driver->open(std::move(file), head->bytes(), given, options);
     if (!layer) co_return pass(layer);
     co_return ImageAccess::make(std::move(*layer));
 }

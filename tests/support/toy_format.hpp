@@ -126,9 +126,8 @@ public:
                std::memcmp(head.data(), kToyMagic.data(), kToyMagic.size()) == 0;
     }
     Task<Result<std::shared_ptr<Layer>>> open(std::unique_ptr<BlockFile> file,
+                                              std::span<const std::byte> head,
                                               BackingOpener& backing, OpenOptions) const override {
-        std::vector<std::byte> head(kToyTable);
-        QED_CO_CHECK(co_await file->read(FileOffset{0}, head));
         LayerTraits traits;
         traits.format = "toy";
         traits.bytes = load_le64(head, 1);
@@ -156,6 +155,21 @@ public:
                                                             const CreateOptions& image,
                                                             const WriterOptions&) const override {
         return std::make_unique<ToyWriter>(file, image.image_bytes);
+    }
+    /// Counts the blocks that the table names, and the damaged ones.
+    Task<Result<CheckReport>> check(BlockFile& file, CheckOptions) const override {
+        std::array<std::byte, 8> raw{};
+        QED_CO_CHECK(co_await file.read(FileOffset{8}, raw));
+        const std::uint64_t blocks = (load_le64(raw, 0) + kToyBlock - 1) / kToyBlock;
+        CheckReport report;
+        report.total_clusters = blocks;
+        for (std::uint64_t block = 0; block < blocks; ++block) {
+            QED_CO_CHECK(co_await file.read(FileOffset{kToyTable + block * 8}, raw));
+            const std::uint64_t word = load_le64(raw, 0);
+            if (word == 3) ++report.corruptions;
+            if (word >= kToyBlock) ++report.allocated_clusters;
+        }
+        co_return std::move(report);
     }
 };
 

@@ -42,10 +42,11 @@ Result<DiskArgs> disk_args_of(const CheckArgs& args) {
     return open;
 }
 
-Result<CheckReport> check(BlockFile& file, const CheckArgs& args, Console& console, Repair repair,
-                          unsigned threads) {
+Result<CheckReport> check(BlockFile& file, const std::string& format, const CheckArgs& args,
+                          Console& console, Repair repair, unsigned threads) {
     ProgressView progress(console, args.progress);
     CheckOptions options;
+    options.format = format.c_str();
     options.repair = repair;
     options.threads = threads;
     options.progress = progress.hooks();
@@ -63,10 +64,7 @@ int run_check(const CheckArgs& args, Console& console) {
     if (!file) return console.fail(file.error());
     auto format = args.format.empty() ? probe_format(*path) : Result<std::string>(args.format);
     if (!format) return console.fail(format.error());
-    if (*format != "qed" && *format != "raw" && !is_foreign_format(*format)) {
-        return console.fail(fmt::format("-f: there is no format '{}'; use -f qed", *format));
-    }
-    if (*format != "qed") {
+    if (is_foreign_format(*format)) {
         console.fail(fmt::format("'{}' has format {}, which has no checks", *path, *format));
         return kExitNoCheck;
     }
@@ -78,13 +76,17 @@ int run_check(const CheckArgs& args, Console& console) {
     if (args.repair == "leaks") repair = Repair::leaks;
     if (args.repair == "entries") repair = Repair::entries;
     if (args.repair == "all") repair = Repair::all;
-    auto report = check(**file, args, console, repair, threads);
+    auto report = check(**file, *format, args, console, repair, threads);
+    if (!report && *format != "qed" && report.error().code() == Errc::unsupported) {
+        console.fail(report.error());
+        return kExitNoCheck;
+    }
     if (!report) return console.fail(report.error());
     const CheckReport first = *report;
     const bool changed = first.corruptions_fixed + first.leaks_fixed > 0;
     if (changed) {
         // Check the repaired image again.
-        report = check(**file, args, console, Repair::none, threads);
+        report = check(**file, *format, args, console, Repair::none, threads);
         if (!report) return console.fail(report.error());
     }
     if (args.output.json()) {

@@ -1,32 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "formats/qed/header_info.hpp"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "base/aligned_buffer.hpp"
+#include "chain/file_head.hpp"
 
 namespace qed {
 namespace {
-
-constexpr std::size_t kBlockBytes = 4096;
 
 std::unexpected<Error> failed_in(BlockFile& file, const Error& error) {
     return std::unexpected(error.clone().with_context(file.name()));
 }
 
+/// The name of the backing file, which is in `head` unless the header states a later position.
+Task<Result<std::string>> read_name(BlockFile& file, std::span<const std::byte> head,
+                                    std::uint32_t offset, std::uint32_t length) {
+    if (offset < head.size() && length <= head.size() - offset)
+        co_return decode_backing_name(head.subspan(offset, length));
+    Result<AlignedBuffer> bytes = AlignedBuffer::create(length, kSectorBytes);
+    if (!bytes) co_return pass(bytes);
+    QED_CO_CHECK(co_await file.read(FileOffset{offset}, bytes->span()));
+    co_return decode_backing_name(bytes->span());
+}
+
 }  // namespace
 
 Task<Result<HeaderInfo>> read_header(BlockFile& file) {
+    const Result<FileHead> head = co_await FileHead::read(file);
+    if (!head) co_return std::unexpected(head.error().clone());
+    co_return co_await read_header(file, head->bytes());
+}
+
+Task<Result<HeaderInfo>> read_header(BlockFile& file, std::span<const std::byte> head) {
     const Result<std::uint64_t> file_bytes = file.size();
     if (!file_bytes) co_return std::unexpected(file_bytes.error().clone());
-    Result<AlignedBuffer> block = AlignedBuffer::create(kBlockBytes, kBlockBytes);
-    if (!block) co_return pass(block);
-    QED_CO_CHECK(co_await file.read(FileOffset{0}, block->span()));
-    // Bytes past the end of a short file read as zeroes, and are no header.
-    const std::size_t inside = std::min<std::uint64_t>(*file_bytes, block->size());
-    const Result<Header> header = decode_header(block->span().first(inside));
+    const Result<Header> header = decode_header(head);
     if (!header) co_return failed_in(file, header.error());
     const Result<Geometry> geometry = validate_header(*header, *file_bytes);
     if (!geometry) co_return failed_in(file, geometry.error());
@@ -40,9 +49,8 @@ Task<Result<HeaderInfo>> read_header(BlockFile& file) {
                                    "most {}",
                                    file.name(), header->backing_name_bytes, kMaxBackingNameBytes));
     }
-    const auto name_bytes = block->span().first(header->backing_name_bytes);
-    QED_CO_CHECK(co_await file.read(FileOffset{header->backing_name_offset}, name_bytes));
-    Result<std::string> name = decode_backing_name(name_bytes);
+    Result<std::string> name =
+        co_await read_name(file, head, header->backing_name_offset, header->backing_name_bytes);
     if (!name) co_return failed_in(file, name.error());
     info.backing_name = std::move(*name);
     co_return std::move(info);

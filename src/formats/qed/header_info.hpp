@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "qed/block_file.hpp"
@@ -30,7 +32,10 @@ struct HeaderInfo {
 };
 
 /// Reads and validates the header of the image in `file`.
+/// \param head  the first 4 KiB of the file, or all of a shorter one; valid until the task has
+/// ended
 /// \errors not_qed, corrupt_metadata, unsupported_feature, io_error; the file is named
 Task<Result<HeaderInfo>> read_header(BlockFile& file);
+Task<Result<HeaderInfo>> read_header(BlockFile& file, std::span<const std::byte> head);
 
 }  // namespace qed

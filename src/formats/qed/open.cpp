@@ -10,8 +10,8 @@
 #include "base/endian.hpp"
 #include "base/math.hpp"
 #include "base/mutants.hpp"
+#include "formats/qed/check/check.hpp"
 #include "formats/qed/layer.hpp"
-#include "qed/check.hpp"
 
 namespace qed {
 namespace {
@@ -43,7 +43,7 @@ Task<Result<void>> repair_dirty(BlockFile& file, OpenOptions options) {
     }
     CheckOptions check;
     check.repair = Repair::entries;
-    const Result<CheckReport> report = co_await check_file(file, check);
+    const Result<CheckReport> report = co_await check_qed(file, check);
     if (!report) co_return std::unexpected(report.error().clone());
     if (report->is_dirty || report->corruptions != 0 || report->check_errors != 0) {
         co_return fail(Errc::needs_check,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "formats/qed/qed_driver.hpp"
 
+#include "formats/qed/check/check.hpp"
 #include "formats/qed/header_info.hpp"
 #include "formats/qed/layer.hpp"
 #include "formats/qed/open.hpp"
@@ -17,9 +18,11 @@ bool QedDriver::probe(std::span<const std::byte> head) const noexcept {
 }
 
 Task<Result<std::shared_ptr<Layer>>> QedDriver::open(std::unique_ptr<BlockFile> file,
+                                                     std::span<const std::byte> head,
                                                      BackingOpener& backing,
                                                      OpenOptions options) const {
-    Result<HeaderInfo> info = co_await read_header(*file);
+    Task<Result<HeaderInfo>> reading = head.empty() ? read_header(*file) : read_header(*file, head);
+    Result<HeaderInfo> info = co_await reading;
     if (!info) co_return pass(info);
     BackingReference reference = info->backing();
     Result<std::shared_ptr<Layer>> base = co_await backing.open(std::move(reference));
@@ -30,6 +33,10 @@ Task<Result<std::shared_ptr<Layer>>> QedDriver::open(std::unique_ptr<BlockFile> 
 Result<std::unique_ptr<SequentialWriter>> QedDriver::stream_writer(
     BlockFile& file, const CreateOptions& image, const WriterOptions& options) const {
     return StreamWriter::create(file, image, image.image_bytes, options);
+}
+
+Task<Result<CheckReport>> QedDriver::check(BlockFile& file, CheckOptions options) const {
+    return check_qed(file, std::move(options));
 }
 
 }  // namespace qed

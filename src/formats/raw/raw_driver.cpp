@@ -11,7 +11,8 @@ std::string_view RawDriver::name() const noexcept {
 }
 
 Task<Result<std::shared_ptr<Layer>>> RawDriver::open(std::unique_ptr<BlockFile> file,
-                                                     BackingOpener&, OpenOptions) const {
+                                                     std::span<const std::byte>, BackingOpener&,
+                                                     OpenOptions) const {
     co_return RawLayer::open(std::move(file));
 }
 

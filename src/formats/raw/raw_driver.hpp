@@ -11,6 +11,7 @@ public:
     /// Always false: a guest chooses the first bytes of a raw disk.
     bool probe(std::span<const std::byte>) const noexcept override { return false; }
     Task<Result<std::shared_ptr<Layer>>> open(std::unique_ptr<BlockFile> file,
+                                              std::span<const std::byte> head,
                                               BackingOpener& backing,
                                               OpenOptions options) const override;
     Result<std::unique_ptr<SequentialWriter>> stream_writer(

@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "qed/check.hpp"
 #include "qed/compare.hpp"
 #include "qed/convert.hpp"
 #include "qed/image.hpp"
@@ -271,6 +272,52 @@ TEST_F(SecondFormatTest, ChainOfFormatsOpensByName) {
     std::vector<std::byte> byte(1);
     ASSERT_TRUE((*image)->read_blocking(GuestOffset{4096}, byte).has_value());
     EXPECT_EQ(byte[0], std::byte{3});
+}
+
+TEST_F(SecondFormatTest, CheckRunsTheCheckerOfTheFormat) {
+    const auto file = toy_file();
+    file->store_u64(kToyTable + 8, 3);
+
+    const auto report = sync_wait(check_file(*file, {}));
+
+    ASSERT_TRUE(report.has_value()) << report.error().message();
+    EXPECT_EQ(report->total_clusters, kBlocks);
+    EXPECT_EQ(report->allocated_clusters, 3U);
+    EXPECT_EQ(report->corruptions, 1U);
+}
+
+TEST_F(SecondFormatTest, CheckOfAStatedFormatDoesNotProbe) {
+    const auto file = toy_file();
+    CheckOptions options;
+    options.format = "qed";
+
+    const auto report = sync_wait(check_file(*file, options));
+
+    ASSERT_FALSE(report.has_value());
+    EXPECT_EQ(report.error().code(), Errc::not_qed);
+}
+
+TEST(CheckFile, FormatWithoutCheckerIsUnsupported) {
+    MemoryFile file(4096);
+    CheckOptions options;
+    options.format = "raw";
+
+    const auto report = sync_wait(check_file(file, options));
+
+    ASSERT_FALSE(report.has_value());
+    EXPECT_EQ(report.error().code(), Errc::unsupported);
+    EXPECT_THAT(report.error().message(), HasSubstr("has format raw, which has no checks"));
+}
+
+TEST(CheckFile, UnknownFormatIsRefused) {
+    MemoryFile file(4096);
+    CheckOptions options;
+    options.format = "tar";
+
+    const auto report = sync_wait(check_file(file, options));
+
+    ASSERT_FALSE(report.has_value());
+    EXPECT_EQ(report.error().code(), Errc::invalid_argument);
 }
 
 TEST(FormatRegistry, UnknownNameListsTheFormats) {

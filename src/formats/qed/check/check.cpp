@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "qed/check.hpp"
+#include "formats/qed/check/check.hpp"
 
 #include <optional>
 
@@ -194,7 +194,7 @@ void Check::describe_dirty() {
 
 }  // namespace
 
-Task<Result<CheckReport>> check_file(BlockFile& file, CheckOptions options) {
+Task<Result<CheckReport>> check_qed(BlockFile& file, CheckOptions options) {
     Check check(file, options);
     QED_CO_CHECK(co_await check.run());
     co_return check.take_report();

@@ -110,6 +110,24 @@ protected:
     std::unique_ptr<Image> image_;
 };
 
+TEST(OpenCost, OpeningReadsTheHeaderOnce) {
+    std::vector<Request> requests;
+    auto file = std::make_unique<RecordingFile>(requests);
+    CreateOptions create;
+    create.image_bytes = 4096 * kCluster;
+    create.backing_name = "base.raw";
+    create.backing_format = BackingFormat::raw;
+    ASSERT_TRUE(sync_wait(Image::format(*file, create)).has_value());
+    requests.clear();
+
+    const auto image = sync_wait(Image::open_file(std::move(file), nullptr, {}));
+
+    ASSERT_TRUE(image.has_value()) << image.error().message();
+    EXPECT_EQ((*image)->backing_name(), "base.raw");
+    const auto is_of_header = [](const Request& request) { return request.offset < kCluster; };
+    EXPECT_EQ(std::ranges::count_if(requests, is_of_header), 1);
+}
+
 TEST_F(WriteCostTest, AFirstWriteWithoutABackingFileWritesItsBytesAndASectorOfTheTable) {
     open(WriteOrder::ordered);
     static_cast<void>(costs());
