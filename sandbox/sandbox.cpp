@@ -36,7 +36,7 @@ Result<Missing> enter(Mode mode, const Needs& needs) {
     if (mode == Mode::off) return Missing();
     if (kIsSanitized)
         return judge(mode, "this is a sanitizer build, which needs the forbidden calls");
-    // Files first, because the filter forbids the system calls that this needs.
+    // Landlock first, because the filter forbids the system calls that it needs.
     auto files = restrict_files(needs);
     if (!files) return files;
     auto calls = restrict_calls(needs);

@@ -23,8 +23,9 @@ struct Wording {
     std::string_view of_program;
     std::string_view of_interface;
 };
-/// Advice in the library's messages names commands and options of the program. A caller of this
-/// interface gets what it has instead. Longer texts come before those that they contain.
+/// Advice in the library's messages names commands and options of the program. This table gives
+/// callers of this interface what they have instead. Longer texts come before those that they
+/// contain.
 constexpr std::array<Wording, 7> kWordings = {{
     {"'qed check -r all'", "qed_check() with QED_REPAIR_ALL"},
     {"'qed check'", "qed_check()"},
@@ -44,7 +45,7 @@ std::string worded_for_c(std::string message) {
     return message;
 }
 
-/// Where there is no memory for another message, the library's own.
+/// If there is no memory for another message: the message of the library.
 void copy_message(const std::string& message, qed_error& error) noexcept {
     const std::size_t bytes = std::min(message.size(), sizeof error.message - 1);
     std::memcpy(error.message, message.data(), bytes);

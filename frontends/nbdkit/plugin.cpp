@@ -113,8 +113,8 @@ WriteFlags fua_flag(std::uint32_t flags) {
 // Start and end, on nbdkit's main thread.
 
 void on_load() {
-    // nbdkit writes messages, and puts /dev/null on 0, 1 and 2 when it goes to the background.
-    // Where this fails, the library still opens nothing with these numbers.
+    // nbdkit writes messages, and puts /dev/null on 0, 1 and 2 when it goes to the background. If
+    // this call fails, the library still opens no file with these numbers.
     [[maybe_unused]] const bool filled = fill_standard_descriptors();
     sandbox::raise_descriptor_limit();
 }
@@ -289,7 +289,7 @@ int on_pwrite(void*, const void* buffer, std::uint32_t count, std::uint64_t offs
 
 int on_zero(void*, std::uint32_t count, std::uint64_t offset, std::uint32_t flags) {
     WriteFlags how = fua_flag(flags);
-    // Without it the client has asked for NBD_CMD_FLAG_NO_HOLE.
+    // Without this flag the client has sent NBD_CMD_FLAG_NO_HOLE.
     how = how | ((flags & NBDKIT_FLAG_MAY_TRIM) != 0 ? WriteFlags::may_unmap : WriteFlags::no_hole);
     if ((flags & NBDKIT_FLAG_FAST_ZERO) != 0) how = how | WriteFlags::no_fallback;
     return answer_change(server.image->write_zeroes_blocking(GuestOffset{offset}, count, how));

@@ -17,8 +17,8 @@ bool is_regular_file(BlockFile& file) noexcept {
            S_ISREG(status.st_mode);
 }
 
-/// Others than ext4 (whose magic ext2 and ext3 have, too) gain nothing: XFS takes longer, tmpfs
-/// would fill the pages twice, and btrfs would not compress them.
+/// Other file systems than ext4 (whose magic number ext2 and ext3 share) gain nothing: XFS takes
+/// longer, tmpfs would fill the pages twice, and btrfs would not compress them.
 bool is_on_ext4(BlockFile& file) noexcept {
     struct statfs status{};
     return ::fstatfs(file.descriptor(), &status) == 0 && status.f_type == EXT4_SUPER_MAGIC;
@@ -28,12 +28,12 @@ bool is_on_ext4(BlockFile& file) noexcept {
 
 Preallocator::Preallocator(BlockFile& file, bool wanted) noexcept
     : file_(file),
-      // Direct writes do not pass the page cache, where the accounting is done.
+      // Direct writes bypass the page cache, where the accounting is done.
       pays_(wanted && is_regular_file(file) && file.alignment().offset == 1 && is_on_ext4(file)) {}
 
 void Preallocator::reserve(FileOffset at, std::uint64_t length) noexcept {
     if (!pays_ || length < kLeastBytes) return;
-    // Without extents (ext3), or without enough room: the writes find out.
+    // No extents (ext3), or not enough space: the writes report it.
     if (!file_.allocate(at, length).run_blocking()) pays_ = false;
 }
 

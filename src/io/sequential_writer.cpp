@@ -6,7 +6,7 @@
 namespace qed {
 
 void begin_writeback(BlockFile& file) noexcept {
-    // Fails on what is no file of this machine; it is only a hint.
+    // Fails for files that are not on this machine; it is only a hint.
     if (file.descriptor() >= 0) sync_file_range(file.descriptor(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 

@@ -118,7 +118,7 @@ TEST_F(CInterfaceTest, AnOlderProgramsShorterStructureMeansDefaults) {
     close(image);
 }
 
-TEST_F(CInterfaceTest, ANewerProgramMayNotAskForWhatIsNotThere) {
+TEST_F(CInterfaceTest, NewerProgramMayNotSetUnknownMembers) {
     create("a.qed");
     struct {
         qed_open_options known;
@@ -255,7 +255,7 @@ TEST_F(CInterfaceTest, CheckOfAnImageThatIsWrittenToIsRefused) {
     close(image);
 }
 
-TEST_F(CInterfaceTest, CheckWithoutRoomForItsReportRepairsNothing) {
+TEST_F(CInterfaceTest, CheckWithoutMemoryForItsReportRepairsNothing) {
     create("a.qed");
     const auto before = std::filesystem::file_size(path("a.qed"));
     std::filesystem::resize_file(path("a.qed"), before + 65536);  // a leaked cluster

@@ -97,7 +97,7 @@ class MapTest(qedtest.TestCase):
         last = json.loads(done.out.splitlines()[-1].rstrip(","))
         self.assertEqual(last["start"] + last["length"], bad * 65536)
 
-    def test_output_that_nobody_takes(self):
+    def test_output_without_a_reader(self):
         image = self.alternating("a.qed", 65536, 4, ENTRIES_WITH_64K)
         command = [QED, "map", "--output=json", image]
         with open("/dev/full", "w", encoding="ascii") as full:

@@ -145,7 +145,7 @@ class FullDiskTest(qedtest.TestCase):
         print(f"full disk: {self.filesystem.kind}, {order}: {len(model)} clusters hold",
               file=sys.stderr)
 
-    def test_each_order_goes_on_when_there_is_room_again(self):
+    def test_each_order_continues_when_there_is_space_again(self):
         for order in ORDERS:
             with self.subTest(order):
                 self.use(SmallFilesystem(self.path("small")))

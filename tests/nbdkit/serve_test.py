@@ -193,7 +193,7 @@ class EndTest(ServeTest):
                 self.assertEqual(server.stop(number), 0, server.err)
                 self.assertFalse(os.path.exists(server.socket))
 
-    def test_the_image_is_settled_and_unlocked_at_the_end(self):
+    def test_the_image_is_quiesced_and_unlocked_at_the_end(self):
         with Server("--order", "ordered", "--settle-after", 0, self.image) as server:
             connect(server.uri).pwrite(b"x", 0)
             self.assertTrue(self.is_dirty())
@@ -205,7 +205,7 @@ class EndTest(ServeTest):
             file.seek(16)
             return bool(file.read(1)[0] & 2)
 
-    def test_an_idle_image_is_settled_while_it_is_served(self):
+    def test_an_idle_image_is_quiesced_while_it_is_served(self):
         with Server("--order", "ordered", "--settle-after", 20, self.image) as server:
             client = connect(server.uri)
             for value in (b"a", b"b"):
@@ -314,7 +314,7 @@ class RefusalTest(ServeTest):
             self.assertIn("--read-only", err)
             self.assertNotIn("readonly=true", err)
 
-    def test_a_raw_base_whose_format_nobody_states(self):
+    def test_a_raw_base_without_a_stated_format(self):
         self.path("base.raw").write_bytes(bytes(1 << 20))
         top = self.path("top.qed")
         run("qemu-img", "create", "-q", "-f", "qed", "-b", "base.raw", "-F", "raw", top)

@@ -51,7 +51,7 @@ class InstallPackagesTest(unittest.TestCase):
                      for line in calls.read_text().splitlines()]
             return done.returncode, done.stdout, words
 
-    def test_nothing_missing_calls_nobody(self):
+    def test_nothing_missing_calls_no_program(self):
         status, _, calls = self.install()
         self.assertEqual((0, []), (status, calls))
 

@@ -84,11 +84,11 @@ void zero_the_end_and_grow(bool discards) {
     }
 }
 
-TEST(ShortDiskTest, ZeroingTheEndSparesWhatIsWrittenBehindItAfterGrowing) {
+TEST(ShortDiskTest, ZeroingTheEndKeepsDataWrittenAfterItOnceGrown) {
     zero_the_end_and_grow(false);
 }
 
-TEST(ShortDiskTest, DiscardingTheEndSparesWhatIsWrittenBehindItAfterGrowing) {
+TEST(ShortDiskTest, DiscardingTheEndKeepsDataWrittenAfterItOnceGrown) {
     zero_the_end_and_grow(true);
 }
 

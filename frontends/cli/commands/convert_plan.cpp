@@ -41,7 +41,7 @@ Result<void> parse_numbers(const ConvertArgs& args, Plan& plan) {
         if (!bytes) return pass(bytes);
         plan.options.sparse_bytes = *bytes;
     }
-    // Who asks for a scan of the data wants it read.
+    // A user who requests a search for zeroes wants the data to be read.
     plan.options.share_blocks = args.share_blocks || args.sparse.empty();
     if (args.share_blocks && !args.sparse.empty()) {
         return fail(Errc::invalid_argument,
@@ -114,8 +114,8 @@ Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
     return {};
 }
 
-/// How many layers of the source lie above the target's backing file: all that do if it is one of
-/// them; otherwise, as qemu-img takes it, the backing file stands for everything below the top.
+/// The number of source layers above the target's backing file, if that file is one of the layers.
+/// Otherwise, as in qemu-img, the backing file replaces everything below the top layer.
 unsigned layers_above(Image& top, const std::string& backing_path) {
     struct stat wanted{};
     if (stat(backing_path.c_str(), &wanted) != 0) return 1;
@@ -230,8 +230,8 @@ Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) 
     return report;
 }
 
-/// A QED target that cannot be written from its start to its end: preallocated space. On a device
-/// there is none.
+/// A QED target that cannot be written from its start to its end, because its space is
+/// preallocated. A device cannot be preallocated.
 Result<ConvertReport> fill_image(Plan& plan, OutputFile& output) {
     QED_CHECK(sync_wait(Image::format(output.file(), create_options(plan.new_disk))));
     OpenOptions open;
@@ -246,7 +246,7 @@ Durability durability_of(const Plan& plan) {
     return plan.cache.ignore_flush ? Durability::none : Durability::content_and_name;
 }
 
-/// QEMU's programs make the file and write it; we say what.
+/// QEMU's programs create and write the file; this function passes the options.
 Result<ConvertReport> write_foreign(Plan& plan) {
     auto output = OutputFile::create(plan.target_path, {.named = true});
     if (!output) return pass(output);

@@ -19,7 +19,7 @@ struct Magic {
     std::string_view format;
 };
 
-// Only formats whose first bytes cannot be mistaken.
+// Only formats whose first bytes are unambiguous.
 constexpr std::array<Magic, 8> kMagics = {{
     {{"QED\0", 4}, "qed"},
     {"QFI\xfb", "qcow2"},
@@ -73,7 +73,7 @@ OpenOptions image_options(const DiskArgs& args) {
     return options;
 }
 
-/// A file that was replaced after it was opened is not the one that the name now stands for.
+/// A file that was replaced after it was opened is not the file that the name leads to now.
 Result<void> check_still_named(BlockFile& file, const std::string& path) {
     struct stat named{};
     struct stat opened{};
@@ -106,7 +106,8 @@ Result<std::string> plain_path(std::string_view name) {
                                 "and its format with -f",
                                 name));
     }
-    // As for qemu-img, a colon before the first slash makes a protocol; ./ in front makes a name.
+    // As in qemu-img, a colon before the first slash marks a protocol; ./ at the start makes it a
+    // file name.
     const std::size_t colon = name.find(':');
     if (colon != std::string_view::npos && colon < name.find('/')) {
         return fail(Errc::unsupported,
@@ -177,7 +178,7 @@ Result<std::unique_ptr<Image>> open_qed(const std::string& path, const DiskArgs&
     return image;
 }
 
-/// The content of an image that qemu-nbd serves to us.
+/// The content of an image that qemu-nbd serves to this program.
 Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const DiskArgs& args,
                                                 Disk& disk) {
     if (!is_foreign_format(disk.format)) {

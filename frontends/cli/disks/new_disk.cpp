@@ -86,7 +86,7 @@ Result<void> set_option(const std::string& name, const std::string& value, NewDi
     return {};
 }
 
-/// The backing file as the header will name it, opened where it will be looked for.
+/// The backing file as the header will name it, opened in the folder where it will be looked up.
 Result<std::uint64_t> backing_bytes(const std::string& path, const NewDisk& disk) {
     DiskArgs args;
     args.format = disk.backing_format;

@@ -125,7 +125,7 @@ bool FileMapping::contains(const void* address) const noexcept {
 bool FileMapping::lose() noexcept {
     const int error = errno;
     lost_.store(true, std::memory_order_seq_cst);
-    // Not mmap(): sanitizers would report a write to memory that other threads are reading.
+    // Not mmap(): sanitizers would report it as a write to memory that other threads are reading.
     const long answer = ::syscall(SYS_mmap, memory_, bytes_, PROT_READ,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     errno = error;

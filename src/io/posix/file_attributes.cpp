@@ -16,10 +16,10 @@ namespace qed {
 namespace {
 
 constexpr const char* kAccessList = "system.posix_acl_access";
-/// What the kernel takes at most, for the list of names and for a value.
+/// The largest sizes that the kernel accepts for the list of names and for a value.
 constexpr std::size_t kMaxBytes = 65536;
 
-// Sums and rights that belong to the old bytes.
+// Checksums and rights that belong to the old bytes.
 constexpr std::array<std::string_view, 3> kOfTheContent = {"security.capability", "security.evm",
                                                            "security.ima"};
 
@@ -56,7 +56,7 @@ Result<void> copy_attribute(int from, int to, const std::string& name, const std
 }  // namespace
 
 Result<void> copy_attributes(int from, int to, const std::string& path) {
-    // The folder may have given the new file a list of its own.
+    // The folder may have given the new file an access list of its own.
     if (fremovexattr(to, kAccessList) != 0 && !has_none(errno)) {
         return failed(errno, fmt::format("access list of the new '{}'", path));
     }

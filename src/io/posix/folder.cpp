@@ -49,7 +49,7 @@ Folder::Folder(std::string path, UniqueDescriptor descriptor, bool is_searchable
       descriptor_(std::move(descriptor)),
       longest_name_(kUsualNameBytes),
       is_searchable_only_(is_searchable_only) {
-    // Asked here, because a sandbox may forbid the question later.
+    // Asked now, because a sandbox may forbid the system call later.
     const long limit = is_searchable_only_ ? -1 : ::fpathconf(descriptor_.get(), _PC_NAME_MAX);
     if (limit > 0) longest_name_ = static_cast<std::size_t>(limit);
 }
@@ -109,9 +109,9 @@ Result<void> Folder::check_replaceable(const std::string& name) const {
                                 path_, name),
                     EBUSY);
     }
-    // The system checks whether the name may be removed before it checks whether it is a folder's:
-    // a file that may go is "not a directory". Sticky folders, immutable files and read-only
-    // mounts give another answer. A file is never removed.
+    // The system first checks whether the name may be removed, and then whether it is a folder. So
+    // the error for a file that may be removed is "not a directory"; sticky folders, immutable
+    // files and read-only mounts give other errors. The call never removes a file.
     if (::unlinkat(descriptor(), name.c_str(), AT_REMOVEDIR) == 0) return {};
     const int error = errno;
     if (error != EPERM && error != EACCES && error != EROFS && error != EBUSY) return {};

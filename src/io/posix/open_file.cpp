@@ -27,7 +27,7 @@ namespace qed {
 
 namespace {
 
-/// Closes a descriptor unless it is handed on.
+/// Closes a descriptor unless it is passed on.
 class Descriptor {
 public:
     explicit Descriptor(int value) noexcept : value_(value) {}
@@ -48,8 +48,8 @@ std::unexpected<Error> fail_errno(int failure, std::string_view name, std::strin
         failure, fmt::format("{}: cannot {}: {}", name, action, strerrordesc_np(failure))));
 }
 
-/// Regular files and block devices only: others have no offsets, and opening one may block, or
-/// make a device act.
+/// Accepts regular files and block devices only. Other files have no offsets, and opening one may
+/// block or make a device act.
 Result<void> check_kind(mode_t mode, std::string_view name) {
     if (S_ISREG(mode) || S_ISBLK(mode)) return {};
     const char* kind = "something else";
@@ -62,7 +62,7 @@ Result<void> check_kind(mode_t mode, std::string_view name) {
 }
 
 int open_flags(const FileOptions& options) noexcept {
-    // O_NONBLOCK: a FIFO put there after the check must not stop us.
+    // O_NONBLOCK: a FIFO that replaces the file after the check must not block the call.
     int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     flags |= options.writable ? O_RDWR : O_RDONLY;
     if (options.create) flags |= O_CREAT;
@@ -101,7 +101,7 @@ bool reads_nowait(int descriptor) noexcept {
     return moved >= 0 || errno == EAGAIN;
 }
 
-/// Checks the descriptor against what was asked for, and finds out how it is best used.
+/// Checks the descriptor against the options, and finds out how it is best used.
 Result<FileTraits> examine(int descriptor, std::string_view name, const FileOptions& options) {
     struct stat status{};
     if (::fstat(descriptor, &status) != 0) return fail_errno(errno, name, "examine it");
@@ -136,8 +136,8 @@ Result<FileTraits> examine(int descriptor, std::string_view name, const FileOpti
         return traits;
     }
     traits.reads_nowait = !traits.reads_from_memory && reads_nowait(descriptor);
-    // Local file systems copy a write into the page cache and are done; on those of a network the
-    // copy may wait for a server. What supports RWF_NOWAIT is local.
+    // Local file systems copy a write into the page cache and return; on network file systems the
+    // copy may wait for a server. File systems that support RWF_NOWAIT are local.
     const bool is_local = traits.reads_from_memory || traits.reads_nowait;
     traits.writes_inline = is_local && (flags & O_DSYNC) == 0;
     return traits;

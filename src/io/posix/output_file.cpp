@@ -39,7 +39,7 @@ FileOptions file_options(const OutputOptions& options) {
     return file;
 }
 
-/// Where the name leads in the end, whether or not a file is there.
+/// The target of the name after all symbolic links, whether or not a file exists there.
 std::string resolve_links(const std::string& path) {
     std::error_code error;
     std::filesystem::path resolved = path;
@@ -69,7 +69,7 @@ struct [[gnu::visibility("hidden")]] OutputFile::Parts {
 
     static Result<std::unique_ptr<Parts>> make(const std::string& path,
                                                const OutputOptions& options);
-    /// Finds and locks what has the name already. True: it is a device.
+    /// Finds and locks the file that has the name already. True: it is a device.
     Result<bool> hold_old();
     Result<void> open_new();
     Result<void> adopt_rights_of_old();

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kFirstFree = STDERR_FILENO + 1;
 
-// Held also from looking at 0, 1 and 2 to taking them.
+// Locked also between the test of 0, 1 and 2 and their use.
 Mutex hold_mutex;
 unsigned holders QED_GUARDED_BY(hold_mutex) = 0;
 std::array<bool, kFirstFree> is_held QED_GUARDED_BY(hold_mutex){};
@@ -26,7 +26,7 @@ bool is_closed(int descriptor) noexcept {
     return ::fcntl(descriptor, F_GETFD) < 0 && errno == EBADF;
 }
 
-/// Something harmless on the lowest free number, or -1.
+/// Opens a harmless file on the lowest free number, or returns -1.
 int open_placeholder() noexcept {
     const int opened = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     // For a process that cannot open files: an eventfd accepts numbers, and no text.
@@ -40,7 +40,7 @@ int open_checked(Open open_once) noexcept {
     do {
         opened = open_once();
     } while (opened < 0 && errno == EINTR);
-    // Where no placeholder could be had.
+    // No placeholder could be opened.
     return move_above_standard(opened);
 }
 
@@ -96,7 +96,7 @@ int move_above_standard(int descriptor) noexcept {
 bool fill_standard_descriptors() noexcept {
     for (int number = 0; number < kFirstFree; ++number) {
         if (!is_closed(number)) continue;
-        // The wrong way round: reading and writing fail as they do with a closed descriptor.
+        // With the opposite access mode: reading and writing fail as with a closed descriptor.
         const int flags = number == STDIN_FILENO ? O_WRONLY : O_RDONLY;
         if (::open("/dev/null", flags) != number) return false;
     }

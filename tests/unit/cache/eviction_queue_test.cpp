@@ -77,7 +77,7 @@ protected:
     EvictionQueue queue_;
 };
 
-TEST_F(EvictionQueueTest, EvictsNewEntriesThatNobodyUsesInOrder) {
+TEST_F(EvictionQueueTest, UnusedNewEntriesAreEvictedInOrder) {
     look_up(0, 103);
     EXPECT_THAT(evicted_, ElementsAre(0, 1, 2));
     EXPECT_EQ(queue_.bytes(), kCapacity);
@@ -133,7 +133,7 @@ TEST_F(EvictionQueueTest, EvictsTheFirstEntryThatIsFreeHoweverManyAreInUse) {
     EXPECT_THAT(evicted_, ElementsAre(testing::AllOf(testing::Ge(100u), testing::Lt(110u))));
 }
 
-TEST_F(EvictionQueueTest, EntryThatIsLetGoBeforeItsTurnKeepsItsPlace) {
+TEST_F(EvictionQueueTest, EntryUnpinnedBeforeItsTurnKeepsItsPlace) {
     look_up(0, 3);
     item(0).is_pinned = true;
     unpin(0);

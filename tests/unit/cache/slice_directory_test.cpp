@@ -139,7 +139,7 @@ TEST(SliceAddressingTest, SlicesAreNoLargerThanATable) {
     EXPECT_EQ(SliceAddressing::make(tables).slices_in_table(), 1U);
 }
 
-TEST(SliceAddressingTest, LargestImageGetsSlicesThatTheDirectoryHasRoomFor) {
+TEST(SliceAddressingTest, LargestImageGetsSlicesThatFitTheDirectory) {
     TableShape tables = kTestTables;
     tables.entry_span_bits = 12;
     tables.slice_entries = 64;

@@ -212,7 +212,7 @@ TEST_F(SliceFormTest, ClustersBeyond32BitsAreKept) {
     EXPECT_EQ(slice.entries(), entries_);
 }
 
-TEST_F(SliceFormTest, ManyNewValuesAtOnceAreAChanceForASmallerForm) {
+TEST_F(SliceFormTest, ManyNewValuesAtOnceMayGiveASmallerForm) {
     for (std::uint32_t i = 0; i < 512; ++i)
         map(i, 5000 - i * 3);
     StoredSlice slice(shape_);

@@ -68,7 +68,7 @@ TEST(RangeLockTest, ALaterClaimDoesNotOvertakeAWaitingOne) {
               "aAbBcC");
 }
 
-TEST(RangeLockTest, OthersGoOnBesideAWaitingClaim) {
+TEST(RangeLockTest, OtherClaimsRunWhileOneWaits) {
     EXPECT_EQ(run({{0, 10, Mode::exclusive}, {0, 10, Mode::exclusive}, {20, 30, Mode::exclusive}}),
               "acACbB");
 }

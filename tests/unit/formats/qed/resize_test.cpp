@@ -26,7 +26,7 @@ std::vector<std::byte> read(Image& image, std::uint64_t at, std::uint64_t length
     return bytes;
 }
 
-TEST(ResizeTest, NewSpaceDoesNotShowABaseThatLiesBehindAShorterLayer) {
+TEST(ResizeTest, NewSpaceDoesNotShowABaseBelowAShorterLayer) {
     constexpr std::uint64_t kOldBytes = 10 * kClusterBytes;
     constexpr std::uint64_t kNewBytes = 40 * kClusterBytes;
     std::shared_ptr<Image> base = open_layer(make_layer(kNewBytes, false), nullptr);

@@ -35,7 +35,7 @@ TEST(L2EntryTest, ZeroIsUnallocatedAndOneIsAZeroCluster) {
     EXPECT_EQ(classify_l2_entry(1, limits(0)), EntryKind::zero);
 }
 
-TEST(L2EntryTest, AnyAlignedClusterBehindTheL1TableIsData) {
+TEST(L2EntryTest, AlignedClusterAfterTheL1TableIsData) {
     EXPECT_EQ(classify_l2_entry(0x50000, limits()), EntryKind::data);
     EXPECT_EQ(classify_l2_entry(kFile - kCluster, limits()), EntryKind::data);
 }

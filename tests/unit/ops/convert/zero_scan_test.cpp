@@ -31,7 +31,7 @@ TEST(ZeroScanTest, FindsOneBitAnywhereAtAnyAddress) {
     }
 }
 
-TEST(ZeroScanTest, DoesNotLookBehindTheEnd) {
+TEST(ZeroScanTest, DoesNotReadPastTheEnd) {
     std::vector<std::byte> bytes(64);
     bytes[0] = bytes[41] = std::byte{1};
     EXPECT_TRUE(is_all_zero(std::span<const std::byte>(bytes).subspan(1, 40)));

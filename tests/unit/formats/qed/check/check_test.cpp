@@ -162,7 +162,7 @@ TEST(CheckTest, LeakedClustersAreCountedWhereverTheyAre) {
     EXPECT_THAT(only_message(report, Kind::leaked_clusters), HasSubstr("6 clusters, 24576 bytes"));
 }
 
-TEST(CheckTest, BytesBehindTheLastWholeClusterAreNoLeak) {
+TEST(CheckTest, BytesAfterTheLastWholeClusterAreNoLeak) {
     QedBuilder image = sound_image();
     image.file.resize(image.file.bytes() + 4095);
     const CheckReport report = check(image.file);

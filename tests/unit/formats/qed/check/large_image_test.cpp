@@ -241,7 +241,7 @@ TEST(LargeImageTest, ReclaimingOneClusterOfALargeImageMovesOneCluster) {
     EXPECT_TRUE(is_named);
 }
 
-TEST(LargeImageTest, ManyTablesBehindASmallLeakMoveTogether) {
+TEST(LargeImageTest, ManyTablesAfterASmallLeakMoveTogether) {
     const Geometry geometry = *Geometry::make(4096, 2);
     constexpr std::uint64_t kTables = 1000;
     QedBuilder image(geometry, kTables * geometry.table_span_bytes());

@@ -285,7 +285,7 @@ TEST(ReclaimTest, DataFromTheEndFillsLeakedClustersInOrder) {
     EXPECT_TRUE(is_same);
 }
 
-TEST(ReclaimTest, TablesMoveWhenOnlyTablesAreBehindTheLeak) {
+TEST(ReclaimTest, TablesMoveWhenOnlyTablesFollowTheLeak) {
     for (const std::uint64_t leak : {1U, 3U, 4U, 9U}) {
         QedBuilder image(test::geometry(4096, 4), 64 << 20);
         image.add_leak(leak);
