@@ -25,15 +25,12 @@ Result<void> SectorWriter::allocate() {
 
 Task<Result<void>> SectorWriter::write(SectorRuns& runs) {
     std::pmr::vector<IoOp> ops(&memory_);
-    std::pmr::vector<SectorRun*> written(&memory_);
     ops.reserve(runs.all().size());
-    written.reserve(runs.all().size());
     for (SectorRun& run : runs.all()) {
         if (run.error) continue;
         const auto raw = content(run);
         QED_ASSERT(run.file_offset % unit_ == 0 && !raw.empty() && raw.size() % unit_ == 0);
         ops.push_back(file_.write(FileOffset{run.file_offset}, raw));
-        written.push_back(&run);
         write_bytes_ += raw.size();
     }
     write_count_ += ops.size();
@@ -41,12 +38,14 @@ Task<Result<void>> SectorWriter::write(SectorRuns& runs) {
     batch.ops = ops.data();
     batch.count = ops.size();
     static_cast<void>(co_await batch);
-    for (std::size_t i = 0; i < ops.size(); ++i) {
-        Result<void> done = ops[i].outcome();
-        written[i]->is_written = done.has_value();
+    auto op = ops.begin();
+    for (SectorRun& run : runs.all()) {
+        if (run.error) continue;
+        Result<void> done = (op++)->outcome();
+        run.is_written = done.has_value();
         if (done) continue;
-        written[i]->error.emplace(
-            std::move(done.error()).with_context("writing the image's tables"));
+        run.error.emplace(std::move(done.error()).with_context("writing the image's tables"));
+        has_failed_ = true;
     }
     co_return {};
 }

@@ -29,6 +29,8 @@ public:
     /// Writes all runs that have no error, at the same time. Fails only before its first write. The
     /// outcome of each write is in its run.
     Task<Result<void>> write(SectorRuns& runs);
+    /// Whether any write has failed.
+    bool has_failed() const noexcept { return has_failed_; }
 
     std::uint64_t write_count() const noexcept { return write_count_; }
     std::uint64_t write_bytes() const noexcept { return write_bytes_; }
@@ -39,6 +41,7 @@ private:
     std::pmr::memory_resource& memory_;
     std::size_t planned_bytes_ = 0;
     AlignedBuffer buffer_;
+    bool has_failed_ = false;
     std::uint64_t write_count_ = 0;
     std::uint64_t write_bytes_ = 0;
 };

@@ -112,7 +112,6 @@ Result<void> TableGroup::plan() {
         fill(run);
     for (SectorRun& run : entry_runs_.all())
         fill(run);
-    fail_updates_of(entry_runs_);
     return {};
 }
 
@@ -145,7 +144,7 @@ void TableGroup::fill(SectorRun& run) {
                           fmt::format("the L2 table sector at {:#x} holds a bad entry, so it "
                                       "cannot be written: check and repair the image",
                                       run.file_offset));
-        return;
+        return fail_updates_of(run);
     }
     for (std::size_t part = run.first_part; part < run.end_part; ++part) {
         const TableUpdate& update = *updates_[part];
@@ -158,7 +157,7 @@ void TableGroup::fill(SectorRun& run) {
 
 Task<Result<void>> TableGroup::write_new_tables() {
     QED_CO_CHECK(co_await writer_.write(new_table_runs_));
-    fail_updates_of(new_table_runs_);
+    if (writer_.has_failed()) fail_updates_of_failed(new_table_runs_);
     for (NewTables::Table& table : tables_.all()) {
         // A table that could not be written completely is not linked: its clusters leak.
         table.is_linked = std::none_of(updates_.begin(), updates_.end(), [&](const auto* update) {
@@ -184,13 +183,16 @@ Task<Result<void>> TableGroup::write_entries_and_links() {
     co_return {};
 }
 
-void TableGroup::fail_updates_of(SectorRuns& runs) {
+void TableGroup::fail_updates_of_failed(SectorRuns& runs) noexcept {
     for (const SectorRun& run : runs.all()) {
-        if (!run.error) continue;
-        for (std::size_t part = run.first_part; part < run.end_part; ++part) {
-            TableUpdate& update = *updates_[part];
-            if (!update.error) update.error.emplace(run.error->clone());
-        }
+        if (run.error) fail_updates_of(run);
+    }
+}
+
+void TableGroup::fail_updates_of(const SectorRun& run) noexcept {
+    for (std::size_t part = run.first_part; part < run.end_part; ++part) {
+        TableUpdate& update = *updates_[part];
+        if (!update.error) update.error.emplace(run.error->clone());
     }
 }
 
@@ -231,7 +233,7 @@ void TableGroup::publish() noexcept {
         QED_ASSERT(run.is_written || run.error ||
                    detail::mutant(detail::Mutant::publish_before_write));
     }
-    fail_updates_of(entry_runs_);
+    if (writer_.has_failed()) fail_updates_of_failed(entry_runs_);
     for (TableUpdate* update : updates_) {
         const NewTables::Table* table = new_table_of(*update);
         if (table == nullptr) continue;

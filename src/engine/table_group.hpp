@@ -60,7 +60,8 @@ private:
     void fill(SectorRun& run);
     void reserve_scratch();
     Task<Result<void>> write_entries_and_links();
-    void fail_updates_of(SectorRuns& runs);
+    void fail_updates_of_failed(SectorRuns& runs) noexcept;
+    void fail_updates_of(const SectorRun& run) noexcept;
     void fail_new_tables(const Error& error);
     void free_replaced(const TableUpdate& update) noexcept;
     bool show(TableUpdate& update) noexcept;
