@@ -120,6 +120,13 @@ std::uint64_t FileContent::next_data(std::uint64_t offset) const noexcept {
     return size_;
 }
 
+std::uint64_t FileContent::next_hole(std::uint64_t offset) const noexcept {
+    for (std::uint64_t index = offset / kPageBytes; index < pages_.size(); ++index) {
+        if (pages_[index].get() == nullptr) return std::max(offset, index * kPageBytes);
+    }
+    return size_;
+}
+
 std::uint64_t FileContent::hash() const noexcept {
     static constexpr std::array<std::byte, kPageBytes> kZeroes{};
     static const std::uint64_t zero_hash = hash_bytes(kZeroes);

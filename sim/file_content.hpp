@@ -33,6 +33,8 @@ public:
     std::uint32_t load32(std::uint64_t offset) const noexcept;
     /// The first offset at or after `offset` that may hold a byte other than zero, or size().
     std::uint64_t next_data(std::uint64_t offset) const noexcept;
+    /// The first offset at or after `offset` that next_data() would skip, or size().
+    std::uint64_t next_hole(std::uint64_t offset) const noexcept;
     std::uint64_t hash() const noexcept;
 
 private:

@@ -35,6 +35,7 @@ struct Trap {
 
 constexpr const char* kOrdered = "4096x1-ordered-base-none-used";
 constexpr const char* kStrict = "4096x1-strict-base-none-used";
+constexpr const char* kDeferred = "4096x1-deferred-base-none-used";
 constexpr const char* kOverlay = "4096x1-strict-base-long-used";
 
 /// In the order of Mutant. The first entry is the engine without a mutant.
@@ -61,6 +62,10 @@ constexpr auto kTraps = std::to_array<Trap>({
     {"fua_without_flush", {Explorer::crash, kStrict, "i"}},
     {"grow_shows_backing", {Explorer::crash, kOverlay, "q"}},
     {"shrink_keeps_entries", {Explorer::crash, kStrict, "pq"}},
+    {"scan_misses_table", {Explorer::crash, kStrict, "a"}},
+    {"named_cluster_found_free", {Explorer::crash, kStrict, "a"}},
+    {"reuse_found_without_flush", {Explorer::crash, kStrict, "mva"}},
+    {"cut_pending_tail", {Explorer::crash, kDeferred, "er"}},
 });
 static_assert(kTraps.size() == static_cast<std::size_t>(Mutant::count_));
 

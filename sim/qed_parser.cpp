@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "sim/failure.hpp"
+
 namespace qed::sim {
 
 namespace {
@@ -28,12 +30,24 @@ public:
             if (table == 0) continue;
             if (claim(table, table_clusters_, "an L2 table")) parse_table(index, table);
         }
-        for (const char* owner : owners_) {
-            if (owner == nullptr) ++image_.leaked_clusters;
-        }
+        count_clusters();
     }
 
 private:
+    void count_clusters() {
+        for (std::uint64_t index = 0; index < owners_.size(); ++index) {
+            const std::uint64_t end = (index + 1) * image_.cluster_bytes;
+            if (owners_[index] != nullptr) {
+                ++image_.used_clusters;
+                image_.used_end = end;
+            } else if (file_.next_data(end - image_.cluster_bytes) >= end) {
+                ++image_.free_clusters;
+            } else {
+                ++image_.leaked_clusters;
+            }
+        }
+    }
+
     bool parse_header() {
         const std::uint64_t cluster_bytes = file_.load32(4);
         table_clusters_ = file_.load32(8);
@@ -111,6 +125,16 @@ ParsedImage parse_qed(const FileContent& file) {
     ParsedImage image;
     Parser(file, image).run();
     return image;
+}
+
+void expect_space_given_back(const FileContent& file) {
+    const ParsedImage image = parse_qed(file);
+    if (image.leaked_clusters == 0 && file.size() <= image.used_end) return;
+    throw Failure(
+        "closing gives free space back",
+        fmt::format("{} clusters without an owner occupy space; the file has {:#x} bytes, "
+                    "its last named cluster ends at {:#x}",
+                    image.leaked_clusters, file.size(), image.used_end));
 }
 
 }  // namespace qed::sim

@@ -21,11 +21,19 @@ struct ParsedImage {
     std::uint64_t image_bytes = 0;
     /// L2 entries that are not 0, by guest cluster: 1 or a file offset.
     std::map<std::uint64_t, std::uint64_t> entries;
-    std::uint64_t leaked_clusters = 0;
+    /// Clusters with an owner, those of the header and the tables included.
+    std::uint64_t used_clusters = 0;
+    std::uint64_t used_end = 0;         ///< end of the last of them, bytes
+    std::uint64_t leaked_clusters = 0;  ///< without an owner, not holes
+    std::uint64_t free_clusters = 0;    ///< without an owner, holes
     /// Broken rules: clusters named twice, offsets that are not aligned or not inside the file.
     std::vector<std::string> faults;
 };
 
 ParsedImage parse_qed(const FileContent& file);
+
+/// For an image that was closed: the file ends after its last named cluster, and no cluster without
+/// an owner occupies space. Throws Failure.
+void expect_space_given_back(const FileContent& file);
 
 }  // namespace qed::sim

@@ -66,9 +66,12 @@ void Recovery::check_before(const CrashState& state) {
                       fmt::format("check counts {} corruptions where there are {}", found,
                                   parsed.faults.size()));
     }
-    if (parsed.faults.empty() && report->leaks != parsed.leaked_clusters) {
-        throw Failure("check tells the truth", fmt::format("check counts {} leaks of {}",
-                                                           report->leaks, parsed.leaked_clusters));
+    if (parsed.faults.empty() && (report->leaks != parsed.leaked_clusters ||
+                                  report->free_clusters != parsed.free_clusters)) {
+        throw Failure(
+            "check tells the truth",
+            fmt::format("check counts {} leaks of {}, {} free clusters of {}", report->leaks,
+                        parsed.leaked_clusters, report->free_clusters, parsed.free_clusters));
     }
     if (machine.storage().current().hash() != state.content.hash()) {
         throw Failure("check without repair changes nothing", "the file is not the same");
@@ -162,6 +165,7 @@ void Recovery::check_after(Machine& machine, const Contents& contents,
     const ParsedImage parsed = parse_qed(machine.storage().current());
     expect_sound(parsed, "after recovery, allocation and close");
     if (parsed.needs_check) throw Failure("closing clears NEED_CHECK", "it is set");
+    expect_space_given_back(machine.storage().current());
     for (const char* when : {"after a repair", "after a second repair"}) {
         const std::uint64_t before = machine.storage().current().hash();
         const auto report = machine.check(Repair::all);

@@ -148,6 +148,7 @@ void Scenario::end_quietly() {
     if (!closed && !had_faults) throw Failure("the image closes", closed.error().message());
     if (closed) disk_.end_flush(begun);
     session_.verify_file("after closing");
+    if (closed && !had_faults) session_.verify_space();
     session_.open();
     if (!closed && setup_.order == WriteOrder::deferred) {
         session_.accept_after_cut(begun, begun, false);

@@ -237,6 +237,7 @@ void Session::run_quiet(Step step) {
         return;
     }
     verify_file("after closing");
+    if (machine_.faults().injected == 0) verify_space();
     if (step == Step::repair || step == Step::repair_leaks || step == Step::compact) check(step);
     // The data of a failed flush may vanish, so only a power cut may follow it.
     if (machine_.faults().failed_flushes == 0) open();
@@ -280,6 +281,10 @@ void Session::verify_file(const char* when) {
         throw Failure("no cluster is named twice or outside",
                       fmt::format("{}: {}", when, parsed.faults.front()));
     }
+}
+
+void Session::verify_space() {
+    expect_space_given_back(machine_.storage().current());
 }
 
 void Session::verify_tables() {

@@ -41,6 +41,8 @@ public:
     }
     /// Checks the file alone: no cluster is named twice, and all are inside the file.
     void verify_file(const char* when);
+    /// The closed file ends after its last named cluster, and no other cluster occupies space.
+    void verify_space();
     /// Reads every sector and throws unless each may have survived a power cut in [first, last].
     /// Accepts the values that were read as the content of the disk.
     void accept_after_cut(std::uint64_t first, std::uint64_t last, bool is_durable);

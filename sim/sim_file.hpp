@@ -78,6 +78,10 @@ public:
     bool can_punch() const noexcept override { return options_.can_punch; }
     bool is_read_only() const noexcept override { return options_.is_read_only; }
     std::string_view name() const noexcept override { return options_.name; }
+    Result<DataRange> next_data(std::uint64_t at) noexcept override {
+        const std::uint64_t begin = storage_->current().next_data(at);
+        return DataRange{begin, storage_->current().next_hole(begin)};
+    }
 
 private:
     struct Flight;

@@ -47,6 +47,7 @@ qed_check_report c_report(const qed::CheckReport& from) {
     to.leaks_fixed = from.leaks_fixed;
     to.check_errors = from.check_errors;
     to.is_dirty = from.is_dirty;
+    to.free_clusters = from.free_clusters;
     return to;
 }
 

@@ -14,7 +14,7 @@ namespace qed {
 
 enum class Repair : std::uint8_t {
     none,
-    leaks,    ///< reclaims clusters that no table names; touches nothing else
+    leaks,    ///< reclaims leaked clusters by moving others into them; touches nothing else
     entries,  ///< clears entries that name no usable cluster, and gives each entry that shares a
               ///< cluster its own copy; leaked clusters stay, because one of them may hold the data
               ///< that a cleared entry was meant to name
@@ -44,7 +44,11 @@ struct CheckReport {
     std::uint64_t zero_clusters = 0;
     std::uint64_t fragmented_clusters = 0;  ///< do not follow their guest neighbour in the file
     std::uint64_t corruptions = 0;          ///< found and not repaired
-    std::uint64_t leaks = 0;                ///< clusters found leaked and not reclaimed
+    /// Clusters that no table names and that take space on the disk, not reclaimed. The next
+    /// writer reclaims them: it uses them again, or gives their space back.
+    std::uint64_t leaks = 0;
+    /// Clusters that no table names, and that are holes of the file. The next writer uses them.
+    std::uint64_t free_clusters = 0;
     std::uint64_t corruptions_fixed = 0;
     std::uint64_t leaks_fixed = 0;
     std::uint64_t check_errors = 0;  ///< tables that could not be read
@@ -59,6 +63,9 @@ struct CheckOptions {
     /// recognises them.
     const char* format = nullptr;
     Repair repair = Repair::none;
+    /// Repair::leaks and Repair::all also move clusters from the end of the file into free ones,
+    /// and count these as leaks_fixed. Without it, an image that leaks nothing is left as it is.
+    bool shortens = false;
     std::uint32_t finding_limit = 1000;
     /// Called regularly with the done and the total work of the current pass (in table bytes, or in
     /// clusters to move); returns false to stop the check.
@@ -75,14 +82,16 @@ struct CheckOptions {
 };
 
 /// Checks the image stored in `file` with the checker of its format. A repair needs a writable file
-/// that no other code uses. After Repair::all a second check finds nothing.
+/// that no other code uses. After Repair::all a second check finds no fault.
 ///
 /// The checker of QED (docs/format.md section 3) verifies that every cluster is named at most once,
 /// and that every offset is aligned and inside the file. The memory used grows with the clusters
 /// that tables name, not with what the header claims, and is bounded by `memory_limit`. It reads
 /// every L1 entry that the largest legal image could use, and all entries of the
 /// tables they name, including those past the end of the image: the clusters that these name are in
-/// use. Bytes after the last whole cluster of the file are no cluster and do not count as leaked.
+/// use. A cluster that no table names is free where the storage reports a hole, and leaked where it
+/// does not or cannot know. Bytes after the last whole cluster of the file are no cluster and do
+/// not count as leaked.
 /// \errors not_qed, corrupt_metadata (the header is unusable), unsupported_feature, read_only,
 ///         io_error, out_of_memory, cancelled, invalid_argument (there is no such format),
 ///         unsupported (the format has no checker, or the tables name clusters spread over so long

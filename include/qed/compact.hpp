@@ -23,7 +23,7 @@ struct CompactReport {
     std::uint64_t file_bytes_before = 0;  ///< length of the image file
     std::uint64_t file_bytes_after = 0;
     std::uint64_t zero_clusters = 0;    ///< clusters that held only zeroes and were freed
-    std::uint64_t leaks_reclaimed = 0;  ///< leaked clusters reclaimed, including `zero_clusters`
+    std::uint64_t leaks_reclaimed = 0;  ///< free and leaked clusters, including `zero_clusters`
 };
 
 /// The first half of compact(), for an image that is open for writing: turns its clusters that hold

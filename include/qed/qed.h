@@ -243,11 +243,12 @@ struct qed_check_report {
     uint64_t total_clusters;
     uint64_t allocated_clusters;
     uint64_t corruptions; /* found and not repaired */
-    uint64_t leaks;       /* clusters found leaked and not reclaimed */
+    uint64_t leaks;       /* take disk space, named by no table, not reclaimed */
     uint64_t corruptions_fixed;
     uint64_t leaks_fixed;
-    uint64_t check_errors; /* tables that could not be read */
-    bool is_dirty;         /* NEED_CHECK is set now */
+    uint64_t check_errors;  /* tables that could not be read */
+    bool is_dirty;          /* NEED_CHECK is set now */
+    uint64_t free_clusters; /* named by no table, and holes: the next writer uses them */
 };
 
 /* Checks the QED image at `path`, and repairs it if `options` say so. Returns 0 when the check was

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <new>
 
 #include <fmt/format.h>
 
@@ -13,77 +12,9 @@
 namespace qed {
 namespace {
 
-constexpr std::size_t kMaxRuns = std::size_t{1} << 18;
 constexpr auto kMaxFileBytes = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 }  // namespace
-
-void ClusterAllocator::RunSet::add(std::uint64_t offset, std::uint64_t bytes) noexcept {
-    auto next = runs_.lower_bound(offset);
-    // Two entries of a damaged image may name one cluster, which can be given back only once.
-    if (next != runs_.end() && next->first < offset + bytes) return;
-    if (next != runs_.begin()) {
-        auto before = std::prev(next);
-        if (before->first + before->second > offset) return;
-        if (before->first + before->second == offset) {
-            before->second += bytes;
-            if (next != runs_.end() && next->first == offset + bytes) {
-                before->second += next->second;
-                runs_.erase(next);
-            }
-            return;
-        }
-    }
-    if (next == runs_.end() || next->first != offset + bytes) {
-        if (runs_.size() >= kMaxRuns) return;
-        try {
-            runs_.emplace_hint(next, offset, bytes);
-        } catch (const std::bad_alloc&) {
-            return;
-        }
-        return;
-    }
-    auto node = runs_.extract(next);
-    node.key() = offset;
-    node.mapped() += bytes;
-    runs_.insert(std::move(node));
-}
-
-void ClusterAllocator::RunSet::move_to(RunSet& other) noexcept {
-    if (other.runs_.empty()) {
-        std::swap(runs_, other.runs_);
-        return;
-    }
-    for (const auto& [offset, bytes] : runs_)
-        other.add(offset, bytes);
-    runs_.clear();
-}
-
-std::uint64_t ClusterAllocator::RunSet::take(std::uint64_t bytes, std::uint64_t* offset) noexcept {
-    if (runs_.empty()) return 0;
-    auto first = runs_.begin();
-    *offset = first->first;
-    const std::uint64_t taken = std::min(bytes, first->second);
-    if (taken == first->second) {
-        runs_.erase(first);
-    } else {
-        auto node = runs_.extract(first);
-        node.key() += taken;
-        node.mapped() -= taken;
-        runs_.insert(std::move(node));
-    }
-    return taken;
-}
-
-std::uint64_t ClusterAllocator::RunSet::take_before(std::uint64_t end) noexcept {
-    auto after = runs_.lower_bound(end);
-    if (after == runs_.begin()) return end;
-    auto last = std::prev(after);
-    if (last->first + last->second != end) return end;
-    const std::uint64_t begin = last->first;
-    runs_.erase(last);
-    return begin;
-}
 
 void ClusterAllocator::set_end(std::uint64_t end_bytes) {
     QED_ASSERT(cluster_.is_aligned(end_bytes));
@@ -96,6 +27,21 @@ std::uint64_t ClusterAllocator::end() const {
     return end_;
 }
 
+void ClusterAllocator::add_found(FreeClusters::Run run, bool is_hole) noexcept {
+    const ScopedLock lock(mutex_);
+    QED_ASSERT((run.first + run.count) <= end_ >> cluster_.bits());
+    if (detail::mutant(detail::Mutant::reuse_found_without_flush)) return occupied_.add(run);
+    (is_hole ? found_holes_ : found_).add(run);
+    covers_found_ = false;
+    has_found_.store(true, std::memory_order_relaxed);
+}
+
+bool ClusterAllocator::has_free_end() const {
+    const ScopedLock lock(mutex_);
+    const std::uint64_t end = end_ >> cluster_.bits();
+    return end != 0 && (found_.contains(end - 1) || found_holes_.contains(end - 1));
+}
+
 std::uint64_t ClusterAllocator::reused_clusters() const {
     const ScopedLock lock(mutex_);
     return reused_;
@@ -106,20 +52,66 @@ std::uint64_t ClusterAllocator::freed_clusters() const {
     return freed_;
 }
 
-Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters) {
+std::uint64_t ClusterAllocator::free_clusters() const {
+    const ScopedLock lock(mutex_);
+    std::uint64_t sum = 0;
+    for (const FreeClusters* set : {&released_, &flushing_, &in_use_[0], &in_use_[1], &occupied_,
+                                    &holes_, &flushing_holes_, &zero_, &found_, &found_holes_}) {
+        sum += set->count();
+    }
+    return sum;
+}
+
+Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters, Prefer prefer) {
+    QED_ASSERT(clusters > 0);
     const ScopedLock lock(mutex_);
     collect();
-    RunSet& from = punched_.empty() ? unpunched_ : punched_;
-    ClusterRun run{.reused = true};
-    const std::uint64_t bytes = from.take(clusters << cluster_.bits(), &run.offset.value);
-    if (bytes == 0) return reserve_past_end(clusters);
-    run.clusters = bytes >> cluster_.bits();
+    const ClusterRun run = take_free(clusters, prefer);
+    if (run.clusters == 0) return reserve_past_end(clusters);
+    QED_ASSERT(run.offset.value + (run.clusters << cluster_.bits()) <= end_);
     reused_ += run.clusters;
     return run;
 }
 
-Result<ClusterRun> ClusterAllocator::reserve_fresh(std::uint64_t clusters) {
+// A run of the wanted length wherever there is one, else the longest there is.
+ClusterRun ClusterAllocator::take_free(std::uint64_t clusters, Prefer prefer) noexcept {
+    struct Source {
+        FreeClusters& set;
+        bool has_old_data;
+        bool after_flush;
+    };
+    std::array<Source, 3> sources{
+        {{zero_, false, false}, {holes_, false, true}, {occupied_, true, true}}};
+    const std::array<std::size_t, 3> order = prefer == Prefer::occupied
+                                                 ? std::array<std::size_t, 3>{2, 1, 0}
+                                                 : std::array<std::size_t, 3>{0, 1, 2};
+    for (const bool whole : {true, false}) {
+        for (const std::size_t index : order) {
+            Source& from = sources[index];
+            if (from.set.empty()) continue;
+            const FreeClusters::Run run =
+                whole ? from.set.take_whole(clusters) : from.set.take_longest(clusters);
+            if (run.count == 0) continue;
+            return {.offset = {run.first << cluster_.bits()},
+                    .clusters = run.count,
+                    .has_old_data = from.has_old_data,
+                    .after_flush = from.after_flush};
+        }
+    }
+    return {};
+}
+
+Result<ClusterRun> ClusterAllocator::reserve_table(std::uint64_t clusters) {
     const ScopedLock lock(mutex_);
+    const FreeClusters::Run run = zero_.take_whole(clusters);
+    if (run.count != 0) {
+        reused_ += run.count;
+        return ClusterRun{.offset = {run.first << cluster_.bits()}, .clusters = run.count};
+    }
+    if (end_ < stale_end_) {
+        holes_.add(run_of({end_}, (stale_end_ - end_) >> cluster_.bits()));
+        end_ = stale_end_;
+    }
     return reserve_past_end(clusters);
 }
 
@@ -129,34 +121,44 @@ Result<ClusterRun> ClusterAllocator::reserve_past_end(std::uint64_t clusters) {
         return fail(Errc::no_space,
                     fmt::format("the image file would grow past {} bytes", kMaxFileBytes));
     }
-    const ClusterRun run{.offset = {end_}, .clusters = clusters};
+    const ClusterRun run{.offset = {end_}, .clusters = clusters, .after_flush = end_ < stale_end_};
     end_ += clusters << cluster_.bits();
     return run;
 }
 
-void ClusterAllocator::give_back(const ClusterRun& run) noexcept {
+void ClusterAllocator::abandon(const ClusterRun& run) noexcept {
     const ScopedLock lock(mutex_);
-    unpunched_.add(run.offset.value, run.clusters << cluster_.bits());
+    occupied_.add(run_of(run.offset, run.clusters));
 }
 
-void ClusterAllocator::unlinked(FileOffset offset, std::uint64_t clusters) noexcept {
+void ClusterAllocator::release(FileOffset offset, std::uint64_t clusters) noexcept {
     const ScopedLock lock(mutex_);
-    RunSet& to =
-        detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? unpunched_ : unlinked_;
-    to.add(offset.value, clusters << cluster_.bits());
+    FreeClusters& to =
+        detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? occupied_ : released_;
+    to.add(run_of(offset, clusters));
     freed_ += clusters;
     unflushed_.fetch_add(clusters << cluster_.bits(), std::memory_order_relaxed);
 }
 
 void ClusterAllocator::flush_begins() noexcept {
     const ScopedLock lock(mutex_);
-    unlinked_.move_to(flushing_);
+    released_.move_to(flushing_);
+    holes_.move_to(flushing_holes_);
+    covers_found_ = true;
+    flushing_stale_end_ = stale_end_;
     unflushed_.store(0, std::memory_order_relaxed);
 }
 
 void ClusterAllocator::flush_succeeded() noexcept {
     const ScopedLock lock(mutex_);
     flushing_.move_to(in_use_[epochs_.epoch() & 1]);
+    flushing_holes_.move_to(zero_);
+    if (covers_found_) {
+        found_.move_to(occupied_);
+        found_holes_.move_to(zero_);
+        has_found_.store(false, std::memory_order_relaxed);
+    }
+    if (stale_end_ == flushing_stale_end_) stale_end_ = 0;
     collect();
 }
 
@@ -167,32 +169,51 @@ void ClusterAllocator::collect() noexcept {
         const std::uint64_t before = epochs_.epoch();
         if (!epochs_.try_advance()) return;
         QED_ASSERT(epochs_.epoch() == before + 1);
-        in_use_[epochs_.epoch() & 1].move_to(unpunched_);
+        in_use_[epochs_.epoch() & 1].move_to(occupied_);
     }
 }
 
-ClusterRun ClusterAllocator::take_unpunched() noexcept {
+ClusterRun ClusterAllocator::take_occupied() noexcept {
     const ScopedLock lock(mutex_);
     collect();
-    ClusterRun run{.reused = true};
-    const std::uint64_t bytes = unpunched_.take(kMaxFileBytes, &run.offset.value);
-    run.clusters = bytes >> cluster_.bits();
-    return run;
+    const FreeClusters::Run run = occupied_.take_first(FreeClusters::kMaxClusters);
+    return {.offset = {run.first << cluster_.bits()},
+            .clusters = run.count,
+            .has_old_data = true,
+            .after_flush = true};
 }
 
 void ClusterAllocator::punched(const ClusterRun& run) noexcept {
     const ScopedLock lock(mutex_);
-    punched_.add(run.offset.value, run.clusters << cluster_.bits());
+    holes_.add(run_of(run.offset, run.clusters));
 }
 
-std::uint64_t ClusterAllocator::trim_end() noexcept {
+std::uint64_t ClusterAllocator::begin_cut() noexcept {
     const ScopedLock lock(mutex_);
     collect();
-    for (;;) {
-        const std::uint64_t begin =
-            std::min(punched_.take_before(end_), unpunched_.take_before(end_));
-        if (begin == end_) return end_;
-        end_ = begin;
+    std::uint64_t end = end_ >> cluster_.bits();
+    for (std::uint64_t begin = 0; begin != end;) {
+        begin = end;
+        for (FreeClusters* set : {&zero_, &holes_, &occupied_})
+            end = set->take_before(end);
+    }
+    if (detail::mutant(detail::Mutant::cut_pending_tail) && end > 1) --end;
+    cut_begin_ = end << cluster_.bits();
+    cut_end_ = end_;
+    return cut_begin_;
+}
+
+void ClusterAllocator::end_cut(bool is_cut) noexcept {
+    const ScopedLock lock(mutex_);
+    const FreeClusters::Run run = run_of({cut_begin_}, (cut_end_ - cut_begin_) >> cluster_.bits());
+    if (!is_cut) return occupied_.add(run);
+    if (run.count == 0) return;
+    if (end_ == cut_end_) {
+        end_ = cut_begin_;
+        stale_end_ = std::max(stale_end_, cut_end_);
+        flushing_stale_end_ = 0;  // a flush under way does not cover this cut
+    } else {
+        holes_.add(run);  // a request needed space meanwhile: the file is longer again
     }
 }
 

@@ -4,100 +4,106 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <map>
 
 #include "base/mutex.hpp"
+#include "engine/allocator.hpp"
 #include "engine/cluster_size.hpp"
 #include "engine/flush_observer.hpp"
+#include "engine/free_clusters.hpp"
 #include "engine/request_epochs.hpp"
-#include "qed/error.hpp"
-#include "qed/units.hpp"
 
 namespace qed {
 
-/// Adjacent clusters of the image file.
-struct ClusterRun {
-    FileOffset offset{};
-    std::uint64_t clusters = 0;
-    /// Held data before: what is not written does not read as zero, and a table entry must not
-    /// name it before its new content is durable.
-    bool reused = false;
-};
-
-/// Hands out clusters of the image file: freed ones first, then past the end. Does no I/O.
+/// The Allocator of an open image: free clusters first, then past the end of the file.
 ///
-/// A cluster that a table update has unlinked goes through three stations before it is handed out
-/// again: the unlinking is flushed; every request that may still use it has ended; then it is
-/// free. All members may be called from any thread.
-class ClusterAllocator final : public FlushObserver {
+/// Each cluster is in use, or in one of these sets:
+///
+///     release() -> released_ -> flushing_ -> in_use_ -> occupied_ -> take_occupied(), punch
+///                        (a flush)    (two epochs)                         |
+///     found at open -> found_ -> (a flush) -> occupied_ or zero_           v
+///                                              zero_ <- (a flush) <- holes_ <- punched()
+///
+/// reserve() takes from zero_, holes_ and occupied_. All members may be called from any thread.
+class ClusterAllocator final : public Allocator, public FlushObserver {
 public:
     ClusterAllocator(ClusterSize cluster, RequestEpochs& epochs)
         : cluster_(cluster), epochs_(epochs) {}
 
-    /// No table names a cluster at or past `end_bytes`, a multiple of the cluster size.
+    /// Nothing is named or free at or past `end_bytes`, a multiple of the cluster size.
     void set_end(std::uint64_t end_bytes);
     /// Everything that may be named lies before this.
     std::uint64_t end() const;
+    /// A cluster below end() that no table names, found before the first reservation. `run` is
+    /// usable after the next flush.
+    /// \param is_hole  the file has a hole there
+    void add_found(FreeClusters::Run run, bool is_hole) noexcept;
+    /// Whether the last cluster before end() was found free.
+    bool has_free_end() const;
 
-    /// Up to `clusters` adjacent clusters, at least one.
-    /// \errors no_space when the file cannot get any larger
-    Result<ClusterRun> reserve(std::uint64_t clusters);
-    /// Exactly `clusters` past the end, which read as zeroes once the file reaches there.
-    Result<ClusterRun> reserve_fresh(std::uint64_t clusters);
-    /// A reservation that no table was ever told of.
-    void give_back(const ClusterRun& run) noexcept;
-    /// Clusters that a table update, now written, does not name any more.
-    void unlinked(FileOffset offset, std::uint64_t clusters) noexcept;
+    bool wants_flush() const noexcept override {
+        return has_found_.load(std::memory_order_relaxed);
+    }
+    Result<ClusterRun> reserve(std::uint64_t clusters, Prefer prefer) override;
+    Result<ClusterRun> reserve_table(std::uint64_t clusters) override;
+    void abandon(const ClusterRun& run) noexcept override;
+    void release(FileOffset offset, std::uint64_t clusters) noexcept override;
+    std::uint64_t unflushed_bytes() const noexcept override {
+        return unflushed_.load(std::memory_order_relaxed);
+    }
 
     void flush_begins() noexcept override;
     void flush_succeeded() noexcept override;
 
-    /// A run of free clusters whose old content the file still holds, to be punched: the caller's
-    /// until it calls punched(). No clusters: there is none.
-    ClusterRun take_unpunched() noexcept;
+    /// A run of free clusters that may occupy space, to be punched: the caller's until it calls
+    /// punched(), or abandon() if it could not. No clusters: there is none.
+    ClusterRun take_occupied() noexcept;
     void punched(const ClusterRun& run) noexcept;
-    /// Lowers the end over free clusters that lie right before it. The file may be cut there.
-    std::uint64_t trim_end() noexcept;
 
-    /// Bytes that table updates have freed and that no flush has covered yet.
-    std::uint64_t unflushed_bytes() const noexcept {
-        return unflushed_.load(std::memory_order_relaxed);
-    }
+    /// Takes the free clusters that lie right before end(), so that the file can be truncated: no
+    /// request gets clusters from there until end_cut(). One cut at a time.
+    /// \returns where the file may end
+    std::uint64_t begin_cut() noexcept;
+    /// \param is_cut  the file now ends where begin_cut() said
+    void end_cut(bool is_cut) noexcept;
+
     std::uint64_t reused_clusters() const;
-    /// Given back by table updates so far.
+    /// Released so far.
     std::uint64_t freed_clusters() const;
+    /// In all sets, reserved ones not counted.
+    std::uint64_t free_clusters() const;
 
 private:
-    /// Runs by file offset, merged; bounded: what does not fit is leaked, which is harmless.
-    class RunSet {
-    public:
-        void add(std::uint64_t offset, std::uint64_t bytes) noexcept;
-        bool empty() const { return runs_.empty(); }
-        void move_to(RunSet& other) noexcept;
-        /// Takes up to `bytes` from the first run.
-        std::uint64_t take(std::uint64_t bytes, std::uint64_t* offset) noexcept;
-        /// Takes the run that ends at `end`; its start, or `end` when there is none.
-        std::uint64_t take_before(std::uint64_t end) noexcept;
-
-    private:
-        std::map<std::uint64_t, std::uint64_t> runs_;  // offset -> bytes
-    };
+    FreeClusters::Run run_of(FileOffset offset, std::uint64_t clusters) const noexcept {
+        return {offset.value >> cluster_.bits(), clusters};
+    }
     void collect() noexcept QED_REQUIRES(mutex_);
+    ClusterRun take_free(std::uint64_t clusters, Prefer prefer) noexcept QED_REQUIRES(mutex_);
     Result<ClusterRun> reserve_past_end(std::uint64_t clusters) QED_REQUIRES(mutex_);
 
     const ClusterSize cluster_;
     RequestEpochs& epochs_;
     std::atomic<std::uint64_t> unflushed_{0};
+    std::atomic<bool> has_found_{false};
     mutable Mutex mutex_;  // held for each step of epochs_ as well
     std::uint64_t end_ QED_GUARDED_BY(mutex_) = 0;
     std::uint64_t reused_ QED_GUARDED_BY(mutex_) = 0;
     std::uint64_t freed_ QED_GUARDED_BY(mutex_) = 0;
-    RunSet unlinked_ QED_GUARDED_BY(mutex_);  ///< waiting for a flush to begin
-    RunSet flushing_ QED_GUARDED_BY(mutex_);  ///< covered by the flush under way
+    FreeClusters released_ QED_GUARDED_BY(mutex_);  ///< waiting for a flush to begin
+    FreeClusters flushing_ QED_GUARDED_BY(mutex_);  ///< covered by the flush under way
     /// Unlinked for good in this and the last epoch, by parity.
-    std::array<RunSet, 2> in_use_ QED_GUARDED_BY(mutex_);
-    RunSet unpunched_ QED_GUARDED_BY(mutex_);  ///< free, their old content still in the file
-    RunSet punched_ QED_GUARDED_BY(mutex_);    ///< free, reading as zero or not worth asking
+    std::array<FreeClusters, 2> in_use_ QED_GUARDED_BY(mutex_);
+    FreeClusters occupied_ QED_GUARDED_BY(mutex_);        ///< free, may hold old data
+    FreeClusters holes_ QED_GUARDED_BY(mutex_);           ///< free, zero until a power cut
+    FreeClusters flushing_holes_ QED_GUARDED_BY(mutex_);  ///< the same, covered by the flush
+    FreeClusters zero_ QED_GUARDED_BY(mutex_);            ///< free, zero for good
+    FreeClusters found_ QED_GUARDED_BY(mutex_);           ///< waiting for the first flush
+    FreeClusters found_holes_ QED_GUARDED_BY(mutex_);
+    bool covers_found_ QED_GUARDED_BY(mutex_) = false;  ///< the flush under way does
+    std::uint64_t cut_begin_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t cut_end_ QED_GUARDED_BY(mutex_) = 0;
+    /// A cut that is not durable went up to here: old data may be back after a power cut.
+    std::uint64_t stale_end_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t flushing_stale_end_ QED_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace qed

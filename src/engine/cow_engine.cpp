@@ -31,18 +31,10 @@ CowEngine::CowEngine(const Base& base, const TableLayout& layout,
                .freed_limit = rules.freed_limit},
       writes_(context_),
       zeroes_(context_, writes_),
-      idle_(tables_.parts(), tables_, layout.cluster) {
+      idle_(tables_.parts(), tables_, allocator_, layout.cluster) {
     flushes_.add_observer(allocator_);
     extender_.start_at(file_bytes);
     allocator_.set_end(layout.cluster.round_up(file_bytes));
-}
-
-Task<Result<void>> CowEngine::flush() {
-    if (tables_.has_deferred()) {
-        AsyncMutex::Guard tables = co_await tables_.table_lock().lock();
-        QED_CO_CHECK(co_await tables_.write_deferred());
-    }
-    co_return co_await flushes_.flush();
 }
 
 void CowEngine::add_to(Stats& stats) const {

@@ -17,7 +17,7 @@ namespace qed {
 /// the positions of tables (TableLayout), the dirty mark (DirtyMarker), and the disk that the guest
 /// sees (GuestDisk).
 ///
-/// Thread-safety: any member from any thread, except that finish() comes last.
+/// Thread-safety: any member from any thread.
 class CowEngine {
 public:
     /// The parts that the engine uses; all of them outlive it.
@@ -37,11 +37,12 @@ public:
     ZeroPath& zeroes() noexcept { return zeroes_; }
     IdleWork& idle() noexcept { return idle_; }
     TableCommitter& tables() noexcept { return tables_; }
+    ClusterAllocator& allocator() noexcept { return allocator_; }
     ClusterRangeLock& range_locks() noexcept { return range_locks_; }
     const WriteContext& context() const noexcept { return context_; }
 
     /// Makes everything durable that was completed before the call.
-    Task<Result<void>> flush();
+    Task<Result<void>> flush() { return tables_.flush(); }
     void add_to(Stats& stats) const;
 
 private:

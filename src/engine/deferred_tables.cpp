@@ -74,7 +74,7 @@ Task<Result<void>> DeferredTables::write_out(FlushGroup& flushes) {
     QED_CO_CHECK(co_await write_slices(false));
     QED_CO_CHECK(co_await write_l1_sectors());
     for (const FileOffset cluster : freed_)
-        parts_.allocator.unlinked(cluster, 1);
+        parts_.allocator.release(cluster, 1);
     slices_.clear();
     tables_.clear();
     linked_ = 0;

@@ -47,12 +47,29 @@ Task<Result<void>> FileExtender::extend_to(std::uint64_t end) {
     co_return {};
 }
 
-Task<Result<void>> FileExtender::cut(std::uint64_t end) {
+// While the length counts as 0, a reservation is either in front of the free end, or waits in
+// extend_to() until the file is truncated.
+Task<Result<void>> FileExtender::cut(ClusterAllocator& allocator) {
     AsyncMutex::Guard cutting = co_await mutex_.lock();
-    if (bytes() <= end) co_return {};
-    QED_CO_CHECK(co_await file_.truncate(end));
-    bytes_.store(end, std::memory_order_release);
+    if (keeps_length_) co_return {};
+    const std::uint64_t had = bytes_.exchange(0, std::memory_order_acq_rel);
+    const std::uint64_t end = allocator.begin_cut();
+    const Result<bool> is_cut = co_await shorten(had, end);
+    allocator.end_cut(is_cut && *is_cut);
+    // After a failure the file may be as short as `end`.
+    const bool is_long = is_cut && !*is_cut;
+    bytes_.store(is_long ? had : std::min(had, end), std::memory_order_release);
+    if (!is_cut) co_return std::unexpected(is_cut.error().clone());
     co_return {};
+}
+
+// False: the storage has accepted the new length, but keeps its own.
+Task<Result<bool>> FileExtender::shorten(std::uint64_t had, std::uint64_t end) {
+    if (had <= end) co_return true;
+    QED_CO_CHECK(co_await file_.truncate(end));
+    const Result<std::uint64_t> now = file_.size();
+    keeps_length_ = now && *now > end;
+    co_return !keeps_length_;
 }
 
 }  // namespace qed

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "coro/async_mutex.hpp"
+#include "engine/cluster_allocator.hpp"
 #include "qed/block_file.hpp"
 #include "qed/task.hpp"
 
@@ -19,13 +20,17 @@ public:
     std::uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_acquire); }
     /// Makes the file at least `end` bytes long. Often it is already, see bytes().
     Task<Result<void>> extend_to(std::uint64_t end);
-    /// Truncates the file to `end`. The caller makes sure that no request uses the file.
-    Task<Result<void>> cut(std::uint64_t end);
+    /// Truncates the file before its free end. Requests may run meanwhile; those that need a longer
+    /// file wait. The free clusters stay free if the storage keeps its length.
+    Task<Result<void>> cut(ClusterAllocator& allocator);
 
 private:
+    Task<Result<bool>> shorten(std::uint64_t had, std::uint64_t end);
+
     BlockFile& file_;
     AsyncMutex mutex_;  // one change of the length at a time
     std::atomic<std::uint64_t> bytes_{0};
+    bool keeps_length_ = false;  // a device, an export; guarded by mutex_
 };
 
 }  // namespace qed

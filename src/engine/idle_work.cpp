@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/idle_work.hpp"
 
+#include <algorithm>
+
+#include "base/mutants.hpp"
+
 namespace qed {
 
 Task<Result<void>> IdleWork::quiesce() {
     QED_CO_CHECK(parts_.flushes.check_not_failed());
+    if (detail::mutant(detail::Mutant::cut_pending_tail)) QED_CO_CHECK(co_await cut());
     QED_CO_CHECK(co_await make_clean());
+    static_cast<void>(co_await cut());  // a file that stays long loses nothing but space
     co_return co_await punch_free_space();
 }
 
@@ -19,19 +25,32 @@ Task<Result<void>> IdleWork::make_clean() {
 // The old content of free clusters is useless, but occupies space on the disk.
 Task<Result<void>> IdleWork::punch_free_space() {
     while (parts_.file.can_punch()) {
-        const ClusterRun run = parts_.allocator.take_unpunched();
+        const ClusterRun run = allocator_.take_occupied();
         if (run.clusters == 0) break;
-        const Result<void> done =
-            co_await parts_.file.punch(run.offset, run.clusters << cluster_.bits());
-        parts_.allocator.punched(run);
-        if (!done) break;  // a failed punch loses only space
+        if (co_await punch(run)) {
+            allocator_.punched(run);
+            continue;
+        }
+        allocator_.abandon(run);
+        break;
     }
     co_return {};
 }
 
-Task<Result<void>> IdleWork::finish() {
-    if (parts_.flushes.has_failed()) co_return {};
-    co_return co_await parts_.extender.cut(parts_.allocator.trim_end());
+// Where the file has holes already, nothing is done.
+Task<Result<void>> IdleWork::punch(const ClusterRun& run) {
+    const std::uint64_t end = run.offset.value + (run.clusters << cluster_.bits());
+    for (std::uint64_t at = run.offset.value; at < end;) {
+        const auto data = parts_.file.next_data(at);
+        if (!data) co_return std::unexpected(data.error().clone());
+        const std::uint64_t begin = std::max(at, cluster_.round_down(data->begin));
+        if (begin >= end) break;
+        const std::uint64_t data_end = std::max(data->end, begin + 1);
+        const std::uint64_t part_end = std::min(end, cluster_.round_up(data_end));
+        QED_CO_CHECK(co_await parts_.file.punch(FileOffset{begin}, part_end - begin));
+        at = part_end;
+    }
+    co_return {};
 }
 
 }  // namespace qed

@@ -16,21 +16,23 @@ namespace qed {
 /// clears the dirty mark, and gives free space back to the file system.
 class IdleWork {
 public:
-    IdleWork(const TableCommitter::Parts& parts, TableCommitter& tables, ClusterSize cluster)
-        : parts_(parts), tables_(tables), cluster_(cluster) {}
+    IdleWork(const TableCommitter::Parts& parts, TableCommitter& tables,
+             ClusterAllocator& allocator, ClusterSize cluster)
+        : parts_(parts), tables_(tables), allocator_(allocator), cluster_(cluster) {}
 
-    /// Requests may run at the same time.
+    /// Requests may run meanwhile. A failure to give space back is none.
     Task<Result<void>> quiesce();
-    /// Truncates the free space at the end of the file. Call it after quiesce(), with no request in
-    /// flight.
-    Task<Result<void>> finish();
+    /// Truncates the file before its free end. Space that was found at open is free after a flush.
+    Task<Result<void>> cut() { return parts_.extender.cut(allocator_); }
 
 private:
     Task<Result<void>> make_clean();
     Task<Result<void>> punch_free_space();
+    Task<Result<void>> punch(const ClusterRun& run);
 
     const TableCommitter::Parts parts_;
     TableCommitter& tables_;
+    ClusterAllocator& allocator_;
     const ClusterSize cluster_;
 };
 

@@ -36,6 +36,9 @@ public:
     /// update was published, but the file may hold the old or the new mapping: the caller must not
     /// use the clusters that the update names again.
     virtual Task<Result<void>> commit(const MappingUpdate& update) = 0;
+    /// Everything that was committed before is durable when it succeeds. What the updates have
+    /// released is then free as soon as the requests in flight have ended.
+    virtual Task<Result<void>> flush() = 0;
 
 protected:
     ~MetadataWriter() = default;

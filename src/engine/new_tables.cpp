@@ -15,14 +15,17 @@ NewTables::NewTables(const TableCommitter::Parts& parts, const TableLayout& layo
 Result<void> NewTables::add(std::uint64_t l1_index) {
     if (!tables_.empty() && tables_.back().l1_index == l1_index) return {};
     QED_ASSERT(tables_.empty() || tables_.back().l1_index < l1_index);
-    Result<ClusterRun> run = parts_.allocator.reserve_fresh(layout_.table_clusters);
+    Result<ClusterRun> run = parts_.allocator.reserve_table(layout_.table_clusters);
     if (!run) return pass(run);
     tables_.push_back({.l1_index = l1_index, .offset = run->offset});
     return {};
 }
 
 std::uint64_t NewTables::end() const noexcept {
-    return tables_.empty() ? 0 : tables_.back().offset.value + layout_.table_bytes();
+    std::uint64_t end = 0;
+    for (const Table& table : tables_)
+        end = std::max(end, table.offset.value + layout_.table_bytes());
+    return end;
 }
 
 NewTables::Table* NewTables::find(std::uint64_t l1_index) noexcept {

@@ -180,6 +180,14 @@ Task<Result<void>> TableCommitter::write_deferred() {
     co_return done;
 }
 
+Task<Result<void>> TableCommitter::flush() {
+    if (has_deferred()) {
+        AsyncMutex::Guard tables = co_await table_lock_.lock();
+        QED_CO_CHECK(co_await write_deferred());
+    }
+    co_return co_await parts_.flushes.flush();
+}
+
 TableCommitter::Totals TableCommitter::totals() const noexcept {
     return {.groups = groups_.load(std::memory_order_relaxed),
             .updates = updates_.load(std::memory_order_relaxed),

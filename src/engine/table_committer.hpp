@@ -10,7 +10,7 @@
 #include "base/mutex.hpp"
 #include "cache/mapping_cache.hpp"
 #include "coro/async_mutex.hpp"
-#include "engine/cluster_allocator.hpp"
+#include "engine/allocator.hpp"
 #include "engine/cluster_size.hpp"
 #include "engine/dirty_marker.hpp"
 #include "engine/file_extender.hpp"
@@ -64,7 +64,7 @@ public:
     struct Parts {
         BlockFile& file;
         MappingCache& cache;
-        ClusterAllocator& allocator;
+        Allocator& allocator;
         FileExtender& extender;
         FlushGroup& flushes;
         DirtyMarker& marker;
@@ -83,6 +83,7 @@ public:
         return layout_.cluster.bytes() << parts_.cache.addressing().entry_bits();
     }
     Task<Result<void>> commit(const MappingUpdate& mapping) override;
+    Task<Result<void>> flush() override;
 
     /// Writes the updates that wait in memory, after the data that they name. The caller holds the
     /// table lock and flushes afterwards. Does nothing if no update waits.

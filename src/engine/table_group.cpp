@@ -210,7 +210,7 @@ void TableGroup::free_replaced(const TableUpdate& update) noexcept {
     if (!update.pin) return;
     for (std::uint32_t i = update.first; i < update.end(); ++i) {
         const Entry old = update.pin.entry(i);
-        if (is_data_entry(old)) parts_.allocator.unlinked(FileOffset{old}, 1);
+        if (is_data_entry(old)) parts_.allocator.release(FileOffset{old}, 1);
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/counters.hpp"
 #include "cache/mapping_cache.hpp"
-#include "engine/cluster_allocator.hpp"
+#include "engine/allocator.hpp"
 #include "engine/cluster_range_lock.hpp"
 #include "engine/cluster_size.hpp"
 #include "engine/file_extender.hpp"
@@ -29,7 +29,7 @@ struct WriteContext {
     MappingCache& cache;
     GuestDisk& disk;
     RequestEpochs& epochs;
-    ClusterAllocator& allocator;
+    Allocator& allocator;
     FileExtender& extender;
     FlushGroup& flushes;
     ClusterRangeLock& range_locks;

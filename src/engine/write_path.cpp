@@ -40,9 +40,8 @@ struct WritePath::Piece {
     bool from_base = false;  ///< head and tail come from the base, else they are zero
 
     FileOffset end() const { return run.offset + (head + data.size() + tail); }
-    /// The surrounding bytes need not be written if the clusters are past the old end of the file,
-    /// because they read as zeroes.
-    bool needs_filling() const { return (from_base || run.reused) && head + tail != 0; }
+    /// Around the data, a cluster past the old end of the file reads as zeroes by itself.
+    bool needs_filling() const { return (from_base || run.has_old_data) && head + tail != 0; }
 };
 
 Result<void> WritePath::try_in_place(GuestOffset at, std::span<const std::byte> data,
@@ -67,7 +66,8 @@ Result<void> WritePath::try_in_place(GuestOffset at, std::span<const std::byte> 
 Task<Result<void>> WritePath::write_range(GuestOffset at, std::span<const std::byte> data,
                                           Mapping seen, bool is_request) {
     if (is_request) QED_CO_CHECK(context_.disk.admit_write(at, data.size()));
-    const RequestEpochs::Guard guard = context_.epochs.enter();
+    RequestEpochs::Guard guard = context_.epochs.enter();
+    Prefer prefer = Prefer::holes;
     while (!data.empty()) {
         // Only if there was no cluster may the caller's mapping be older than the guard.
         const Mapping found = is_unmapped(seen) ? seen : context_.cache.find(at, data.size());
@@ -76,8 +76,18 @@ Task<Result<void>> WritePath::write_range(GuestOffset at, std::span<const std::b
         if (found.writable_in_place) {
             QED_CO_CHECK(co_await context_.file.write(found.offset, data.first(found.length)));
         } else {
-            const Result<std::uint64_t> done = co_await write_new_clusters(at, data);
-            if (!done) co_return std::unexpected(done.error().clone());
+            const Result<std::uint64_t> done = co_await write_new_clusters(at, data, prefer);
+            if (!done) {
+                if (prefer == Prefer::occupied || done.error().code() != Errc::no_space) {
+                    co_return std::unexpected(done.error().clone());
+                }
+                // A flush frees released clusters when this request, too, has left its epoch.
+                prefer = Prefer::occupied;
+                guard = {};
+                QED_CO_CHECK(co_await context_.metadata.flush());
+                guard = context_.epochs.enter();
+                continue;
+            }
             written = *done;
         }
         at += written;
@@ -87,7 +97,8 @@ Task<Result<void>> WritePath::write_range(GuestOffset at, std::span<const std::b
 }
 
 Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
-                                                          std::span<const std::byte> data) {
+                                                          std::span<const std::byte> data,
+                                                          Prefer prefer) {
     const std::uint64_t span = context_.metadata.update_span();
     const std::uint64_t in_update = span - (at.value & (span - 1));
     data = data.first(std::min<std::uint64_t>(data.size(), in_update));
@@ -105,27 +116,22 @@ Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
         co_return data.size();
     }
 
-    // Freed clusters are reused after a flush. A guest that never flushes must not fill the host's
-    // disk in the meantime.
-    if (context_.allocator.unflushed_bytes() > context_.freed_limit) {
-        QED_CO_CHECK(co_await context_.flushes.flush());
-    }
+    if (wants_flush()) QED_CO_CHECK(co_await context_.flushes.flush());
     const bool shows_base = found->kind == Mapping::Kind::unallocated ||
                             detail::mutant(detail::Mutant::zero_cluster_shows_backing);
-    Result<Piece> piece = reserve(at, data, shows_base && context_.disk.base_bytes() != 0);
+    Result<Piece> piece = reserve(at, data, shows_base && context_.disk.base_bytes() != 0, prefer);
     if (!piece) co_return pass(piece);
     Result<void> done;
     if (context_.extender.bytes() < piece->end().value) {
         done = co_await context_.extender.extend_to(piece->end().value);
     }
-    QED_ASSERT(!done || piece->end().value <= context_.extender.bytes());
     if (done && piece->needs_filling()) {
         done = co_await write_filled(*piece);
     } else if (done) {
         done = co_await context_.file.write(piece->run.offset + piece->head, piece->data);
     }
     if (!done) {
-        context_.allocator.give_back(piece->run);
+        context_.allocator.abandon(piece->run);
         co_return std::unexpected(std::move(done.error()));
     }
     const MappingUpdate update{
@@ -133,21 +139,28 @@ Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
         .clusters = piece->run.clusters,
         .state = MappingUpdate::State::data,
         .storage = piece->run.offset,
-        .after_flush = context_.strict || piece->run.reused || context_.disk.may_show_base()};
+        .after_flush = context_.strict || piece->run.after_flush || context_.disk.may_show_base()};
     QED_CO_CHECK(co_await context_.metadata.commit(update));
     context_.counters.add(EngineCounter::allocated_clusters, piece->run.clusters);
     co_return piece->data.size();
 }
 
+// Freed clusters are used again after a flush. A guest that never flushes must not fill the host's
+// disk in the meantime. What was found free at open waits for a flush, too.
+bool WritePath::wants_flush() const noexcept {
+    return context_.allocator.wants_flush() ||
+           context_.allocator.unflushed_bytes() > context_.freed_limit;
+}
+
 Result<WritePath::Piece> WritePath::reserve(GuestOffset at, std::span<const std::byte> data,
-                                            bool from_base) {
+                                            bool from_base, Prefer prefer) {
     Piece piece{.at = at,
                 .data = data,
                 .run = {},
                 .head = context_.cluster.within(at),
                 .from_base = from_base};
     const std::uint64_t wanted = context_.cluster.clusters_for(piece.head + data.size());
-    const Result<ClusterRun> run = context_.allocator.reserve(wanted);
+    const Result<ClusterRun> run = context_.allocator.reserve(wanted, prefer);
     if (!run) return std::unexpected(run.error().clone());
     QED_ASSERT(run->clusters > 0 && run->clusters <= wanted);
     QED_ASSERT(context_.cluster.is_aligned(run->offset.value));

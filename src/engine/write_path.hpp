@@ -41,8 +41,12 @@ private:
     Task<Result<void>> write_range(GuestOffset at, std::span<const std::byte> data, Mapping seen,
                                    bool is_request);
     /// Writes a first part of `data` that one mapping update covers, and returns its length.
-    Task<Result<std::uint64_t>> write_new_clusters(GuestOffset at, std::span<const std::byte> data);
-    Result<Piece> reserve(GuestOffset at, std::span<const std::byte> data, bool from_base);
+    Task<Result<std::uint64_t>> write_new_clusters(GuestOffset at, std::span<const std::byte> data,
+                                                   Prefer prefer);
+    /// Free space waits for a flush.
+    bool wants_flush() const noexcept;
+    Result<Piece> reserve(GuestOffset at, std::span<const std::byte> data, bool from_base,
+                          Prefer prefer);
     /// The data with the bytes that surround it in its clusters.
     Task<Result<void>> write_filled(Piece& piece);
     Task<Result<void>> write_joined(Piece& piece);

@@ -92,6 +92,7 @@ Result<std::uint64_t> reclaim(const std::string& path, LockMode lock, std::uint6
     if (!file) return pass(file);
     CheckOptions check;
     check.repair = Repair::leaks;
+    check.shortens = true;
     const auto report = sync_wait(check_file(**file, check));
     if (!report) return std::unexpected(report.error().clone());
     if (report->corruptions != 0 || report->check_errors != 0) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -228,13 +229,15 @@ TEST_F(CInterfaceTest, CheckFindsADamageAndRepairsIt) {
     qed_image* image = open("a.qed", true);
     ASSERT_EQ(qed_write(image, 0, "x", 1, 0, &error_), QED_OK);
     close(image);
+    std::ofstream(path("a.qed"), std::ios::app) << std::string(1 << 20, 'x');
     std::filesystem::resize_file(path("a.qed"),
-                                 std::filesystem::file_size(path("a.qed")) + (1 << 20));
+                                 std::filesystem::file_size(path("a.qed")) + (2 << 20));
     qed_check_report report{};
     report.struct_bytes = sizeof report;
     ASSERT_EQ(qed_check(path("a.qed").c_str(), nullptr, &report, &error_), QED_OK)
         << error_.message;
     EXPECT_EQ(report.leaks, 16U);
+    EXPECT_EQ(report.free_clusters, 32U);  // a hole
     qed_check_options options{};
     options.struct_bytes = sizeof options;
     options.repair = QED_REPAIR_ALL;
@@ -258,7 +261,7 @@ TEST_F(CInterfaceTest, CheckOfAnImageThatIsWrittenToIsRefused) {
 TEST_F(CInterfaceTest, CheckWithoutMemoryForItsReportRepairsNothing) {
     create("a.qed");
     const auto before = std::filesystem::file_size(path("a.qed"));
-    std::filesystem::resize_file(path("a.qed"), before + 65536);  // a leaked cluster
+    std::ofstream(path("a.qed"), std::ios::app) << std::string(65536, 'x');  // a leaked cluster
     qed_check_options options{};
     options.struct_bytes = sizeof options;
     options.repair = QED_REPAIR_ALL;

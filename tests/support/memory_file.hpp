@@ -47,6 +47,11 @@ public:
     void fill(std::uint64_t at, std::uint64_t bytes, std::byte value);
     void resize(std::uint64_t bytes);
     std::uint64_t bytes() const { return bytes_; }
+    /// Whether the range is a hole.
+    bool is_hole(std::uint64_t at, std::uint64_t bytes) const {
+        const auto page = pages_.lower_bound(at / kPageBytes);
+        return page == pages_.end() || page->first * kPageBytes >= at + bytes;
+    }
     /// Bytes of memory for the content: the space that the sparse file would take on a disk.
     std::uint64_t stored_bytes() const { return pages_.size() * kPageBytes; }
     /// Repeats a change, as if it reached the disk before a power cut.

@@ -44,7 +44,8 @@ std::uint64_t QedBuilder::add_data(std::uint64_t l1_index, std::uint64_t l2_inde
 
 std::uint64_t QedBuilder::add_leak(std::uint64_t count) {
     const std::uint64_t position = append(count);
-    file.fill(offset(position), 100, std::byte{0xee});
+    for (std::uint64_t i = 0; i < count; ++i)
+        file.fill(offset(position + i), 100, std::byte{0xee});
     return position;
 }
 
@@ -95,7 +96,8 @@ public:
         named.insert(table_set_.begin(), table_set_.end());
         named.insert(data_.begin(), data_.end());
         for (std::uint64_t c = 0; c < whole_clusters_; ++c) {
-            if (!named.contains(c)) report_.leaked.push_back(c);
+            if (named.contains(c)) continue;
+            (file_.is_hole(c * cluster_, cluster_) ? report_.free : report_.leaked).push_back(c);
         }
         return std::move(report_);
     }

@@ -57,7 +57,8 @@ struct NaiveReport {
     std::uint64_t bad_l1 = 0;
     std::uint64_t bad_l2 = 0;
     std::uint64_t repeated = 0;         ///< L2 entries that name a cluster which is named already
-    std::vector<std::uint64_t> leaked;  ///< whole clusters that no entry names
+    std::vector<std::uint64_t> leaked;  ///< whole clusters that no entry names, with data
+    std::vector<std::uint64_t> free;    ///< the same, but holes
     std::uint64_t data = 0;
     std::uint64_t zero = 0;
     std::uint64_t fragmented = 0;

@@ -76,6 +76,7 @@ Result<void> reclaim(const std::string& path) {
     if (!file) return pass(file);
     CheckOptions options;
     options.repair = Repair::leaks;
+    options.shortens = true;
     auto report = sync_wait(check_file(**file, options));
     if (!report) return pass(report);
     return {};

@@ -73,6 +73,10 @@ void append_verdict(std::string& text, const CheckReport& report) {
             "This means waste of disk space, but no harm to data.\n",
             report.leaks);
     }
+    if (report.free_clusters > 0) {
+        text += fmt::format("{} free clusters: holes in the file, which the next writes fill.\n",
+                            report.free_clusters);
+    }
     if (report.check_errors > 0) {
         text += fmt::format("\n{} internal errors have occurred during the check.\n",
                             report.check_errors);
@@ -124,6 +128,7 @@ std::string check_json(const std::string& file, const CheckReport& first, const 
     add_unless_zero("corruptions", last.corruptions);
     json["check-errors"] = last.check_errors;
     add_unless_zero("leaks", last.leaks);
+    add_unless_zero("free-clusters", last.free_clusters);
     add_unless_zero("allocated-clusters", last.allocated_clusters);
     add_unless_zero("fragmented-clusters", last.fragmented_clusters);
     json["filename"] = file;

@@ -196,7 +196,7 @@ Task<Result<void>> QedLayer::set_backing(BackingReference backing) {
 Task<Result<void>> QedLayer::quiesce(bool closes) {
     if (!is_writable()) co_return {};
     QED_CO_CHECK(co_await engine_.idle().quiesce());
-    if (closes) co_return co_await engine_.idle().finish();
+    if (closes) co_return co_await engine_.idle().cut();
     co_return {};
 }
 

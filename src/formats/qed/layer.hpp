@@ -57,7 +57,7 @@ public:
 
     /// For the code that opens the image.
     HeaderStore& header_store() noexcept { return header_; }
-    QedTables& tables() noexcept { return *tables_; }
+    CowEngine& engine() noexcept { return engine_; }
 
 private:
     void add_to(Stats& stats) const override;

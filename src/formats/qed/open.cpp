@@ -6,17 +6,13 @@
 
 #include <fmt/format.h>
 
-#include "base/aligned_buffer.hpp"
-#include "base/endian.hpp"
-#include "base/math.hpp"
 #include "base/mutants.hpp"
 #include "formats/qed/check/check.hpp"
+#include "formats/qed/free_space.hpp"
 #include "formats/qed/layer.hpp"
 
 namespace qed {
 namespace {
-
-constexpr std::uint64_t kScanBytes = 1U << 20;
 
 MemoryBudget& budget_of(const OpenOptions& options) {
     return static_cast<MemoryBudget&>(options.budget != nullptr ? *options.budget
@@ -65,61 +61,25 @@ Task<Result<void>> make_clean(BlockFile& file, HeaderInfo& info, OpenOptions opt
     co_return {};
 }
 
-Task<Result<void>> scan_table(BlockFile& file, QedTables& tables, const Geometry& geometry,
-                              std::uint64_t l1_index, std::span<std::byte> buffer) {
-    const std::uint64_t table = tables.cache().l1(l1_index);
-    const EntryLimits limits = tables.decoder().limits();
-    for (std::uint64_t done = 0; done < geometry.table_bytes();) {
-        const auto data = file.next_data(table + done);
-        if (!data) co_return std::unexpected(data.error().clone());
-        // Holes hold no entries.
-        if (data->begin > table)
-            done = std::max(done, round_down(data->begin - table, buffer.size()));
-        if (done >= geometry.table_bytes()) break;
-        QED_CO_CHECK(co_await file.read(FileOffset{table + done}, buffer));
-        for (std::size_t i = 0; i < buffer.size() / 8; ++i) {
-            const std::uint64_t entry = load_le64(buffer, i);
-            if (entry <= kRawZero || limits.is_valid_cluster_offset(entry)) continue;
-            const std::uint64_t index = done / 8 + i;
-            const L2EntryPlace place{.table = FileOffset{table},
-                                     .index = index,
-                                     .guest = GuestOffset{(l1_index << geometry.table_span_bits()) +
-                                                          (index << geometry.cluster_bits())}};
-            co_return fail(Errc::needs_check,
-                           fmt::format("{}: {}; run 'qed check -r all' on it before writing",
-                                       file.name(), describe_bad_l2_entry(entry, place, limits)));
-        }
-        done += buffer.size();
-    }
-    co_return {};
-}
-
-// New clusters are appended to the file. If an entry names a cluster there, because the file was
-// truncated, the two would share it: every table is read before the first allocation.
-Task<Result<void>> scan_tables(QedLayer& layer) {
-    if (detail::mutant(detail::Mutant::allocate_named_past_eof)) co_return {};
-    const Geometry& geometry = layer.geometry();
-    const MappingCache& cache = layer.tables().cache();
-    Result<AlignedBuffer> buffer =
-        AlignedBuffer::create(std::min<std::uint64_t>(kScanBytes, geometry.table_bytes()), 4096);
-    if (!buffer) co_return pass(buffer);
-    const std::uint64_t used = geometry.l1_entries_used(layer.size());
-    for (std::uint64_t i = 0; i < std::min(used, cache.l1_capacity()); ++i) {
-        if (cache.l1(i) == kUnallocatedEntry) continue;
-        QED_CO_CHECK(
-            co_await scan_table(layer.file(), layer.tables(), geometry, i, buffer->span()));
-    }
-    co_return {};
-}
-
-// A writer that does not know an autoclear feature clears it.
+// New clusters go into space that no table names: every table is looked at before the first
+// allocation. A crashed process may have left a free end, which is cut off once what it wrote last
+// is durable: the file must never end before a cluster that a table on the disk names.
 Task<Result<void>> prepare_writing(QedLayer& layer) {
-    QED_CO_CHECK(co_await scan_tables(layer));
+    CowEngine& engine = layer.engine();
+    if (!detail::mutant(detail::Mutant::allocate_named_past_eof)) {
+        QED_CO_CHECK(co_await find_free_space(layer.file(), engine.allocator()));
+    }
+    // A writer that does not know an autoclear feature clears it.
     HeaderStore& store = layer.header_store();
     Header cleared = store.header();
-    if (cleared.autoclear_features == 0) co_return {};
-    cleared.autoclear_features = 0;
-    co_return co_await store.replace(cleared);
+    if (cleared.autoclear_features != 0) {
+        cleared.autoclear_features = 0;
+        QED_CO_CHECK(co_await store.replace(cleared));
+    }
+    if (!engine.allocator().has_free_end()) co_return {};
+    QED_CO_CHECK(co_await engine.flush());
+    static_cast<void>(co_await engine.idle().cut());  // at worst the file stays long
+    co_return {};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "formats/qed/check/check.hpp"
 
+#include <limits>
 #include <optional>
 
 #include <fmt/format.h>
@@ -10,10 +11,13 @@
 #include "formats/qed/check/image_tables.hpp"
 #include "formats/qed/check/leak_reclaim.hpp"
 #include "formats/qed/check/table_scan.hpp"
+#include "formats/qed/check/unnamed_clusters.hpp"
 
 namespace qed {
 
 namespace {
+
+constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
 
 /// One check of an image, with the requested repairs.
 class Check {
@@ -67,12 +71,11 @@ Task<Result<void>> Check::run() {
         QED_CO_CHECK(co_await describe_bad_entries(*image_, *scan_, findings_));
     }
     const bool is_sound = report_.corruptions == 0 && report_.check_errors == 0;
-    if (report_.leaks > 0) {
-        if (is_sound && repairs_leaks()) {
-            QED_CO_CHECK(co_await reclaim());
-        } else {
-            describe_leaks(false, report_.leaks);
-        }
+    const bool moves_free = options_.shortens && report_.free_clusters > 0;
+    if (is_sound && repairs_leaks() && (report_.leaks > 0 || moves_free)) {
+        QED_CO_CHECK(co_await reclaim());
+    } else if (report_.leaks > 0) {
+        describe_leaks(false, report_.leaks);
     }
     if (is_sound && options_.repair != Repair::none && image_->header().needs_check()) {
         QED_CO_CHECK(co_await mark_clean());
@@ -103,10 +106,16 @@ void Check::count() {
     report_.fragmented_clusters = totals.fragmented;
     report_.corruptions = image_->bad_l1_entries().size() + scan_->bad_entries();
     report_.check_errors = scan_->unreadable.size();
-    // No cluster counts as leaked if a table could not be read, because that table may name it.
-    // Bytes after the last whole cluster are no cluster.
+    // No cluster counts as free or leaked if a table could not be read, because that table may name
+    // it. Bytes after the last whole cluster are no cluster.
     const std::uint64_t clusters = image_->file_bytes() >> geometry.cluster_bits();
-    report_.leaks = report_.check_errors == 0 ? clusters - used.count() : 0;
+    report_.leaks = 0;
+    report_.free_clusters = 0;
+    if (report_.check_errors != 0) return;
+    visit_unnamed(file_, used, clusters, geometry.cluster_bits(), kNoLimit,
+                  [this](const UnnamedRun& run) {
+                      (run.is_hole ? report_.free_clusters : report_.leaks) += run.count;
+                  });
 }
 
 void Check::describe_unreadable() {
@@ -132,7 +141,7 @@ Task<Result<void>> Check::repair_entries() {
 }
 
 Task<Result<void>> Check::reclaim() {
-    const std::uint64_t leaks = report_.leaks;
+    const std::uint64_t leaks = report_.leaks + (options_.shortens ? report_.free_clusters : 0);
     QED_CO_CHECK(co_await clear_autoclear_bits());
     ClusterSet& used = scan_->entries.used();
     QED_CO_CHECK(co_await reclaim_leaks(*image_, used, options_));
@@ -140,6 +149,7 @@ Task<Result<void>> Check::reclaim() {
                                << image_->geometry().cluster_bits();
     report_.leaks = 0;
     report_.leaks_fixed = leaks;
+    report_.free_clusters = 0;
     describe_leaks(true, leaks);
     co_return {};
 }
@@ -149,7 +159,9 @@ void Check::describe_leaks(bool repaired, std::uint64_t leaks) {
     findings_.add(Finding::Kind::leaked_clusters, {}, bytes, repaired, [&] {
         return fmt::format(
             "{} clusters, {} bytes of the file, are named by no table{}", leaks, bytes,
-            repaired ? "; they were reclaimed" : ": this wastes space and loses no data");
+            repaired ? "; they were reclaimed"
+                     : ": this wastes space and loses no data; the next program that opens the "
+                       "image for writing reclaims them");
     });
 }
 

@@ -88,6 +88,20 @@ std::uint64_t ClusterSet::next_absent(std::uint64_t from) const noexcept {
     return clusters_;
 }
 
+std::uint64_t ClusterSet::next_member(std::uint64_t from) const noexcept {
+    while (from < clusters_) {
+        const std::uint64_t* const page = pages_[from >> kPageBits];
+        if (page == nullptr) {
+            from = ((from >> kPageBits) + 1) << kPageBits;
+            continue;
+        }
+        const std::uint64_t members = page[word_in_page(from)] >> (from & 63);
+        if (members != 0) return from + static_cast<std::uint64_t>(std::countr_zero(members));
+        from = (from | 63) + 1;
+    }
+    return clusters_;
+}
+
 std::uint64_t ClusterSet::last_below(std::uint64_t end) const noexcept {
     while (end > 0) {
         const std::uint64_t cluster = end - 1;

@@ -92,6 +92,8 @@ public:
     std::uint64_t count() const noexcept;
     /// The first number at or after `from` that is no member, or bound().
     std::uint64_t next_absent(std::uint64_t from) const noexcept;
+    /// The first member at or after `from`, or bound().
+    std::uint64_t next_member(std::uint64_t from) const noexcept;
     /// The last member below `end`, or bound() when there is none.
     std::uint64_t last_below(std::uint64_t end) const noexcept;
     enum class MissingTable : std::uint8_t { none, limit, memory };

@@ -162,6 +162,39 @@ TEST(CheckTest, LeakedClustersAreCountedWhereverTheyAre) {
     EXPECT_THAT(only_message(report, Kind::leaked_clusters), HasSubstr("6 clusters, 24576 bytes"));
 }
 
+TEST(CheckTest, AnUnnamedHoleIsFreeSpace) {
+    QedBuilder image = QedBuilder::small();
+    image.add_table(0);
+    image.add_data(0, 0);
+    image.add_leak(3);
+    image.add_data(0, 1);
+    const std::uint64_t leak = image.clusters() - 4;
+    ASSERT_TRUE(
+        image.file.punch(FileOffset{image.offset(leak)}, 2 * 4096).run_blocking().has_value());
+    const CheckReport report = check(image.file);
+    EXPECT_EQ(report.leaks, 1U);
+    EXPECT_EQ(report.free_clusters, 2U);
+    EXPECT_THAT(only_message(report, Kind::leaked_clusters),
+                HasSubstr("the next program that opens the image for writing reclaims them"));
+}
+
+TEST(CheckTest, AnImageThatLeaksNothingIsLeftAsItIsUnlessItIsToBeShortened) {
+    QedBuilder image = QedBuilder::small();
+    image.add_table(0);
+    image.file.resize(image.file.bytes() + 2 * 4096);
+    image.add_data(0, 0);
+    const MemoryFile before(image.file);
+    CheckOptions options;
+    options.repair = Repair::leaks;
+    EXPECT_EQ(sync_wait(check_file(image.file, options))->free_clusters, 2U);
+    EXPECT_TRUE(image.file == before);
+    options.shortens = true;
+    const auto report = sync_wait(check_file(image.file, options));
+    EXPECT_EQ(report->free_clusters, 0U);
+    EXPECT_EQ(report->leaks_fixed, 2U);
+    EXPECT_EQ(image.file.bytes(), before.bytes() - 2 * 4096);
+}
+
 TEST(CheckTest, BytesAfterTheLastWholeClusterAreNoLeak) {
     QedBuilder image = sound_image();
     image.file.resize(image.file.bytes() + 4095);
