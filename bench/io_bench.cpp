@@ -19,6 +19,7 @@
 #include "base/aligned_buffer.hpp"
 #include "coro/when_all.hpp"
 #include "io/direct/direct_file.hpp"
+#include "io/posix/descriptor_access.hpp"
 #include "io/posix/posix_file.hpp"
 #include "qed/files.hpp"
 
@@ -137,10 +138,11 @@ void system_call(benchmark::State& state, IoKind kind) {
         for (int i = 0; i < kBatch; ++i) {
             const IoOp op = load.next(0);
             const auto at = static_cast<off_t>(op.offset);
-            const ssize_t moved =
-                kind == IoKind::read
-                    ? ::pread(file->descriptor(), op.single.iov_base, op.single.iov_len, at)
-                    : ::pwrite(file->descriptor(), op.single.iov_base, op.single.iov_len, at);
+            const ssize_t moved = kind == IoKind::read
+                                      ? ::pread(DescriptorAccess::of(*file), op.single.iov_base,
+                                                op.single.iov_len, at)
+                                      : ::pwrite(DescriptorAccess::of(*file), op.single.iov_base,
+                                                 op.single.iov_len, at);
             if (moved < 0) state.SkipWithError("failed");
         }
     }

@@ -33,7 +33,7 @@ public:
         const std::scoped_lock lock(mutex_);
         return bytes_.size();
     }
-    bool can_punch() const noexcept override { return true; }
+    StorageTraits traits() const noexcept override { return {.can_punch = true}; }
     bool is_read_only() const noexcept override { return false; }
     std::string_view name() const noexcept override { return "input"; }
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/posix/descriptor_access.hpp"
 #include "qed/header.hpp"
 #include "qed/image.hpp"
 
@@ -80,7 +81,7 @@ void try_rule(const std::string& path, BackingPolicy policy, std::string_view al
     if (!image) return;
     const Image* const base = (*image)->backing();
     if (base == nullptr) __builtin_trap();
-    const int descriptor = (*image)->backing()->file().descriptor();
+    const int descriptor = DescriptorAccess::of((*image)->backing()->file());
     struct stat status{};
     if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) __builtin_trap();
     if (policy.rule == BackingRule::none) __builtin_trap();

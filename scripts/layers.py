@@ -45,6 +45,7 @@ PUBLIC = {
     "output_file.hpp": "io",
     "file_lock.hpp": "io",
     "nbd.hpp": "io",
+    "storage.hpp": "io",
     "cache_budget.hpp": "cache",
     "stats.hpp": "cache",
     "header.hpp": "formats/qed",
@@ -86,6 +87,8 @@ ONLY_IN = {
     r"libnbd\.h": ["src/io/nbd"],
     r"seccomp\.h|linux/landlock\.h": ["sandbox"],
     r"sys/sdt\.h": ["src/base"],
+    # Only storages know that some of them have descriptors.
+    r"io/posix/descriptor_access\.hpp": ["src/io", "bench", "fuzz"],
 }
 
 # Headers of the outside world that a module must not know.

@@ -75,7 +75,7 @@ public:
 
     bool start(IoOp& op) noexcept override;
     Result<std::uint64_t> size() noexcept override { return storage_->size(); }
-    bool can_punch() const noexcept override { return options_.can_punch; }
+    StorageTraits traits() const noexcept override { return {.can_punch = options_.can_punch}; }
     bool is_read_only() const noexcept override { return options_.is_read_only; }
     std::string_view name() const noexcept override { return options_.name; }
     Result<DataRange> next_data(std::uint64_t at) noexcept override {

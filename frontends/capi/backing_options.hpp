@@ -38,6 +38,14 @@ Result<BackingPolicy> backing_policy(const Options& from) {
     return policy;
 }
 
+/// The `lock` of a call that needs files for itself. \errors invalid_argument
+inline Result<LockMode> lock_mode(int given) {
+    if (given == QED_LOCK_NORMAL) return LockMode::normal;
+    if (given == QED_LOCK_NONE) return LockMode::none;
+    return fail(Errc::invalid_argument, "options.lock is " + std::to_string(given) +
+                                            ": expected QED_LOCK_NORMAL or QED_LOCK_NONE");
+}
+
 /// `given`, where QED_FORMAT_UNSTATED means QED. \errors invalid_argument
 inline Result<BackingFormat> stated_format(int given, std::string_view what) {
     QED_CHECK(require_choice(given, QED_FORMAT_QED, what));

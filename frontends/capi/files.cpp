@@ -7,12 +7,10 @@
 #include "capi/handle.hpp"
 #include "qed/check.hpp"
 #include "qed/convert.hpp"
-#include "qed/file_lock.hpp"
 #include "qed/output_file.hpp"
 
 // Operations on whole files: check, repair and convert.
 
-using qed::BlockFile;
 using qed::Errc;
 using qed::Result;
 using qed::capi::fill_structure;
@@ -26,15 +24,12 @@ namespace {
 
 static_assert(std::to_underlying(qed::Repair::all) == QED_REPAIR_ALL);
 
-Result<void> lock_for_check(BlockFile& file, const qed_check_options& options) {
-    if (options.lock == QED_LOCK_NONE) return {};
+Result<qed::LockRole> lock_for_check(const qed_check_options& options) {
     const bool repairs = options.repair != QED_REPAIR_NONE;
     if (repairs && options.lock == QED_LOCK_FORCE_SHARED) {
         return qed::fail(Errc::invalid_argument, "QED_LOCK_FORCE_SHARED cannot repair");
     }
-    qed::LockRole role = repairs ? qed::LockRole::writer : qed::LockRole::reader;
-    if (options.lock == QED_LOCK_FORCE_SHARED) role = qed::LockRole::shared_reader;
-    return qed::FileLock::acquire(file.descriptor(), role, file.name());
+    return qed::lock_role(static_cast<qed::LockMode>(options.lock), repairs);
 }
 
 qed_check_report c_report(const qed::CheckReport& from) {
@@ -81,9 +76,11 @@ int qed_check(const char* path, const qed_check_options* options, qed_check_repo
         if (!from) return std::unexpected(from.error().clone());
         QED_CHECK(require_choice(from->repair, QED_REPAIR_ALL, "options.repair"));
         QED_CHECK(require_choice(from->lock, QED_LOCK_NONE, "options.lock"));
-        auto file = qed::open_file(path, {.writable = from->repair != QED_REPAIR_NONE});
+        const auto role = lock_for_check(*from);
+        if (!role) return std::unexpected(role.error().clone());
+        auto file =
+            qed::open_file(path, {.writable = from->repair != QED_REPAIR_NONE, .lock = *role});
         if (!file) return qed::pass(file);
-        QED_CHECK(lock_for_check(**file, *from));
         qed::CheckOptions how;
         how.repair = static_cast<qed::Repair>(from->repair);
         how.threads = std::max(from->threads, 1U);

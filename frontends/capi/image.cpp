@@ -6,7 +6,6 @@
 #include "capi/backing_options.hpp"
 #include "capi/guard.hpp"
 #include "capi/handle.hpp"
-#include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
 // Opening, closing and creating images, and queries of an open image.
@@ -56,13 +55,9 @@ Result<std::unique_ptr<qed::Image>> open_raw(const char* path, const qed::OpenOp
                                       .direct = options.direct,
                                       .sync = options.sync,
                                       .ignore_flush = options.ignore_flush,
-                                      .mapped = options.mapped});
+                                      .mapped = options.mapped,
+                                      .lock = qed::lock_role(options.lock, options.writable)});
     if (!file) return qed::pass(file);
-    qed::LockRole role = options.writable ? qed::LockRole::writer : qed::LockRole::reader;
-    if (options.lock == qed::LockMode::force_shared) role = qed::LockRole::shared_reader;
-    if (options.lock != qed::LockMode::none) {
-        QED_CHECK(qed::FileLock::acquire((*file)->descriptor(), role, path));
-    }
     return qed::Image::open_raw(std::move(*file));
 }
 
@@ -123,6 +118,9 @@ int qed_create(const char* path, const qed_create_options* options, qed_error* e
         const auto depth = qed::capi::depth_limit(from->backing_depth);
         if (!depth) return std::unexpected(depth.error().clone());
         create.depth_limit = *depth;
+        const auto lock = qed::capi::lock_mode(from->lock);
+        if (!lock) return std::unexpected(lock.error().clone());
+        create.lock = *lock;
         return qed::Image::create(path, create);
     });
 }

@@ -26,7 +26,10 @@ int qed_commit(const char* path, const qed_commit_options* options, qed_error* e
         if (!from) return std::unexpected(from.error().clone());
         const auto backing = backing_policy(*from);
         if (!backing) return std::unexpected(backing.error().clone());
+        const auto lock = qed::capi::lock_mode(from->lock);
+        if (!lock) return std::unexpected(lock.error().clone());
         qed::CommitOptions how;
+        how.lock = *lock;
         how.base = from->base;
         how.keep_overlay = from->keep_overlay;
         how.direct = from->direct;
@@ -50,7 +53,10 @@ int qed_snapshot(const char* path, const char* frozen_path, const qed_snapshot_o
         if (!format) return std::unexpected(format.error().clone());
         const auto depth = depth_limit(from->backing_depth);
         if (!depth) return std::unexpected(depth.error().clone());
-        return qed::snapshot(path, frozen_path, {.format = *format, .depth_limit = *depth});
+        const auto lock = qed::capi::lock_mode(from->lock);
+        if (!lock) return std::unexpected(lock.error().clone());
+        return qed::snapshot(path, frozen_path,
+                             {.format = *format, .depth_limit = *depth, .lock = *lock});
     });
 }
 
@@ -72,12 +78,15 @@ int qed_clone(const char* base_path, const char* const* paths, size_t count,
         if (!format) return std::unexpected(format.error().clone());
         const auto depth = depth_limit(from->backing_depth);
         if (!depth) return std::unexpected(depth.error().clone());
+        const auto lock = qed::capi::lock_mode(from->lock);
+        if (!lock) return std::unexpected(lock.error().clone());
         std::vector<std::string> names;
         for (size_t i = 0; i < count; ++i) {
             QED_CHECK(require(paths[i], "paths[" + std::to_string(i) + "]"));
             names.emplace_back(paths[i]);
         }
         qed::CloneOptions how;
+        how.lock = *lock;
         how.base_format = *format;
         how.replace = from->replace;
         how.depth_limit = *depth;
@@ -100,7 +109,10 @@ int qed_rebase(const char* path, const char* new_backing, const qed_rebase_optio
         if (!format) return std::unexpected(format.error().clone());
         const auto backing = backing_policy(*from);
         if (!backing) return std::unexpected(backing.error().clone());
+        const auto lock = qed::capi::lock_mode(from->lock);
+        if (!lock) return std::unexpected(lock.error().clone());
         qed::RebaseOptions how;
+        how.lock = *lock;
         how.format = *format;
         how.change_name_only = from->change_name_only;
         how.direct = from->direct;

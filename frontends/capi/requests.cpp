@@ -17,17 +17,19 @@ using qed::capi::require;
 
 namespace {
 
-constexpr unsigned kAllFlags = QED_FUA | QED_NO_FALLBACK | QED_EXPLICIT_ZERO;
+constexpr unsigned kAllFlags = QED_FUA | QED_NO_FALLBACK | QED_EXPLICIT_ZERO | QED_NO_HOLE;
 static_assert(std::to_underlying(WriteFlags::fua) == QED_FUA);
 static_assert(std::to_underlying(WriteFlags::no_fallback) == QED_NO_FALLBACK);
 static_assert(std::to_underlying(WriteFlags::explicit_zero) == QED_EXPLICIT_ZERO);
+static_assert(std::to_underlying(WriteFlags::no_hole) == QED_NO_HOLE);
 
 Result<WriteFlags> write_flags(unsigned flags, unsigned known) {
     if ((flags & ~known) == 0) return static_cast<WriteFlags>(flags);
     return qed::fail(
         qed::Errc::invalid_argument,
         "flags " + std::to_string(flags) + ": expected a sum of " +
-            (known == QED_FUA ? "QED_FUA" : "QED_FUA, QED_NO_FALLBACK, QED_EXPLICIT_ZERO"));
+            (known == QED_FUA ? "QED_FUA"
+                              : "QED_FUA, QED_NO_FALLBACK, QED_EXPLICIT_ZERO, QED_NO_HOLE"));
 }
 
 qed_extent c_extent(const qed::MappedExtent& from) {

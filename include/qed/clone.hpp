@@ -16,6 +16,7 @@ struct CloneOptions {
     BackingFormat base_format = BackingFormat::qed;  ///< of the base: qed or raw
     bool replace = false;                            ///< replace files that exist
     unsigned depth_limit = kDefaultBackingDepth;     ///< fail with more backing files than this
+    LockMode lock = LockMode::normal;                ///< normal or none
     Progress progress;                               ///< in clones
 };
 static_assert(std::is_trivially_destructible_v<CloneOptions>);

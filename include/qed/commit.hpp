@@ -25,7 +25,8 @@ struct CommitOptions {
     bool ignore_flush = false;  ///< it is not flushed: a power cut may then lose content
     BackingPolicy backing{};    ///< for the chain. Longer chains than `depth_limit` are committed,
                                 ///< up to kMaxBackingDepth layers: a commit can shorten a chain
-    Progress progress;          ///< in bytes
+    LockMode lock = LockMode::normal;  ///< normal or none
+    Progress progress;                 ///< in bytes
 };
 static_assert(std::is_trivially_destructible_v<CommitOptions>);
 

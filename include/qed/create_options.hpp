@@ -27,6 +27,8 @@ struct CreateOptions {
     Preallocation preallocation = Preallocation::off;
     bool exclusive = false;                       ///< fail when the file exists
     unsigned depth_limit = kDefaultBackingDepth;  ///< fail with more backing files than this
+    /// For the backing file, and for a file that is replaced: normal or none.
+    LockMode lock = LockMode::normal;
 };
 static_assert(std::is_trivially_destructible_v<CreateOptions>);
 

@@ -22,26 +22,31 @@ QED_API bool fill_standard_descriptors() noexcept;
 /// in co_await expressions.
 struct FileOptions {
     bool writable = false;
-    bool direct = false;     ///< O_DIRECT: bypasses the page cache
-    bool create = false;     ///< create the file if it does not exist
-    bool exclusive = false;  ///< with create: fail if the file exists
-    bool truncate = false;   ///< empty it. If others may use the file: open, lock, then truncate()
-    bool sync = false;       ///< every write is durable when it completes (O_DSYNC)
+    bool direct = false;        ///< O_DIRECT: bypasses the page cache
+    bool create = false;        ///< create the file if it does not exist
+    bool exclusive = false;     ///< with create: fail if the file exists
+    bool truncate = false;      ///< empty it, once it is locked
+    bool sync = false;          ///< every write is durable when it completes (O_DSYNC)
     bool ignore_flush = false;  ///< flush does nothing (cache mode "unsafe")
     bool mapped = false;        ///< blocking reads use a mapping; ignored with writable or direct
     int directory = -1;         ///< openat() base, -1 for the current directory
+    /// Taken before the file is returned. The file is then the one that `path` leads to, although
+    /// another process may have replaced it by a rename meanwhile. A device that is opened for
+    /// writing with a lock must not be mounted.
+    LockRole lock = LockRole::none;
 };
 
 /// Opens a regular file or block device. FIFOs, sockets, directories and character devices are
 /// refused with a clear error and without blocking. Requests run on the caller's thread, or through
 /// the io_uring of the executor that awaits them, where it has one (UringLoop).
 /// \errors not_found, already_exists, permission_denied, invalid_argument (not a file or device),
-///         unsupported (direct I/O that the file system does not have), io_error ...
+///         unsupported (direct I/O or locks that the file system does not have), locked (also a
+///         device that is mounted, and a file that is replaced again and again), io_error ...
 QED_API Result<std::unique_ptr<BlockFile>> open_file(const std::string& path,
                                                      const FileOptions& options);
 /// The same for an open descriptor. The call takes ownership of the descriptor, and closes it on
-/// failure, too. Of the options, only `direct` and `writable` have an effect; the descriptor must
-/// have been opened with the same ones.
+/// failure, too. Of the options, `create`, `exclusive`, `sync` and `directory` have no effect; the
+/// descriptor must have been opened to match the others.
 QED_API Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
                                                             const FileOptions& options);
 

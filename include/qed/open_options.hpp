@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "qed/file_lock.hpp"
+
 namespace qed {
 
 class CacheBudget;
+class StorageOpener;
 
 /// When table entries may reach the file (docs/architecture.md, "A power cut").
 enum class WriteOrder : std::uint8_t {
@@ -15,13 +18,6 @@ enum class WriteOrder : std::uint8_t {
     ordered,    ///< NEED_CHECK is set first; entries follow the data without a flush
     deferred,   ///< entries wait in memory for the next flush; a killed process loses what it
                 ///< wrote since then, a flushed write is as safe as with strict
-};
-
-/// How the image file and its backing files are locked against other processes.
-enum class LockMode : std::uint8_t {
-    normal,        ///< readers share the image, a writer excludes all other processes
-    force_shared,  ///< read-only while another process may write; may read inconsistent data
-    none,          ///< no locks: two writers destroy the image
 };
 
 /// The files that the header of an image may make the library open.
@@ -68,6 +64,8 @@ struct OpenOptions {
     bool repair_dirty = true;  ///< writable and NEED_CHECK is set: check and repair first
     bool open_backing = true;  ///< false: unallocated reads are an error, metadata works
     LockMode lock = LockMode::normal;
+    StorageOpener* storage = nullptr;  ///< opens the image and its backing files by name; null:
+                                       ///< posix_storage(). Lives as long as the image
     WriteOrder order = WriteOrder::automatic;
     BackingPolicy backing{};
     CacheBudget* budget = nullptr;     ///< null: the budget of the process

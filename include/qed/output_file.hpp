@@ -17,6 +17,7 @@ struct OutputOptions {
     bool sync = false;          ///< every write is durable when it completes (O_DSYNC)
     bool ignore_flush = false;  ///< flush does nothing
     bool exclusive = false;     ///< fail where the name is taken, now or when it is published
+    bool lock = true;           ///< false: take and test no locks on a file that is replaced
     /// The file has a name from the start, so that another program can write it: working_name().
     bool named = false;
 };

@@ -132,6 +132,7 @@ struct qed_create_options {
     bool no_backing_check;    /* do not look at the backing file; `image_bytes` is needed then */
     bool replace;             /* an existing file is replaced, once its lock is held */
     unsigned backing_depth;   /* most backing files below the image, up to 1024; 0: 256 */
+    int lock; /* enum qed_lock, of the backing file and of a file that is replaced: NORMAL, NONE */
 };
 
 /* Makes a new, empty image, or with a backing name a clone. QED_ALREADY_EXISTS unless `replace`.
@@ -149,9 +150,11 @@ int qed_backing_name(const qed_image* image, char* buffer, size_t bytes, struct 
  */
 
 enum qed_write_flags {
-    QED_FUA = 1,          /* durable when it completes */
-    QED_NO_FALLBACK = 4,  /* write_zeroes: QED_UNSUPPORTED rather than zero bytes written */
-    QED_EXPLICIT_ZERO = 8 /* write_zeroes: hide the backing file even if it reads as zeroes */
+    QED_FUA = 1,           /* durable when it completes */
+    QED_NO_FALLBACK = 4,   /* write_zeroes: QED_UNSUPPORTED rather than zero bytes written */
+    QED_EXPLICIT_ZERO = 8, /* write_zeroes: hide the backing file even if it reads as zeroes */
+    QED_NO_HOLE =
+        16 /* write_zeroes: the range stays allocated, or becomes so (zero bytes written) */
 };
 
 /* Fills `buffer`; never short. */
@@ -288,6 +291,7 @@ struct qed_commit_options {
     const char* backing_directory;
     qed_progress progress;
     void* progress_context;
+    int lock; /* enum qed_lock: NORMAL or NONE */
 };
 
 /* Copies what the image at `path` holds into its backing file, and empties the image (commit.hpp).
@@ -298,6 +302,7 @@ struct qed_snapshot_options {
     size_t struct_bytes;
     int format;             /* enum qed_backing_format of the image; QED_FORMAT_UNSTATED: QED */
     unsigned backing_depth; /* most backing files below the image, up to 1024; 0: 256 */
+    int lock;               /* enum qed_lock: NORMAL or NONE */
 };
 
 /* The file at `path` gets the name `frozen_path`, an empty overlay over it takes its place
@@ -314,6 +319,7 @@ struct qed_clone_options {
     unsigned backing_depth; /* most backing files below a clone, up to 1024; 0: 256 */
     qed_progress progress;  /* counts clones */
     void* progress_context;
+    int lock; /* enum qed_lock, of the base and of files that are replaced: NORMAL or NONE */
 };
 
 /* Makes `count` empty overlays of `base_path` (clone.hpp). After a failure the first ones may be
@@ -334,6 +340,7 @@ struct qed_rebase_options {
     unsigned backing_depth; /* most backing files below the image, up to 1024; 0: 256 */
     qed_progress progress;
     void* progress_context;
+    int lock; /* enum qed_lock: NORMAL or NONE */
 };
 
 /* Gives the image at `path` another backing file while the guest sees the same bytes (rebase.hpp).

@@ -20,12 +20,13 @@ struct RebaseOptions {
     /// Copy nothing: the caller knows that the contents match. The current chain is not opened, and
     /// neither backing file has to exist.
     bool change_name_only = false;
-    bool direct = false;          ///< O_DIRECT for the image
-    bool sync = false;            ///< each of its writes is durable when it completes
-    bool ignore_flush = false;    ///< it is not flushed: a power cut may then lose content
-    bool direct_backing = false;  ///< O_DIRECT for the new backing file
-    BackingPolicy backing{};      ///< for both chains. The current one may have more layers than
-                                  ///< `depth_limit`, up to kMaxBackingDepth
+    bool direct = false;               ///< O_DIRECT for the image
+    bool sync = false;                 ///< its writes are durable one by one
+    bool ignore_flush = false;         ///< it is not flushed: a power cut may then lose content
+    bool direct_backing = false;       ///< O_DIRECT for the new backing file
+    LockMode lock = LockMode::normal;  ///< normal or none
+    BackingPolicy backing{};  ///< for both chains. The current one may have more layers than
+                              ///< `depth_limit`, up to kMaxBackingDepth
 };
 static_assert(std::is_trivially_destructible_v<RebaseOptions>);
 

@@ -14,6 +14,7 @@ struct SnapshotOptions {
     /// The format of the image: qed, or raw for a raw disk, over which a QED image is then put.
     BackingFormat format = BackingFormat::qed;
     unsigned depth_limit = kDefaultBackingDepth;  ///< fail with more backing files than this
+    LockMode lock = LockMode::normal;             ///< normal or none
 };
 static_assert(std::is_trivially_destructible_v<SnapshotOptions>);
 
@@ -41,6 +42,7 @@ QED_API Result<void> snapshot(const std::string& path, const std::string& frozen
 /// the empty one.
 /// \errors invalid_argument (no backing file), locked, not_qed, unsupported (as above), and those
 ///         of the system
-QED_API Result<void> revert_to_snapshot(const std::string& path);
+/// \param lock  normal or none
+QED_API Result<void> revert_to_snapshot(const std::string& path, LockMode lock = LockMode::normal);
 
 }  // namespace qed

@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "chain/chain_opener.hpp"
 
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <climits>
-#include <cstdlib>
-#include <cstring>
+#include <compare>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -23,25 +15,18 @@
 #include "chain/backing_name.hpp"
 #include "chain/file_head.hpp"
 #include "chain/layer.hpp"
-#include "io/posix/standard_descriptors.hpp"
 #include "qed/cache_budget.hpp"
-#include "qed/file_lock.hpp"
-#include "qed/files.hpp"
+#include "qed/storage.hpp"
 
 namespace qed {
 namespace {
-
-struct FileId {
-    dev_t device = 0;
-    ino_t inode = 0;
-    friend auto operator<=>(const FileId&, const FileId&) = default;
-};
 
 /// Backing files that are open somewhere in the process.
 class OpenBases {
 public:
     struct Key {
-        FileId file;
+        StorageOpener* storage = nullptr;
+        FileIdentity file;
         bool is_raw = false;
         CacheBudget* budget = nullptr;
         LockMode lock = LockMode::normal;
@@ -70,70 +55,13 @@ OpenBases& open_bases() {
     return bases;
 }
 
-struct Descriptor {
-    int fd = -1;
-    explicit Descriptor(int opened) : fd(opened) {}
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    ~Descriptor() {
-        if (fd >= 0) ::close(fd);
-    }
-    int release() { return std::exchange(fd, -1); }
-};
-
-std::string directory_of(const std::string& path) {
-    const std::size_t slash = path.rfind('/');
-    if (slash == std::string::npos) return ".";
-    return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-std::string joined(const std::string& directory, const std::string& name) {
-    if (name.starts_with('/') || directory == ".") return name;
-    return directory.ends_with('/') ? directory + name : directory + "/" + name;
-}
-
-std::unexpected<Error> open_failure(int reason, const std::string& what) {
-    return std::unexpected(
-        Error::from_errno(reason, fmt::format("{}: {}", what, strerrordesc_np(reason))));
-}
-
-Result<std::string> real_path(const std::string& path) {
-    std::array<char, PATH_MAX> real{};
-    if (::realpath(path.c_str(), real.data()) == nullptr) {
-        return std::unexpected(Error::from_errno(errno, path));
-    }
-    return std::string(real.data());
-}
-
-/// `name`, which a header in `folder` holds, relative to `start`; an absolute path if the file is
-/// not below `start`. Looks at no path that only the header names: looking alone could mount or
-/// connect something.
-Result<std::string> path_from(const std::string& start, const std::string& folder,
-                              std::string_view name) {
-    const Result<std::string> real_start = real_path(start);
-    if (!real_start) return std::unexpected(real_start.error().clone());
-    std::string full(name);
-    if (!name.starts_with('/')) {
-        Result<std::string> real = real_path(folder);
-        if (!real) return real;
-        while (name.starts_with("../") || name.starts_with("./")) {
-            if (name[1] == '.') *real = directory_of(*real);
-            name.remove_prefix(name.find('/') + 1);
-        }
-        full = joined(*real, std::string(name));
-    }
-    for (const std::string& allowed : {*real_start, start}) {
-        const std::string prefix = allowed.ends_with('/') ? allowed : allowed + "/";
-        if (full.starts_with(prefix)) return full.substr(prefix.size());
-    }
-    return full;
-}
-
 /// The layers of one chain while it is being opened, from the top down.
 class ChainOpener {
 public:
     ChainOpener(const FormatRegistry& formats, const OpenOptions& options)
-        : formats_(formats), options_(options) {}
+        : formats_(formats),
+          options_(options),
+          storage_(options.storage != nullptr ? *options.storage : posix_storage()) {}
 
     Task<Result<std::shared_ptr<Layer>>> open_top(const std::string& path);
     Task<Result<std::shared_ptr<Layer>>> open_base(const std::string& image_path,
@@ -141,17 +69,20 @@ public:
 
 private:
     class Below;
-    Result<void> check_name(const std::string& image_path, const std::string& name) const;
-    Result<int> open_allowed(const std::string& image_path, const std::string& name) const;
+    Result<std::unique_ptr<BlockFile>> open_allowed(const std::string& image_name,
+                                                    std::string_view name, unsigned depth,
+                                                    const FileOptions& options);
+    Result<bool> may_share(Layer& base, unsigned depth);
     Task<Result<std::shared_ptr<Layer>>> open_layer(std::unique_ptr<BlockFile> file,
                                                     const std::string& path, bool is_raw,
                                                     unsigned depth);
-    Result<void> remember(int descriptor, std::string_view name);
+    Result<void> remember(const BlockFile& file);
     OpenOptions base_options() const;
 
     const FormatRegistry& formats_;
     const OpenOptions& options_;
-    std::vector<FileId> seen_;
+    StorageOpener& storage_;
+    std::vector<FileIdentity> seen_;
 };
 
 /// The layer below the layer at `depth`, whose file is `path`.
@@ -177,28 +108,15 @@ private:
     unsigned depth_;
 };
 
-Result<FileId> file_id(int descriptor, std::string_view name) {
-    struct stat status{};
-    if (::fstat(descriptor, &status) != 0) {
-        return std::unexpected(Error::from_errno(errno, fmt::format("{}: fstat", name)));
+Result<void> ChainOpener::remember(const BlockFile& file) {
+    const std::optional<FileIdentity> identity = file.identity();
+    if (!identity) return {};
+    if (std::find(seen_.begin(), seen_.end(), *identity) != seen_.end()) {
+        return fail(
+            Errc::backing_refused,
+            fmt::format("{}: the chain of backing files leads back to this file", file.name()));
     }
-    return FileId{.device = status.st_dev, .inode = status.st_ino};
-}
-
-Result<void> take_lock(const BlockFile& file, LockRole role, LockMode mode) {
-    if (mode == LockMode::none) return {};
-    if (mode == LockMode::force_shared) role = LockRole::shared_reader;
-    return FileLock::acquire(file.descriptor(), role, file.name());
-}
-
-Result<void> ChainOpener::remember(int descriptor, std::string_view name) {
-    const Result<FileId> id = file_id(descriptor, name);
-    if (!id) return std::unexpected(id.error().clone());
-    if (std::find(seen_.begin(), seen_.end(), *id) != seen_.end()) {
-        return fail(Errc::backing_refused,
-                    fmt::format("{}: the chain of backing files leads back to this file", name));
-    }
-    seen_.push_back(*id);
+    seen_.push_back(*identity);
     return {};
 }
 
@@ -221,71 +139,46 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_top(const std::string& pa
     file_options.sync = options_.sync;
     file_options.ignore_flush = options_.ignore_flush;
     file_options.mapped = options_.mapped;
-    Result<std::unique_ptr<BlockFile>> file = open_file(path, file_options);
+    file_options.lock = lock_role(options_.lock, options_.writable);
+    Result<std::unique_ptr<BlockFile>> file = storage_.open(path, file_options);
     if (!file) co_return pass(file);
-    QED_CO_CHECK(
-        take_lock(**file, options_.writable ? LockRole::writer : LockRole::reader, options_.lock));
-    QED_CO_CHECK(remember((*file)->descriptor(), (*file)->name()));
+    QED_CO_CHECK(remember(**file));
     co_return co_await open_layer(std::move(*file), path, false, 0);
 }
 
-Result<void> ChainOpener::check_name(const std::string& image_path, const std::string& name) const {
-    const std::size_t colon = name.find(':');
-    if (colon != std::string::npos && name.find('/') > colon) {
-        return fail(
-            Errc::backing_refused,
-            fmt::format("{}: the backing file name '{}' looks like a protocol or an option "
-                        "string; only files are opened from a header (write a file of that name "
-                        "as './{}')",
-                        image_path, name, name));
+Result<std::unique_ptr<BlockFile>> ChainOpener::open_allowed(const std::string& image_name,
+                                                             std::string_view name, unsigned depth,
+                                                             const FileOptions& options) {
+    if (depth > options_.backing.depth_limit) {
+        return fail(Errc::backing_refused,
+                    fmt::format("{}: more than {} backing files below the image", image_name,
+                                options_.backing.depth_limit));
     }
     if (options_.backing.rule == BackingRule::none) {
         return fail(Errc::backing_refused,
                     fmt::format("{}: has the backing file '{}', and opening one was not allowed",
-                                image_path, name));
+                                image_name, name));
     }
-    return {};
+    auto file = storage_.open_backing(image_name, name, options_.backing, options);
+    if (file) QED_CHECK(remember(**file));
+    return file;
 }
 
-// Relative names start at the image's own directory. Unless everything is allowed, the kernel
-// keeps the whole walk below the allowed directory, symbolic links included.
-Result<int> ChainOpener::open_allowed(const std::string& image_path,
-                                      const std::string& name) const {
-    QED_CHECK(check_name(image_path, name));
-    const BackingRule rule = options_.backing.rule;
-    const bool is_below =
-        rule == BackingRule::below_directory && options_.backing.directory != nullptr;
-    const std::string start = is_below ? options_.backing.directory : directory_of(image_path);
-    const auto refuse_failure = [&](int reason) {
-        return open_failure(reason,
-                            fmt::format("{}: cannot open the backing file '{}'", image_path, name));
-    };
-    const Descriptor directory(
-        open_above_standard(AT_FDCWD, start.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
-    if (directory.fd < 0) {
-        return open_failure(errno, fmt::format("{}: cannot open the directory '{}' for backing "
-                                               "files",
-                                               image_path, start));
-    }
-    open_how how{};
-    how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    how.resolve = RESOLVE_NO_MAGICLINKS;  // a name in a header never means a file of this process
-    std::string wanted = name;
-    if (rule != BackingRule::any) {
-        how.resolve |= RESOLVE_BENEATH;
-        if (is_below || name.starts_with('/')) {
-            Result<std::string> below = path_from(start, directory_of(image_path), name);
-            if (!below) return refuse_failure(below.error().sys_errno());
-            wanted = std::move(*below);
+// The opener of a shared base had a policy of its own, so each file below has to be allowed again.
+// Returns false where the names lead to other files by now.
+Result<bool> ChainOpener::may_share(Layer& base, unsigned depth) {
+    const std::size_t seen = seen_.size();
+    for (Layer* layer = &base; layer->backing() != nullptr; layer = layer->backing().get()) {
+        const std::string name = layer->info().backing.name;
+        const auto file = open_allowed(std::string(layer->file().name()), without_file_prefix(name),
+                                       ++depth, FileOptions{});
+        if (!file) return std::unexpected(file.error().clone());
+        if ((*file)->identity() != layer->backing()->file().identity()) {
+            seen_.resize(seen);
+            return false;
         }
     }
-    const int opened = open_above_standard(directory.fd, wanted.c_str(), how);
-    if (opened >= 0) return opened;
-    if (errno != EXDEV) return refuse_failure(errno);
-    return fail(Errc::backing_refused,
-                fmt::format("{}: the backing file '{}' lies outside of the allowed directory '{}'; "
-                            "allow it with --backing=any or --backing=dir:PATH",
-                            image_path, name, start));
+    return true;
 }
 
 // The format of the top layer is probed, and so is that of a base that is not stated to be raw. Raw
@@ -311,32 +204,34 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_base(const std::string& i
                                                             BackingReference backing,
                                                             unsigned depth) {
     const std::string name(without_file_prefix(backing.name));
-    if (depth > options_.backing.depth_limit) {
-        co_return fail(Errc::backing_refused,
-                       fmt::format("{}: more than {} backing files below the image", image_path,
-                                   options_.backing.depth_limit));
-    }
-    const Result<int> opened = open_allowed(image_path, name);
-    if (!opened) co_return std::unexpected(opened.error().clone());
-    Descriptor descriptor(*opened);
-    const std::string path = joined(directory_of(image_path), name);
-    QED_CO_CHECK(remember(descriptor.fd, path));
+    FileOptions file_options;  // not mapped yet: a shared base has a mapping
+    file_options.lock = lock_role(options_.lock, false);
+    auto file = open_allowed(image_path, name, depth, file_options);
+    if (!file) co_return pass(file);
     const bool is_raw = backing.format == BackingFormat::raw;
     CacheBudget* budget =
         options_.budget != nullptr ? options_.budget : CacheBudget::process().get();
-    const OpenBases::Key key{.file = seen_.back(),
-                             .is_raw = is_raw,
-                             .budget = budget,
-                             .lock = options_.lock,
-                             .mapped = options_.mapped};
-    if (auto shared = open_bases().find(key)) co_return std::move(shared);
-
-    FileOptions file_options;
-    file_options.mapped = options_.mapped;
-    Result<std::unique_ptr<BlockFile>> file =
-        adopt_descriptor(descriptor.release(), path, file_options);
-    if (!file) co_return pass(file);
-    QED_CO_CHECK(take_lock(**file, LockRole::reader, options_.lock));
+    std::optional<FileIdentity> identity = (*file)->identity();
+    OpenBases::Key key{.storage = &storage_,
+                       .file = identity.value_or(FileIdentity{}),
+                       .is_raw = is_raw,
+                       .budget = budget,
+                       .lock = options_.lock,
+                       .mapped = options_.mapped};
+    if (auto shared = identity ? open_bases().find(key) : nullptr) {
+        const Result<bool> allowed = may_share(*shared, depth);
+        if (!allowed) co_return std::unexpected(allowed.error().clone());
+        if (*allowed) co_return std::move(shared);
+    }
+    if (options_.mapped) {
+        if (identity) seen_.pop_back();
+        file_options.mapped = true;
+        file = open_allowed(image_path, name, depth, file_options);
+        if (!file) co_return pass(file);
+        identity = (*file)->identity();
+        key.file = identity.value_or(FileIdentity{});
+    }
+    const std::string path((*file)->name());
     Result<std::shared_ptr<Layer>> base =
         co_await open_layer(std::move(*file), path, is_raw, depth);
     if (!base && base.error().code() == Errc::not_qed) {
@@ -346,7 +241,7 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_base(const std::string& i
                                    "--backing-format raw) if it is",
                                    image_path, name));
     }
-    if (base) open_bases().add(key, *base);
+    if (base && identity) open_bases().add(key, *base);
     co_return base;
 }
 

@@ -40,6 +40,7 @@ Result<std::shared_ptr<Layer>> check_backing(const std::string& path,
     OpenOptions open;
     open.backing.rule = BackingRule::any;  // the caller has named it
     open.backing.depth_limit = options.depth_limit;
+    open.lock = options.lock;
     BackingReference backing{.name = options.backing_name, .format = options.backing_format};
     return sync_wait(open_backing(format_registry(), path, std::move(backing), open));
 }
@@ -58,7 +59,9 @@ Result<void> create_image(const std::string& path, const CreateOptions& options)
         if (complete.image_bytes == 0 && base != nullptr) complete.image_bytes = base->size();
     }
     // No other process can see the file before publish(), which flushes it.
-    auto output = OutputFile::create(path, {.ignore_flush = true, .exclusive = options.exclusive});
+    auto output = OutputFile::create(path, {.ignore_flush = true,
+                                            .exclusive = options.exclusive,
+                                            .lock = options.lock != LockMode::none});
     if (!output) return pass(output);
     QED_CHECK(sync_wait(Image::format((*output)->file(), complete)));
     return (*output)->publish(Durability::content_and_name);

@@ -41,6 +41,7 @@ std::string describe(const IoOp& op) {
 
 bool IoOp::begin() noexcept {
     error = 0;
+    ends_early = false;
     progress = 0;
     QED_TRACE(io_start, this, static_cast<int>(kind), offset, length);
     const bool pending = file->start(*this);
@@ -52,9 +53,15 @@ void IoOp::complete() noexcept {
     QED_TRACE(io_done, this, error);
     if (batch == nullptr) {
         waiter.handle.resume();
-    } else if (--batch->pending == 0) {
+    } else if (batch->end_one()) {
         batch->handle.resume();
     }
+}
+
+void IoOp::complete_from_any_thread() noexcept {
+    QED_TRACE(io_done, this, error);
+    QED_ASSERT(waiter.home != nullptr);
+    if (batch == nullptr || batch->end_one()) waiter.wake();
 }
 
 Result<void> IoOp::run_blocking() noexcept {
@@ -67,6 +74,12 @@ Result<void> IoOp::run_blocking() noexcept {
 Result<void> IoOp::outcome() noexcept {
     if (error == 0) return {};
     try {
+        if (ends_early) {
+            return std::unexpected(Error::from_errno(
+                error, fmt::format("{}: the file is shorter than it was; another process has "
+                                   "truncated it",
+                                   describe(*this))));
+        }
         return std::unexpected(Error::from_errno(
             error, fmt::format("{}: {}", describe(*this), strerrordesc_np(error))));
     } catch (const std::bad_alloc&) {
@@ -79,6 +92,14 @@ Result<void> IoBatch::await_resume() noexcept {
         if (ops[i].error != 0) return ops[i].outcome();
     }
     return {};
+}
+
+Result<void> BlockFile::lock(LockRole) {
+    return {};
+}
+
+Result<bool> BlockFile::clone_range(BlockFile&, FileOffset, std::uint64_t, FileOffset) {
+    return false;
 }
 
 Result<BlockFile::DataRange> BlockFile::next_data(std::uint64_t at) noexcept {

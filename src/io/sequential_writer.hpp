@@ -55,7 +55,4 @@ struct WriterOptions {
         4096;  ///< blocks in which zeroes are looked for, if it has the choice
 };
 
-/// The hint of write_early(), for a file.
-void begin_writeback(BlockFile& file) noexcept;
-
 }  // namespace qed

@@ -55,7 +55,8 @@ void gather(IoOp& op, std::span<std::byte> bytes) noexcept {
     });
 }
 
-bool account(IoOp& op, std::int64_t answer, std::uint32_t block) noexcept {
+bool account(IoOp& op, std::int64_t answer, std::uint32_t block,
+             std::uint64_t known_bytes) noexcept {
     if (answer == -EINTR) return false;
     if (answer < 0) {
         op.error = static_cast<int>(-answer);
@@ -66,6 +67,12 @@ bool account(IoOp& op, std::int64_t answer, std::uint32_t block) noexcept {
     QED_ASSERT(moved <= left);
     const bool is_file_end = moved < left && (moved == 0 || moved % block != 0);
     if (op.kind == IoKind::read && is_file_end) {
+        const std::uint64_t file_end = op.offset + op.progress + moved;
+        if (file_end < std::min(op.offset + op.length, known_bytes)) {
+            op.ends_early = true;
+            op.error = EIO;
+            return true;
+        }
         skip_buffers(op, moved);
         consume(op, left - moved,
                 [](std::byte* at, std::size_t bytes) { std::memset(at, 0, bytes); });

@@ -24,17 +24,20 @@ void gather(IoOp& op, std::span<std::byte> bytes) noexcept;
 /// True: the request has finished, with op.error set on failure. False: transfer the rest.
 /// \param block  the file's unit of transfers: a result that is not a multiple of it is the end of
 ///         the file, and a transfer continues at a multiple
-bool account(IoOp& op, std::int64_t answer, std::uint32_t block) noexcept;
+/// \param known_bytes  a file that ends before this has been truncated by another process: EIO
+bool account(IoOp& op, std::int64_t answer, std::uint32_t block,
+             std::uint64_t known_bytes = 0) noexcept;
 
 /// The number of a request's buffers that fit one call.
 unsigned buffers_per_call(const IoOp& op) noexcept;
 
 /// Runs a read or write to its end.
+/// \param state  its account() takes the answers
 /// \param once  `std::int64_t(const iovec*, unsigned count, std::uint64_t offset)`: one attempt
-template <class Once>
-void transfer_all(IoOp& op, std::uint32_t block, Once&& once) {
+template <class State, class Once>
+void transfer_all(IoOp& op, const State& state, Once&& once) {
     if (op.length == 0) return;
-    while (!account(op, once(op.vector(), buffers_per_call(op), op.offset + op.progress), block)) {
+    while (!state.account(op, once(op.vector(), buffers_per_call(op), op.offset + op.progress))) {
     }
 }
 

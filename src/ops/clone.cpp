@@ -15,14 +15,15 @@ namespace qed {
 namespace {
 
 /// The base, locked as a reader.
-Result<std::unique_ptr<Image>> open_base(const std::string& path, BackingFormat format) {
-    if (format == BackingFormat::raw) {
-        auto file = open_locked(path, FileOptions{}, LockRole::reader);
+Result<std::unique_ptr<Image>> open_base(const std::string& path, const CloneOptions& options) {
+    if (options.base_format == BackingFormat::raw) {
+        auto file = open_file(path, {.lock = lock_role(options.lock, false)});
         if (!file) return pass(file);
         return Image::open_raw(std::move(*file));
     }
     OpenOptions open;
     open.open_backing = false;
+    open.lock = options.lock;
     return Image::open(path, open);
 }
 
@@ -42,7 +43,7 @@ private:
 
 Result<void> make_clones(const std::string& base_path, std::span<const std::string> paths,
                          const CloneOptions& options) {
-    auto base = open_base(base_path, options.base_format);
+    auto base = open_base(base_path, options);
     if (!base) return pass(base);
     const auto below = BackingSurvey::of(base_path, options.base_format, options.depth_limit + 1);
     if (!below) return std::unexpected(below.error().clone());
@@ -59,8 +60,9 @@ Result<void> make_clones(const std::string& base_path, std::span<const std::stri
             const std::string name = backing_name_for(paths[i], base_path);
             create.backing_name = name.c_str();
             // No other process can see the file before publish(), which flushes it.
-            auto output =
-                OutputFile::create(paths[i], {.ignore_flush = true, .exclusive = !options.replace});
+            auto output = OutputFile::create(paths[i], {.ignore_flush = true,
+                                                        .exclusive = !options.replace,
+                                                        .lock = options.lock != LockMode::none});
             if (!output) return pass(output);
             QED_CHECK(sync_wait(Image::format((*output)->file(), create)));
             QED_CHECK((*output)->publish(Durability::content));

@@ -55,6 +55,7 @@ Result<void> Commit::plan(const std::string& path) {
     OpenOptions open;
     open.backing = options_.backing;
     open.backing.depth_limit = kMaxBackingDepth;
+    open.lock = options_.lock;
     auto chain = list_chain(path, open);
     if (!chain) return pass(chain);
     chain_ = std::move(*chain);
@@ -72,7 +73,8 @@ Result<std::unique_ptr<Image>> Commit::open_layer(const LayerFile& layer, bool i
                                                   std::shared_ptr<Image> below) {
     FileOptions held;
     held.writable = is_top;
-    auto lock = open_locked(layer.path, held, is_top ? LockRole::writer : LockRole::reader);
+    held.lock = lock_role(options_.lock, is_top);
+    auto lock = open_file(layer.path, held);
     if (!lock) return pass(lock);
     locks_.push_back(std::move(*lock));
     auto file = open_file(layer.path, FileOptions{});
@@ -109,12 +111,11 @@ Result<void> Commit::open_base() {
     const LayerFile& layer = chain_[base_index_];
     const std::uint64_t wanted = chain_[0].disk_bytes;
     if (layer.is_raw) {
-        auto file = open_locked(layer.path,
-                                {.writable = true,
-                                 .direct = options_.direct,
-                                 .sync = options_.sync,
-                                 .ignore_flush = options_.ignore_flush},
-                                LockRole::writer);
+        auto file = open_file(layer.path, {.writable = true,
+                                           .direct = options_.direct,
+                                           .sync = options_.sync,
+                                           .ignore_flush = options_.ignore_flush,
+                                           .lock = lock_role(options_.lock, true)});
         if (!file) return pass(file);
         auto bytes = (*file)->size();
         if (!bytes) return pass(bytes);
@@ -131,6 +132,7 @@ Result<void> Commit::open_base() {
     open.ignore_flush = options_.ignore_flush;
     open.backing = options_.backing;
     open.backing.depth_limit = kMaxBackingDepth;
+    open.lock = options_.lock;
     // One flush at the end makes everything durable; until then the overlay holds the content, too.
     open.order = WriteOrder::deferred;
     auto image = Image::open(layer.path, open);

@@ -11,7 +11,7 @@
 #include "base/aligned_buffer.hpp"
 #include "base/no_throw.hpp"
 #include "qed/check.hpp"
-#include "qed/file_lock.hpp"
+#include "qed/files.hpp"
 
 namespace qed {
 namespace {
@@ -76,19 +76,8 @@ private:
     std::uint64_t count_ = 0;
 };
 
-Result<std::unique_ptr<BlockFile>> open_alone(const std::string& path, LockMode lock) {
-    FileOptions options;
-    options.writable = true;
-    auto file = open_file(path, options);
-    if (!file || lock == LockMode::none) return file;
-    if (auto held = FileLock::acquire((*file)->descriptor(), LockRole::writer, path); !held) {
-        return pass(held);
-    }
-    return file;
-}
-
 Result<std::uint64_t> reclaim(const std::string& path, LockMode lock, std::uint64_t* file_bytes) {
-    auto file = open_alone(path, lock);
+    auto file = open_file(path, {.writable = true, .lock = lock_role(lock, true)});
     if (!file) return pass(file);
     CheckOptions check;
     check.repair = Repair::leaks;

@@ -17,19 +17,6 @@ bool is_same_file(const struct stat& one, const struct stat& other) {
     return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-/// A file that was replaced after it was opened is not the file that the name leads to now.
-Result<void> check_still_named(BlockFile& file, const std::string& path) {
-    struct stat named{};
-    struct stat opened{};
-    if (::fstat(file.descriptor(), &opened) == 0 && ::stat(path.c_str(), &named) == 0 &&
-        is_same_file(named, opened)) {
-        return {};
-    }
-    return fail(Errc::locked, fmt::format("'{}' was replaced by another process at this moment; "
-                                          "try again",
-                                          path));
-}
-
 }  // namespace
 
 Result<std::vector<LayerFile>> list_chain(const std::string& path, const OpenOptions& options) {
@@ -63,25 +50,16 @@ Result<std::size_t> find_in_chain(const std::vector<LayerFile>& chain, const std
                 fmt::format("'{}' is not in the backing chain of '{}'", name, chain[0].path));
 }
 
-Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const FileOptions& options,
-                                               LockRole role) {
-    auto file = open_file(path, options);
-    if (!file) return file;
-    QED_CHECK(FileLock::acquire((*file)->descriptor(), role, path));
-    QED_CHECK(check_still_named(**file, path));
-    return file;
-}
-
-Result<HeldLayer> hold_layer(const std::string& path, bool is_raw) {
+Result<HeldLayer> hold_layer(const std::string& path, bool is_raw, LockMode lock) {
     // A symbolic link stays one: the file that it leads to is locked.
     std::error_code error;
     const std::filesystem::path real = std::filesystem::canonical(path, error);
     HeldLayer held;
     held.file.path = error ? path : real.string();
     held.file.is_raw = is_raw;
-    auto lock = open_locked(held.file.path, {.writable = true}, LockRole::writer);
-    if (!lock) return pass(lock);
-    held.lock = std::move(*lock);
+    auto file = open_file(held.file.path, {.writable = true, .lock = lock_role(lock, true)});
+    if (!file) return pass(file);
+    held.lock = std::move(*file);
     if (is_raw) {
         const auto bytes = held.lock->size();
         if (!bytes) return std::unexpected(bytes.error().clone());

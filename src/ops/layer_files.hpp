@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "qed/block_file.hpp"
-#include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 #include "qed/header.hpp"
 #include "qed/image.hpp"
@@ -31,17 +30,14 @@ Result<std::vector<LayerFile>> list_chain(const std::string& path, const OpenOpt
 /// another name of the same file. \errors not_found
 Result<std::size_t> find_in_chain(const std::vector<LayerFile>& chain, const std::string& name);
 
-/// Opens and locks a file. \errors locked, also where the file was replaced meanwhile
-Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const FileOptions& options,
-                                               LockRole role);
-
 /// A file that no other process can use or replace, and the content of its header.
 struct HeldLayer {
     LayerFile file;
     std::unique_ptr<BlockFile> lock;
 };
-/// Locks the file that `path` leads to as a writer. \errors locked, not_qed, and those of opening
-Result<HeldLayer> hold_layer(const std::string& path, bool is_raw);
+/// Locks the file that `path` leads to as a writer, unless `lock` is none.
+/// \errors locked, not_qed, and those of opening
+Result<HeldLayer> hold_layer(const std::string& path, bool is_raw, LockMode lock);
 
 /// Replaces the held file by an empty overlay in one step: with the same size and geometry, over
 /// `backing_name`.

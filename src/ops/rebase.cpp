@@ -265,6 +265,7 @@ Result<std::unique_ptr<Image>> open_overlay(const std::string& path, const Rebas
     open.sync = options.sync;
     open.ignore_flush = options.ignore_flush;
     open.open_backing = !options.change_name_only;
+    open.lock = options.lock;
     open.backing = options.backing;
     open.backing.depth_limit = kMaxBackingDepth;
     // One flush at the end makes everything durable; a kill before that leaves the old backing
@@ -276,12 +277,14 @@ Result<std::unique_ptr<Image>> open_overlay(const std::string& path, const Rebas
 Result<std::unique_ptr<Image>> open_new_backing(const std::string& path,
                                                 const RebaseOptions& options) {
     if (options.format == BackingFormat::raw) {
-        auto file = open_locked(path, {.direct = options.direct_backing}, LockRole::reader);
+        auto file = open_file(
+            path, {.direct = options.direct_backing, .lock = lock_role(options.lock, false)});
         if (!file) return pass(file);
         return Image::open_raw(std::move(*file));
     }
     OpenOptions open;
     open.direct = options.direct_backing;
+    open.lock = options.lock;
     open.backing = options.backing;
     return Image::open(path, open);
 }

@@ -81,7 +81,7 @@ Result<void> Snapshot::check(unsigned depth_limit) const {
 
 /// The file has both names: at no moment is one missing.
 Result<void> Snapshot::put_overlay_over_first_name() {
-    auto synced = frozen_folder_.flush(held_.lock->descriptor());
+    auto synced = frozen_folder_.flush(*held_.lock);
     const bool is_raw = held_.file.is_raw;
     auto done =
         synced ? replace_with_overlay(std::move(held_), backing_name_, is_raw) : std::move(synced);
@@ -95,12 +95,11 @@ Result<void> Snapshot::put_overlay_over_first_name() {
 
 /// Without hard links: the overlay is complete and durable before the file gets its new name.
 Result<void> Snapshot::rename_and_put_overlay() {
-    const int file = held_.lock->descriptor();
     const CreateOptions create = overlay_options(held_.file, backing_name_, held_.file.is_raw);
     const std::string name = leaf_of(path_);
     QED_CHECK(folder_.rename_to_free_name(name, frozen_folder_, frozen_name_));
     auto put = [&]() -> Result<void> {
-        QED_CHECK(frozen_folder_.flush(file));
+        QED_CHECK(frozen_folder_.flush(*held_.lock));
         auto output = OutputFile::create(path_, {.ignore_flush = true, .exclusive = true});
         if (!output) return pass(output);
         QED_CHECK(sync_wait(Image::format((*output)->file(), create)));
@@ -124,7 +123,7 @@ Result<void> Snapshot::rename_and_put_overlay() {
 Result<void> snapshot(const std::string& path, const std::string& frozen_path,
                       const SnapshotOptions& options) {
     return without_throwing([&]() -> Result<void> {
-        auto held = hold_layer(path, options.format == BackingFormat::raw);
+        auto held = hold_layer(path, options.format == BackingFormat::raw, options.lock);
         if (!held) return pass(held);
         auto folder = Folder::of(held->file.path);
         if (!folder) return pass(folder);
@@ -136,9 +135,9 @@ Result<void> snapshot(const std::string& path, const std::string& frozen_path,
     });
 }
 
-Result<void> revert_to_snapshot(const std::string& path) {
+Result<void> revert_to_snapshot(const std::string& path, LockMode lock) {
     return without_throwing([&]() -> Result<void> {
-        auto held = hold_layer(path, false);
+        auto held = hold_layer(path, false, lock);
         if (!held) return pass(held);
         const LayerFile image = held->file;
         if (image.backing_name.empty()) {

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "support/forwarding_file.hpp"
 #include "unit/cache/cache_fixture.hpp"
 
 namespace qed::test {
@@ -27,23 +28,15 @@ constexpr int kLookups = 4000;             // of each reader, at least
 constexpr unsigned kSequenceBits = 12;
 
 /// Reads take a while, so that they overlap.
-class SlowFile final : public BlockFile {
+class SlowFile final : public ForwardingFile {
 public:
-    explicit SlowFile(BlockFile& file) : file_(file) {}
+    using ForwardingFile::ForwardingFile;
     bool start(IoOp& op) noexcept override {
-        op.file = &file_;
-        static_cast<void>(file_.start(op));
-        op.file = this;
+        static_cast<void>(forward(op));
         for (int i = 0; i < 3; ++i)
             std::this_thread::yield();
         return false;
     }
-    Result<std::uint64_t> size() noexcept override { return file_.size(); }
-    bool is_read_only() const noexcept override { return false; }
-    std::string_view name() const noexcept override { return file_.name(); }
-
-private:
-    BlockFile& file_;
 };
 
 /// An image whose entries count up: entry `i` holds cluster (i + 1) * 4096 + n after its n-th

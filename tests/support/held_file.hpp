@@ -2,26 +2,24 @@
 #pragma once
 
 #include <cstddef>
-#include <string_view>
 #include <vector>
 
-#include "qed/block_file.hpp"
+#include "support/forwarding_file.hpp"
 
 namespace qed::test {
 
 /// A file whose reads, or requests of another kind, end when the test ends them. The data of a held
 /// read is fixed when it starts, so that a later write makes it stale.
-class HeldFile final : public BlockFile {
+class HeldFile final : public ForwardingFile {
 public:
-    explicit HeldFile(BlockFile& file) : file_(file) {}
+    using ForwardingFile::ForwardingFile;
 
     bool holds = true;                ///< false: requests end at once
     IoKind held_kind = IoKind::read;  ///< the kind of request that is held
 
     bool start(IoOp& op) noexcept override {
         IoOp now = op;
-        now.file = &file_;
-        static_cast<void>(file_.start(now));
+        static_cast<void>(forward(now));
         op.error = now.error;
         if (op.kind == IoKind::read) ++reads_;
         if (!holds || op.kind != held_kind) return false;
@@ -40,12 +38,7 @@ public:
     const IoOp& held_read(std::size_t index) const { return *held_.at(index); }
     std::size_t reads() const { return reads_; }
 
-    Result<std::uint64_t> size() noexcept override { return file_.size(); }
-    bool is_read_only() const noexcept override { return file_.is_read_only(); }
-    std::string_view name() const noexcept override { return file_.name(); }
-
 private:
-    BlockFile& file_;
     std::vector<IoOp*> held_;
     std::size_t reads_ = 0;
 };

@@ -34,7 +34,7 @@ public:
 
     bool start(IoOp& op) noexcept override;
     Result<std::uint64_t> size() noexcept override;
-    bool can_punch() const noexcept override { return true; }
+    StorageTraits traits() const noexcept override { return {.can_punch = true}; }
     bool is_read_only() const noexcept override { return read_only; }
     std::string_view name() const noexcept override { return "memory.qed"; }
     Result<DataRange> next_data(std::uint64_t at) noexcept override;

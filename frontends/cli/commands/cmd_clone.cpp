@@ -20,6 +20,7 @@ struct CloneArgs {
     std::string first = "1";
     std::string depth;
     bool force = false;
+    LockArgs lock;
 };
 
 /// `vm-%.qed` with number 7 is `vm-7.qed`; `%%%` is `007`.
@@ -75,6 +76,7 @@ int run_clone(const CloneArgs& args, Console& console) {
     options.base_format = args.format == "raw" ? BackingFormat::raw : BackingFormat::qed;
     options.replace = args.force;
     options.depth_limit = *depth;
+    options.lock = args.lock.mode();
     options.progress.callback = go_on;
     Interrupts::watch();
     if (auto done = clone(*base, *names, options); !done) return console.fail(done.error());
@@ -96,6 +98,7 @@ void add_clone(CLI::App& app, Console& console) {
     command.add_option("-n", args->count, "So many, numbered where the name has %")->type_name("N");
     command.add_option("--first", args->first, "The first number; default 1")->type_name("N");
     command.add_option("-f", args->format, "Format of the base: qed or raw")->type_name("FMT");
+    add_no_lock_option(command, args->lock);
     add_depth_option(command, args->depth);
     command.add_flag("--force", args->force, "Replace files that exist");
     on_run(command, console, args, run_clone);

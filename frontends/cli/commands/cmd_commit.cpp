@@ -18,6 +18,7 @@ struct CommitArgs {
     std::string base;
     std::string rate;
     bool keep = false;
+    LockArgs lock;
     BackingArgs backing;
     ProgressArgs progress;
 };
@@ -40,6 +41,7 @@ int run_commit(const CommitArgs& args, Console& console) {
     options.direct = cache->direct;
     options.sync = cache->sync;
     options.ignore_flush = cache->ignore_flush;
+    options.lock = args.lock.mode();
     options.backing = *policy;
     options.progress = pace.hooks();
     auto report = commit(*path, options);
@@ -68,6 +70,7 @@ void add_commit(CLI::App& app, Console& console) {
     command.add_option("-f", args->format, "Format of the overlay: qed")->type_name("FMT");
     command.add_option("-t", args->cache, "Cache mode of the backing file")->type_name("MODE");
     command.add_option("-r", args->rate, "At most this many bytes a second")->type_name("SIZE");
+    add_no_lock_option(command, args->lock);
     add_backing_options(command, args->backing);
     add_progress_options(command, args->progress);
     refuse_objects(command);

@@ -14,6 +14,7 @@ namespace {
 
 struct CompactArgs {
     std::string file;
+    LockArgs lock;
     OutputArgs output;
     ProgressArgs progress;
 };
@@ -40,6 +41,7 @@ int run_compact(const CompactArgs& args, Console& console) {
     if (!path) return console.fail(path.error());
     ProgressView progress(console, args.progress);
     CompactOptions options;
+    options.lock = args.lock.mode();
     options.progress = progress.hooks();
     auto report = compact(*path, options);
     progress.finish(report.has_value());
@@ -63,6 +65,7 @@ void add_compact(CLI::App& app, Console& console) {
     command.add_option("file", args->file, "The image; no other program may use it")
         ->required()
         ->type_name("");
+    add_no_lock_option(command, args->lock);
     add_output_option(command, args->output);
     add_progress_options(command, args->progress);
     on_run(command, console, args, run_compact);

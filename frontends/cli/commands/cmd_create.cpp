@@ -22,6 +22,7 @@ struct CreateArgs {
     bool unsafe_backing = false;
     bool quiet = false;
     bool exclusive = false;
+    LockArgs lock;
 };
 
 /// Moves -b, -F and the size into the options of the format, each of which may be given only once.
@@ -49,6 +50,7 @@ Result<void> merge_arguments(const CreateArgs& args, NewDisk& disk) {
     disk.depth_limit = *depth;
     disk.check_backing = !args.unsafe_backing;
     disk.exclusive = args.exclusive;
+    disk.lock = args.lock.mode();
     return {};
 }
 
@@ -95,6 +97,7 @@ void add_create(CLI::App& app, Console& console) {
     command.add_option("-b,--backing-file", args->backing, "Backing file")->type_name("FILE");
     command.add_option("-F", args->backing_format, "Format of the backing file: raw or qed")
         ->type_name("FMT");
+    add_no_lock_option(command, args->lock);
     add_depth_option(command, args->depth);
     command.add_flag("-u", args->unsafe_backing, "Do not open the backing file (needs a size)");
     command.add_flag("-q,--quiet", args->quiet, "Print errors only");

@@ -48,7 +48,7 @@ Result<LayerFacts> facts_of(Image& image) {
     facts.file = image.file_name();
     facts.is_qed = !image.is_raw();
     facts.virtual_bytes = image.size();
-    auto disk_bytes = allocated_bytes(image.file());
+    auto disk_bytes = image.file().allocated_bytes();
     if (!disk_bytes) return pass(disk_bytes);
     facts.disk_bytes = *disk_bytes;
     if (facts.is_qed) {

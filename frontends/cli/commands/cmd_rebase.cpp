@@ -19,6 +19,7 @@ struct RebaseArgs {
     std::optional<std::string> base;
     std::string base_format;
     bool unsafe = false;
+    LockArgs lock;
     BackingArgs backing;
     ProgressArgs progress;
 };
@@ -55,6 +56,7 @@ Result<RebaseOptions> rebase_options(const RebaseArgs& args, const BackingPolicy
     options.sync = cache->sync;
     options.ignore_flush = cache->ignore_flush;
     options.direct_backing = source->direct;
+    options.lock = args.lock.mode();
     options.backing = policy;
     return options;
 }
@@ -94,6 +96,7 @@ void add_rebase(CLI::App& app, Console& console) {
     command.add_option("-t", args->cache, "Cache mode of the image")->type_name("MODE");
     command.add_option("-T", args->source_cache, "Cache mode of the new backing file")
         ->type_name("MODE");
+    add_no_lock_option(command, args->lock);
     add_backing_options(command, args->backing);
     add_progress_options(command, args->progress);
     refuse_flag(command, "-U,--force-share",

@@ -17,6 +17,7 @@ struct ResizeArgs {
     std::string preallocation = "off";
     bool shrink = false;
     bool quiet = false;
+    LockArgs lock;
     BackingArgs backing;
 };
 
@@ -54,6 +55,7 @@ Result<void> check_shrink(const ResizeArgs& args, std::uint64_t present, std::ui
 Result<void> resize_raw(const ResizeArgs& args, const std::string& path) {
     DiskArgs open;
     open.writable = true;
+    open.lock = args.lock.mode();
     auto file = open_locked(path, open);
     if (!file) return pass(file);
     auto present = (*file)->size();
@@ -69,9 +71,10 @@ Result<void> resize_raw(const ResizeArgs& args, const std::string& path) {
 }
 
 /// Clusters after the new end are leaked: reclaiming them shortens the file.
-Result<void> reclaim(const std::string& path) {
+Result<void> reclaim(const std::string& path, LockMode lock) {
     DiskArgs open;
     open.writable = true;
+    open.lock = lock;
     auto file = open_locked(path, open);
     if (!file) return pass(file);
     CheckOptions options;
@@ -94,6 +97,7 @@ Result<void> resize_qed(const ResizeArgs& args, const std::string& path) {
     DiskArgs open;
     open.format = "qed";
     open.writable = true;
+    open.lock = args.lock.mode();
     open.backing = *policy;
     auto disk = open_disk(path, open);
     if (!disk) return pass(disk);
@@ -105,7 +109,7 @@ Result<void> resize_qed(const ResizeArgs& args, const std::string& path) {
     QED_CHECK(image.resize_blocking(*wanted, args.shrink));
     QED_CHECK(image.close());
     disk->image.reset();
-    return shrinks ? reclaim(path) : Result<void>{};
+    return shrinks ? reclaim(path, args.lock.mode()) : Result<void>{};
 }
 
 int run_resize(const ResizeArgs& args, Console& console) {
@@ -148,6 +152,7 @@ void add_resize(CLI::App& app, Console& console) {
         ->check(CLI::IsMember({"off", "falloc", "full"}))
         ->type_name("MODE");
     command.add_flag("-q,--quiet", args->quiet, "Print errors only");
+    add_no_lock_option(command, args->lock);
     add_backing_options(command, args->backing);
     refuse_objects(command);
     refuse_image_opts(command);

@@ -16,6 +16,7 @@ struct SnapshotArgs {
     std::string depth;
     bool revert = false;
     bool quiet = false;
+    LockArgs lock;
 };
 
 Result<void> freeze(const SnapshotArgs& args, const std::string& path, const std::string& base) {
@@ -24,6 +25,7 @@ Result<void> freeze(const SnapshotArgs& args, const std::string& path, const std
     SnapshotOptions options;
     options.format = args.format == "raw" ? BackingFormat::raw : BackingFormat::qed;
     options.depth_limit = *depth;
+    options.lock = args.lock.mode();
     return snapshot(path, base, options);
 }
 
@@ -40,7 +42,8 @@ int run_snapshot(const SnapshotArgs& args, Console& console) {
     auto path = base_path(args.file, args.format);
     if (!path) return console.fail(path.error());
     if (args.revert) {
-        if (auto done = revert_to_snapshot(*path); !done) return console.fail(done.error());
+        auto done = revert_to_snapshot(*path, args.lock.mode());
+        if (!done) return console.fail(done.error());
         if (!args.quiet) console.print("'{}' is back at its snapshot.\n", args.file);
         return kExitOk;
     }
@@ -71,6 +74,7 @@ void add_snapshot(CLI::App& app, Console& console) {
     command.add_flag("--revert", args->revert, "Drop what the image holds over its backing file");
     command.add_option("-f", args->format, "Format of the image: qed or raw")->type_name("FMT");
     command.add_flag("-q,--quiet", args->quiet, "Print errors only");
+    add_no_lock_option(command, args->lock);
     add_depth_option(command, args->depth);
     const std::string instead =
         "QED images hold no internal snapshots; 'qed snapshot IMAGE BASE' freezes an image as a "

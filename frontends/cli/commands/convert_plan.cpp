@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands/convert_plan.hpp"
 
-#include <sys/stat.h>
-
 #include <memory>
+#include <optional>
 
 #include "cli/disks/disk.hpp"
 #include "cli/disks/image_path.hpp"
@@ -12,6 +11,7 @@
 #include "cli/terminal/sizes.hpp"
 #include "qed/backing.hpp"
 #include "qed/convert.hpp"
+#include "qed/files.hpp"
 #include "qed/nbd.hpp"
 #include "qed/output_file.hpp"
 
@@ -117,20 +117,23 @@ Result<void> open_sources(const ConvertArgs& args, Plan& plan) {
 /// The number of source layers above the target's backing file, if that file is one of the layers.
 /// Otherwise, as in qemu-img, the backing file replaces everything below the top layer.
 unsigned layers_above(Image& top, const std::string& backing_path) {
-    struct stat wanted{};
-    if (stat(backing_path.c_str(), &wanted) != 0) return 1;
+    const auto base = open_file(backing_path, {});
+    const auto wanted = base ? (*base)->identity() : std::nullopt;
+    if (!wanted) return 1;
     unsigned depth = 0;
     for (Image* layer = &top; layer != nullptr; layer = layer->backing(), ++depth) {
-        struct stat status{};
-        if (fstat(layer->file().descriptor(), &status) != 0) continue;
-        if (status.st_dev == wanted.st_dev && status.st_ino == wanted.st_ino && depth > 0) {
-            return depth;
-        }
+        if (depth > 0 && layer->file().identity() == wanted) return depth;
     }
     return 1;
 }
 
+/// -U is about the sources: a target is not shared.
+LockMode target_lock(const ConvertArgs& args) {
+    return args.lock.none ? LockMode::none : LockMode::normal;
+}
+
 Result<void> plan_foreign(const ConvertArgs& args, Plan& plan) {
+    plan.new_disk.lock = target_lock(args);
     QED_CHECK(check_combination(args, plan));
     if (!args.backing.empty() || !args.backing_format.empty()) {
         return fail(Errc::unsupported,
@@ -159,6 +162,7 @@ Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
     plan.new_disk = std::move(*disk);
     QED_CHECK(check_combination(args, plan));
     NewDisk& target = plan.new_disk;
+    target.lock = target_lock(args);
     if (!args.backing.empty()) target.backing_name = args.backing;
     if (!args.backing_format.empty()) target.backing_format = args.backing_format;
     target.bytes = plan.source_bytes;
@@ -200,6 +204,7 @@ Result<ConvertReport> write_existing(const ConvertArgs& args, const Plan& plan) 
     open.format = plan.format;
     open.writable = true;
     open.cache = plan.cache;
+    open.lock = target_lock(args);
     open.backing = plan.policy;
     ConvertOptions options = plan.options;
     options.target_is_zero = args.target_is_zero;
@@ -248,7 +253,8 @@ Durability durability_of(const Plan& plan) {
 
 /// QEMU's programs create and write the file; this function passes the options.
 Result<ConvertReport> write_foreign(Plan& plan) {
-    auto output = OutputFile::create(plan.target_path, {.named = true});
+    auto output = OutputFile::create(plan.target_path,
+                                     {.lock = plan.new_disk.lock != LockMode::none, .named = true});
     if (!output) return pass(output);
     const std::string name = (*output)->working_name();
     QED_CHECK(ForeignImage::create(name, plan.format, plan.foreign_options, plan.source_bytes));
@@ -269,9 +275,11 @@ Result<ConvertReport> write_foreign(Plan& plan) {
 
 Result<ConvertReport> write_new(Plan& plan) {
     if (is_foreign_format(plan.format)) return write_foreign(plan);
+    const bool locks = plan.new_disk.lock != LockMode::none;
     auto output = OutputFile::create(plan.target_path, {.direct = plan.cache.direct,
                                                         .sync = plan.cache.sync,
-                                                        .ignore_flush = plan.cache.ignore_flush});
+                                                        .ignore_flush = plan.cache.ignore_flush,
+                                                        .lock = locks});
     if (!output) return pass(output);
     BlockFile& file = (*output)->file();
     plan.options.target_is_zero = (*output)->is_new();

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/disks/disk.hpp"
 
-#include <sys/stat.h>
-
 #include <array>
-#include <cerrno>
-#include <cstring>
 
-#include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 #include "qed/nbd.hpp"
+#include "qed/storage.hpp"
 
 namespace qed::cli {
 namespace {
@@ -51,12 +47,8 @@ FileOptions file_options(const DiskArgs& args) {
     options.sync = args.cache.sync;
     options.ignore_flush = args.cache.ignore_flush;
     options.mapped = args.mapped;
+    options.lock = lock_role(args.lock, args.writable);
     return options;
-}
-
-LockRole lock_role(const DiskArgs& args) {
-    if (args.writable) return LockRole::writer;
-    return args.lock == LockMode::force_shared ? LockRole::shared_reader : LockRole::reader;
 }
 
 OpenOptions image_options(const DiskArgs& args) {
@@ -68,22 +60,10 @@ OpenOptions image_options(const DiskArgs& args) {
     options.open_backing = args.open_backing;
     options.mapped = args.mapped;
     options.lock = args.lock;
+    options.storage = &file_and_nbd_storage();
     options.order = args.order;
     options.backing = args.backing;
     return options;
-}
-
-/// A file that was replaced after it was opened is not the file that the name leads to now.
-Result<void> check_still_named(BlockFile& file, const std::string& path) {
-    struct stat named{};
-    struct stat opened{};
-    if (fstat(file.descriptor(), &opened) != 0 || stat(path.c_str(), &named) != 0 ||
-        named.st_dev != opened.st_dev || named.st_ino != opened.st_ino) {
-        return fail(
-            Errc::locked,
-            fmt::format("'{}' was replaced by another program at this moment; try again", path));
-    }
-    return {};
 }
 
 std::unexpected<Error> cannot_open(const std::string& path, Error error) {
@@ -142,41 +122,12 @@ std::string default_output_format(std::string_view path) {
 }
 
 Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const DiskArgs& args) {
-    if (is_nbd_uri(path)) {
-        if (args.cache.direct) {
-            return fail(
-                Errc::unsupported,
-                fmt::format(
-                    "'{}': the server decides about caching, so no cache mode can be chosen",
-                    path));
-        }
-        NbdOptions options;
-        options.writable = args.writable;
-        return open_nbd(path, options);
-    }
-    auto file = open_file(path, file_options(args));
+    auto file = file_and_nbd_storage().open(path, file_options(args));
     if (!file) return cannot_open(path, std::move(file.error()));
-    if (args.lock != LockMode::none) {
-        QED_CHECK(FileLock::acquire((*file)->descriptor(), lock_role(args), path));
-    }
-    if (args.writable) QED_CHECK(check_still_named(**file, path));
     return file;
 }
 
 namespace {
-
-Result<std::unique_ptr<Image>> open_qed(const std::string& path, const DiskArgs& args) {
-    if (!is_nbd_uri(path)) return Image::open(path, image_options(args));
-    auto file = open_locked(path, args);
-    if (!file) return pass(file);
-    auto image = sync_wait(Image::open_file(std::move(*file), nullptr, image_options(args)));
-    if (image && args.open_backing && (*image)->info().has_backing()) {
-        return fail(
-            Errc::backing_refused,
-            fmt::format("'{}': a QED image on an NBD server cannot have a backing file", path));
-    }
-    return image;
-}
 
 /// The content of an image that qemu-nbd serves to this program.
 Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const DiskArgs& args,
@@ -220,7 +171,7 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
     if (!format) return pass(format);
     disk.format = *format;
     if (*format == "qed") {
-        auto image = open_qed(*path, args);
+        auto image = Image::open(*path, image_options(args));
         if (!image) return cannot_open(*path, std::move(image.error()));
         disk.image = std::move(*image);
         return disk;
@@ -231,17 +182,6 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
     if (!image) return cannot_open(*path, std::move(image.error()));
     disk.image = std::move(*image);
     return disk;
-}
-
-Result<std::uint64_t> allocated_bytes(BlockFile& file) {
-    struct stat status{};
-    if (file.descriptor() < 0) return 0;
-    if (fstat(file.descriptor(), &status) != 0) {
-        const int error = errno;
-        return std::unexpected(Error::from_errno(
-            error, fmt::format("{}: cannot get its state: {}", file.name(), std::strerror(error))));
-    }
-    return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }
 
 }  // namespace qed::cli

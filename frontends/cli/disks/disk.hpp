@@ -50,7 +50,4 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args);
 /// A raw file or a whole image file, locked; not as an Image.
 Result<std::unique_ptr<BlockFile>> open_locked(const std::string& path, const DiskArgs& args);
 
-/// The bytes that the file occupies on its file system; 0 if it is on none of this machine.
-Result<std::uint64_t> allocated_bytes(BlockFile& file);
-
 }  // namespace qed::cli

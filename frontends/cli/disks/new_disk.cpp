@@ -91,6 +91,7 @@ Result<std::uint64_t> backing_bytes(const std::string& path, const NewDisk& disk
     DiskArgs args;
     args.format = disk.backing_format;
     args.open_backing = false;
+    args.lock = disk.lock;
     auto base = open_disk(resolve_backing_name(path, disk.backing_name), args);
     if (!base) return std::unexpected(std::move(base.error()).with_context("backing file"));
     return base->image->size();
@@ -126,7 +127,8 @@ Preallocation preallocation_of(const NewDisk& disk) {
 }
 
 Result<void> create_raw(const std::string& path, const NewDisk& disk) {
-    auto output = OutputFile::create(path, {.exclusive = disk.exclusive});
+    auto output = OutputFile::create(
+        path, {.exclusive = disk.exclusive, .lock = disk.lock != LockMode::none});
     if (!output) return pass(output);
     BlockFile& file = (*output)->file();
     // A device keeps its length, and its old content must not show through.
@@ -253,6 +255,7 @@ CreateOptions create_options(const NewDisk& disk) {
     options.preallocation = preallocation_of(disk);
     options.exclusive = disk.exclusive;
     options.depth_limit = disk.depth_limit;
+    options.lock = disk.lock;
     return options;
 }
 

@@ -24,6 +24,7 @@ struct NewDisk {
     bool check_backing = true;
     bool exclusive = false;
     unsigned depth_limit = kDefaultBackingDepth;
+    LockMode lock = LockMode::normal;  ///< for the backing file, and for a file that is replaced
 };
 
 /// From `-o` lists. \errors invalid_argument, unsupported

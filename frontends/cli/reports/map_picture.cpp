@@ -159,7 +159,7 @@ Result<MapPicture> draw_map(Image& image) {
     for (Image* layer = &image; layer != nullptr; layer = layer->backing()) {
         auto size = layer->file().size();
         if (!size) return pass(size);
-        auto allocated = allocated_bytes(layer->file());
+        auto allocated = layer->file().allocated_bytes();
         if (!allocated) return pass(allocated);
         picture.layers.push_back({std::string(layer->file_name()), layer->is_raw() ? "raw" : "qed",
                                   layer->size(), *size, *allocated});

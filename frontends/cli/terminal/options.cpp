@@ -71,10 +71,13 @@ void add_output_option(CLI::App& app, OutputArgs& args) {
 void add_lock_options(CLI::App& app, LockArgs& args) {
     auto* shared =
         app.add_flag("-U,--force-share", args.shared, "Read even while another program writes");
-    app.add_flag("--no-lock", args.none,
-                 "Neither take nor test locks: if another program writes meanwhile, the image "
-                 "can be destroyed")
-        ->excludes(shared);
+    add_no_lock_option(app, args)->excludes(shared);
+}
+
+CLI::Option* add_no_lock_option(CLI::App& app, LockArgs& args) {
+    return app.add_flag("--no-lock", args.none,
+                        "Neither take nor test locks: if another program writes meanwhile, the "
+                        "image can be destroyed");
 }
 
 void add_backing_options(CLI::App& app, BackingArgs& args) {

@@ -47,6 +47,8 @@ struct LockArgs {
     }
 };
 void add_lock_options(CLI::App& app, LockArgs& args);
+/// --no-lock alone, for commands that need the image for themselves. Returns the option.
+CLI::Option* add_no_lock_option(CLI::App& app, LockArgs& args);
 
 /// The files that a header may make a command open.
 struct BackingArgs {

@@ -35,7 +35,7 @@ public:
     Result<void> skip(std::uint64_t guest, std::uint64_t length) override;
     BlockFile* shared_file() noexcept override { return &file_; }
     std::uint64_t scratch_offset(std::uint64_t) const noexcept override { return 0; }
-    void write_early() noexcept override { begin_writeback(file_); }
+    void write_early() noexcept override { file_.start_writeback(); }
     Result<void> finish() override;
 
 private:

@@ -53,7 +53,7 @@ public:
     }
     Result<void> skip(std::uint64_t, std::uint64_t) override { return {}; }
     BlockFile* shared_file() noexcept override { return &file_; }
-    void write_early() noexcept override { begin_writeback(file_); }
+    void write_early() noexcept override { file_.start_writeback(); }
     Result<void> finish() override {
         auto size = file_.size();
         if (!size) return pass(size);

@@ -163,7 +163,9 @@ Task<Result<void>> DirectFile::read_copied(IoOp& op) {
         const Piece piece = next_piece(op);
         const auto blocks = buffer->span().first(piece.last - piece.first);
         IoOp reading = raw_->read(FileOffset{piece.first}, blocks);
-        QED_CO_CHECK(co_await reading);
+        Result<void> done = co_await reading;
+        op.ends_early = reading.ends_early;
+        if (!done) co_return done;
         scatter(op, blocks.subspan(piece.begin - piece.first, piece.end - piece.begin));
         op.progress += piece.end - piece.begin;
     }

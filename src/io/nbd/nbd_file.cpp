@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "base/math.hpp"
 #include "base/mutex.hpp"
+#include "io/direct/direct_file.hpp"
 #include "io/nbd/nbd_library.hpp"
 #include "io/posix/standard_descriptors.hpp"
 #include "qed/nbd.hpp"
@@ -65,11 +67,13 @@ Handle try_connect(const NbdLibrary& nbd, const std::string& uri) {
 
 class NbdFile final : public BlockFile {
 public:
+    /// \param block  the server accepts only multiples of this
     NbdFile(const NbdLibrary& nbd, std::string name, std::vector<Handle> handles, bool writable,
-            std::uint64_t bytes)
+            std::uint64_t bytes, std::uint32_t block)
         : nbd_(nbd),
           name_(std::move(name)),
           bytes_(bytes),
+          block_(block),
           writable_(writable),
           handles_(std::move(handles)) {
         nbd_handle* const first = handles_.front().get();
@@ -89,7 +93,8 @@ public:
         return false;
     }
     Result<std::uint64_t> size() noexcept override { return bytes_; }
-    bool can_punch() const noexcept override { return can_zero_; }
+    Alignment alignment() const noexcept override { return {.offset = block_, .memory = 1}; }
+    StorageTraits traits() const noexcept override { return {.can_punch = can_zero_}; }
     bool is_read_only() const noexcept override { return !writable_; }
     std::string_view name() const noexcept override { return name_; }
     Result<DataRange> next_data(std::uint64_t at) noexcept override;
@@ -139,6 +144,7 @@ private:
     const NbdLibrary& nbd_;
     const std::string name_;
     const std::uint64_t bytes_;
+    const std::uint32_t block_;
     const bool writable_;
     bool can_zero_ = false;
     bool can_flush_ = false;
@@ -210,7 +216,8 @@ int NbdFile::read_piece(nbd_handle* handle, std::byte* to, std::uint64_t length,
 }
 
 int NbdFile::zero(nbd_handle* handle, const IoOp& op, std::uint32_t flags) {
-    if (!can_zero_) return EOPNOTSUPP;
+    // The caller writes zeroes instead.
+    if (!can_zero_ || (op.offset | op.length) % block_ != 0) return EOPNOTSUPP;
     forget_status();
     for (std::uint64_t done = 0; done < op.length;) {
         const std::uint64_t length = std::min(op.length - done, kStatusBytes);
@@ -240,6 +247,7 @@ Result<void> NbdFile::load_status(std::uint64_t at) {
     const bool is_known = !status_.empty() && at >= status_begin_ && at < status_.back().end;
     if (is_known) return {};
     status_.clear();
+    at = round_down(at, block_);
     status_begin_ = at;
     const Lease lease(*this);
     const nbd_extent_callback callback{.callback = collect, .user_data = &status_, .free = nullptr};
@@ -283,6 +291,14 @@ Result<BlockFile::DataRange> NbdFile::next_data(std::uint64_t at) noexcept {
     }
 }
 
+/// The unit of the server's requests; 1 where it has not stated one.
+std::uint32_t least_block(const NbdLibrary& nbd, nbd_handle* handle) {
+    const std::int64_t stated = nbd.get_block_size(handle, LIBNBD_SIZE_MINIMUM);
+    // The protocol allows powers of two up to 64 KiB.
+    const bool is_legal = stated > 1 && stated <= 65536 && (stated & (stated - 1)) == 0;
+    return is_legal ? static_cast<std::uint32_t>(stated) : 1;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOptions& options) {
@@ -301,6 +317,7 @@ Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOpt
         return fail(Errc::read_only, fmt::format("{}: the server's export is read-only", uri));
     }
     // If a flush on one connection does not cover the others, use only one.
+    const std::uint32_t block = least_block(nbd, first->get());
     const bool shares = nbd.can_multi_conn(first->get()) == 1;
     std::vector<Handle> handles;
     handles.push_back(std::move(*first));
@@ -309,8 +326,10 @@ Result<std::unique_ptr<BlockFile>> open_nbd(const std::string& uri, const NbdOpt
         if (!next) break;
         handles.push_back(std::move(next));
     }
-    return std::make_unique<NbdFile>(nbd, uri, std::move(handles), options.writable,
-                                     static_cast<std::uint64_t>(bytes));
+    auto file = std::make_unique<NbdFile>(nbd, uri, std::move(handles), options.writable,
+                                          static_cast<std::uint64_t>(bytes), block);
+    if (block == 1) return file;
+    return std::make_unique<DirectFile>(std::move(file));
 }
 
 }  // namespace qed

@@ -35,6 +35,7 @@ bool find_all(void* library, NbdLibrary& nbd) {
            find(library, "nbd_aio_is_ready", nbd.aio_is_ready) &&
            find(library, "nbd_poll", nbd.poll) && find(library, "nbd_shutdown", nbd.shutdown) &&
            find(library, "nbd_get_size", nbd.get_size) &&
+           find(library, "nbd_get_block_size", nbd.get_block_size) &&
            find(library, "nbd_is_read_only", nbd.is_read_only) &&
            find(library, "nbd_can_multi_conn", nbd.can_multi_conn) &&
            find(library, "nbd_can_zero", nbd.can_zero) &&

@@ -27,6 +27,7 @@ struct NbdLibrary {
     decltype(&nbd_poll) poll = nullptr;
     decltype(&nbd_shutdown) shutdown = nullptr;
     decltype(&nbd_get_size) get_size = nullptr;
+    decltype(&nbd_get_block_size) get_block_size = nullptr;
     decltype(&nbd_is_read_only) is_read_only = nullptr;
     decltype(&nbd_can_multi_conn) can_multi_conn = nullptr;
     decltype(&nbd_can_zero) can_zero = nullptr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "qed/file_lock.hpp"
+#include "io/posix/file_lock.hpp"
 
 #include <fcntl.h>
 
@@ -44,6 +44,8 @@ struct RoleRow {
 
 RoleRow row_of(LockRole role) noexcept {
     switch (role) {
+        case LockRole::none:
+            break;
         case LockRole::writer:
             return {"for writing", kWriterHolds, kWriterBars};
         case LockRole::reader:
@@ -121,6 +123,14 @@ std::unexpected<Error> conflict(std::string_view file_name, LockRole role, off_t
 }
 
 std::unexpected<Error> lock_failure(std::string_view file_name, int failure) {
+    if (means_no_locks_here(failure)) {
+        return fail(Errc::unsupported,
+                    fmt::format("{}: cannot lock it: {}. Without locks another process may use the "
+                                "file at the same time, and two writers destroy it. If no other "
+                                "process does, --no-lock (LockMode::none) works without locks",
+                                file_name, strerrordesc_np(failure)),
+                    failure);
+    }
     return std::unexpected(Error::from_errno(
         failure, fmt::format("{}: cannot lock it: {}", file_name, strerrordesc_np(failure))));
 }
@@ -129,14 +139,12 @@ Result<void> take(int descriptor, LockRole role, std::string_view file_name) {
     for (const off_t byte : row_of(role).holds) {
         struct flock range = one_byte(F_RDLCK, byte);
         const int failure = lock_call(descriptor, F_OFD_SETLK, range);
-        if (means_no_locks_here(failure)) return {};
         if (failure == EAGAIN || failure == EACCES) return conflict(file_name, role, byte);
         if (failure != 0) return lock_failure(file_name, failure);
     }
     for (const off_t byte : row_of(role).bars) {
         struct flock range = one_byte(F_WRLCK, byte);
         const int failure = lock_call(descriptor, F_OFD_GETLK, range);
-        if (means_no_locks_here(failure)) return {};
         if (failure != 0) return lock_failure(file_name, failure);
         if (range.l_type != F_UNLCK) return conflict(file_name, role, byte);
     }

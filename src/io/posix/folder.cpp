@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "io/posix/descriptor_access.hpp"
 #include "io/posix/standard_descriptors.hpp"
 
 namespace qed {
@@ -119,6 +120,10 @@ Result<void> Folder::check_replaceable(const std::string& name) const {
                 fmt::format("{}/{}: no other file can take its place: {}", path_, name,
                             strerrordesc_np(error)),
                 error);
+}
+
+Result<void> Folder::flush(const BlockFile& file) const {
+    return flush(DescriptorAccess::of(file));
 }
 
 Result<void> Folder::flush(int file) const {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/unique_descriptor.hpp"
+#include "qed/block_file.hpp"
 #include "qed/error.hpp"
 
 namespace qed {
@@ -30,8 +31,9 @@ public:
     /// Checks whether rename_over() could replace `name`, a regular file. Changes nothing. \errors
     /// unsupported, with the reason
     Result<void> check_replaceable(const std::string& name) const;
-    /// Makes the changes of names so far durable. `file` is the descriptor of a file in the folder:
-    /// if the user may not list the folder, its file system is flushed.
+    /// Makes the changes of names so far durable. `file` is a file in the folder, or the descriptor
+    /// of one: if the user may not list the folder, its file system is flushed.
+    Result<void> flush(const BlockFile& file) const;
     Result<void> flush(int file) const;
     /// A name for an unfinished file that is to be called `name`: it is as short as the file system
     /// requires, and its ending says that the file is unfinished.

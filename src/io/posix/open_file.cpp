@@ -10,15 +10,20 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/no_throw.hpp"
+#include "base/unique_descriptor.hpp"
 #include "io/direct/direct_alignment.hpp"
 #include "io/direct/direct_file.hpp"
 #include "io/mapped/file_mapping.hpp"
 #include "io/mapped/mapped_file.hpp"
+#include "io/posix/descriptor_access.hpp"
+#include "io/posix/file_lock.hpp"
+#include "io/posix/name_lookup.hpp"
 #include "io/posix/posix_file.hpp"
 #include "io/posix/standard_descriptors.hpp"
 #include "qed/files.hpp"
@@ -27,21 +32,10 @@ namespace qed {
 
 namespace {
 
-/// Closes a descriptor unless it is passed on.
-class Descriptor {
-public:
-    explicit Descriptor(int value) noexcept : value_(value) {}
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    ~Descriptor() {
-        if (value_ >= 0) ::close(value_);
-    }
-    int get() const noexcept { return value_; }
-    int release() noexcept { return std::exchange(value_, -1); }
-
-private:
-    int value_;
-};
+/// A name that leads to another file each time would keep the caller here for ever.
+constexpr unsigned kAttempts = 16;
+/// Marks the identities of block devices, which may have any number of nodes.
+constexpr std::uint64_t kDevices = std::uint64_t{1} << 63;
 
 std::unexpected<Error> fail_errno(int failure, std::string_view name, std::string_view action) {
     return std::unexpected(Error::from_errno(
@@ -82,16 +76,32 @@ std::unexpected<Error> open_failure(int failure, std::string_view name,
                         name),
             EOPNOTSUPP);
     }
+    if (failure == EBUSY && options.writable) {
+        return fail(Errc::locked,
+                    fmt::format("{}: is mounted, or another program has it for itself; unmount it "
+                                "first",
+                                name),
+                    failure);
+    }
     const char* action = "open it for reading";
     if (options.writable) action = "open it for reading and writing";
     if (options.create) action = "create it";
     return fail_errno(failure, name, action);
 }
 
-bool is_in_memory(int descriptor) noexcept {
+FileIdentity identity_of(const struct stat& status) noexcept {
+    if (S_ISBLK(status.st_mode)) return {.storage = kDevices, .object = status.st_rdev};
+    return {.storage = status.st_dev, .object = status.st_ino};
+}
+
+/// What the file system of a regular file is known for.
+void examine_file_system(int descriptor, FileTraits& traits) noexcept {
     struct statfs status{};
-    if (::fstatfs(descriptor, &status) != 0) return false;
-    return status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
+    if (::fstatfs(descriptor, &status) != 0) return;
+    traits.reads_from_memory = status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
+    // ext2 and ext3 have the same magic. Other file systems gain nothing: XFS takes longer, tmpfs
+    // would fill the pages twice, and btrfs would not compress them.
+    traits.likes_preallocation = status.f_type == EXT4_SUPER_MAGIC;
 }
 
 bool reads_nowait(int descriptor) noexcept {
@@ -130,9 +140,15 @@ Result<FileTraits> examine(int descriptor, std::string_view name, const FileOpti
         }
         traits.device_block = static_cast<std::uint32_t>(block);
     }
-    traits.reads_from_memory = S_ISREG(status.st_mode) && is_in_memory(descriptor);
+    traits.identity = identity_of(status);
+    if (S_ISREG(status.st_mode)) {
+        examine_file_system(descriptor, traits);
+        traits.bytes = static_cast<std::uint64_t>(status.st_size);
+    }
     if ((wanted_flags & O_DIRECT) != 0 && !traits.reads_from_memory) {
         traits.alignment = direct_alignment(descriptor);
+        // Direct writes do not pass the page cache, where blocks are accounted for.
+        traits.likes_preallocation = traits.likes_preallocation && traits.alignment.offset == 1;
         return traits;
     }
     traits.reads_nowait = !traits.reads_from_memory && reads_nowait(descriptor);
@@ -143,14 +159,16 @@ Result<FileTraits> examine(int descriptor, std::string_view name, const FileOpti
     return traits;
 }
 
-Result<std::unique_ptr<BlockFile>> make_file(Descriptor& descriptor, std::string name,
+Result<std::unique_ptr<BlockFile>> make_file(UniqueDescriptor& descriptor, std::string name,
                                              const FileOptions& options) {
     Result<FileTraits> traits = examine(descriptor.get(), name, options);
     if (!traits) return pass(traits);
-    if (options.truncate && traits->device_block == 0 && ::ftruncate(descriptor.get(), 0) != 0) {
-        return fail_errno(errno, name, "empty it");
+    if (options.truncate && traits->device_block == 0) {
+        if (::ftruncate(descriptor.get(), 0) != 0) return fail_errno(errno, name, "empty it");
+        traits->bytes = 0;
     }
-    auto file = std::make_unique<PosixFile>(descriptor.release(), std::move(name), *traits);
+    auto file = std::make_unique<PosixFile>(descriptor.get(), std::move(name), *traits);
+    static_cast<void>(descriptor.release());  // only now: the allocation may have failed
     const Alignment alignment = traits->alignment;
     if (alignment.offset != 1 || alignment.memory != 1) {
         return std::make_unique<DirectFile>(std::move(file));
@@ -158,33 +176,71 @@ Result<std::unique_ptr<BlockFile>> make_file(Descriptor& descriptor, std::string
     if (!options.mapped || options.writable) return file;
     const Result<std::uint64_t> bytes = file->size();
     if (!bytes) return std::unexpected(bytes.error().clone());
-    auto mapping = FileMapping::create(file->descriptor(), *bytes);
+    auto mapping = FileMapping::create(DescriptorAccess::of(*file), *bytes);
     if (mapping == nullptr) return file;
     return std::make_unique<MappedFile>(std::move(file), std::move(mapping));
 }
 
-Result<std::unique_ptr<BlockFile>> open_path(const std::string& path, const FileOptions& options) {
-    const int directory = options.directory >= 0 ? options.directory : AT_FDCWD;
+Result<UniqueDescriptor> open_once(const NameLookup& lookup, std::string_view name,
+                                   const FileOptions& options) {
+    int flags = open_flags(options);
     struct stat status{};
-    if (::fstatat(directory, path.c_str(), &status, 0) == 0) {
-        if (!(options.create && options.exclusive)) QED_CHECK(check_kind(status.st_mode, path));
+    const bool makes = options.create && options.exclusive;
+    if (!makes && lookup.examine(status)) {
+        QED_CHECK(check_kind(status.st_mode, name));
+        // For a device this is the lock that a mounted file system respects.
+        const bool excludes = S_ISBLK(status.st_mode) && options.writable && !options.create &&
+                              options.lock != LockRole::none;
+        if (excludes) flags |= O_EXCL;
     }
-    const int opened = open_above_standard(directory, path.c_str(), open_flags(options), 0644);
-    if (opened < 0) return open_failure(errno, path, options);
-    Descriptor descriptor(opened);
-    return make_file(descriptor, path, options);
+    UniqueDescriptor descriptor = lookup.open(flags);
+    if (!descriptor) return open_failure(errno, name, options);
+    return descriptor;
+}
+
+bool leads_to(const NameLookup& lookup, int descriptor) noexcept {
+    struct stat named{};
+    struct stat opened{};
+    return lookup.examine(named) && ::fstat(descriptor, &opened) == 0 &&
+           named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
 }  // namespace
 
+Result<std::unique_ptr<BlockFile>> open_and_lock(const NameLookup& lookup, std::string name,
+                                                 const FileOptions& options) {
+    for (unsigned attempt = 0; attempt < kAttempts; ++attempt) {
+        auto descriptor = open_once(lookup, name, options);
+        if (!descriptor) return pass(descriptor);
+        if (options.lock == LockRole::none) return make_file(*descriptor, std::move(name), options);
+        auto locked = FileLock::acquire(descriptor->get(), options.lock, name);
+        const bool is_named = leads_to(lookup, descriptor->get());
+        if (locked && is_named) return make_file(*descriptor, std::move(name), options);
+        // The process that replaces a file holds the lock of the old one until it is done.
+        if (!locked && (is_named || locked.error().code() != Errc::locked)) return pass(locked);
+    }
+    return fail(Errc::locked,
+                fmt::format("{}: was replaced by other processes {} times while it was opened; try "
+                            "again",
+                            name, kAttempts));
+}
+
 Result<std::unique_ptr<BlockFile>> open_file(const std::string& path, const FileOptions& options) {
-    return without_throwing([&] { return open_path(path, options); });
+    return without_throwing([&] {
+        const int directory = options.directory >= 0 ? options.directory : AT_FDCWD;
+        return open_and_lock({.directory = directory, .path = path.c_str()}, path, options);
+    });
 }
 
 Result<std::unique_ptr<BlockFile>> adopt_descriptor(int descriptor, std::string name,
                                                     const FileOptions& options) {
-    Descriptor owned(move_above_standard(descriptor));
-    return without_throwing([&] { return make_file(owned, std::move(name), options); });
+    UniqueDescriptor owned(move_above_standard(descriptor));
+    return without_throwing([&]() -> Result<std::unique_ptr<BlockFile>> {
+        if (options.lock != LockRole::none) {
+            QED_CHECK(FileLock::acquire(owned.get(), options.lock, name));
+        }
+        return make_file(owned, std::move(name), options);
+    });
 }
 
 }  // namespace qed

@@ -13,10 +13,10 @@
 
 #include "base/no_throw.hpp"
 #include "base/unique_descriptor.hpp"
+#include "io/posix/descriptor_access.hpp"
 #include "io/posix/file_attributes.hpp"
 #include "io/posix/folder.hpp"
 #include "io/posix/standard_descriptors.hpp"
-#include "qed/file_lock.hpp"
 #include "qed/files.hpp"
 
 namespace qed {
@@ -109,10 +109,9 @@ Result<bool> OutputFile::Parts::hold_old() {
     const bool is_device = S_ISBLK(status.st_mode);
     FileOptions open = file_options(options);
     open.direct = is_device && options.direct;
+    if (options.lock) open.lock = is_device ? LockRole::writer : LockRole::creator;
     auto opened = open_file(path, open);
     if (!opened) return pass(opened);
-    const LockRole role = is_device ? LockRole::writer : LockRole::creator;
-    QED_CHECK(FileLock::acquire((*opened)->descriptor(), role, path));
     old = std::move(*opened);
     return is_device;
 }
@@ -151,14 +150,14 @@ Result<void> OutputFile::Parts::open_new() {
 
 Result<void> OutputFile::Parts::adopt_rights_of_old() {
     struct stat status{};
-    if (::fstat(old->descriptor(), &status) != 0) {
+    if (::fstat(DescriptorAccess::of(*old), &status) != 0) {
         return failed(errno, fmt::format("{}: cannot examine it", path));
     }
     // Only a privileged process may give files away; otherwise the new file is the user's own.
     if (::fchown(descriptor.get(), status.st_uid, status.st_gid) != 0 && errno != EPERM) {
         return failed(errno, fmt::format("{}: owner of the new file", path));
     }
-    QED_CHECK(copy_attributes(old->descriptor(), descriptor.get(), path));
+    QED_CHECK(copy_attributes(DescriptorAccess::of(*old), descriptor.get(), path));
     if (::fchmod(descriptor.get(), status.st_mode & 07777U) != 0 && errno != EPERM) {
         return failed(errno, fmt::format("{}: mode of the new file", path));
     }
@@ -211,7 +210,7 @@ Result<std::unique_ptr<OutputFile>> OutputFile::create(const std::string& path,
         }
         if (*is_device) {
             (*parts)->descriptor =
-                UniqueDescriptor(::fcntl((*parts)->old->descriptor(), F_DUPFD_CLOEXEC, 3));
+                UniqueDescriptor(::fcntl(DescriptorAccess::of(*(*parts)->old), F_DUPFD_CLOEXEC, 3));
             if (!(*parts)->descriptor) return failed(errno, path);
             (*parts)->file = std::move((*parts)->old);
             return std::unique_ptr<OutputFile>(new OutputFile(std::move(*parts)));

@@ -2,6 +2,8 @@
 #include "io/posix/posix_file.hpp"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,9 +17,11 @@
 #include <fmt/format.h>
 
 #include "base/math.hpp"
+#include "base/no_throw.hpp"
+#include "io/posix/descriptor_access.hpp"
 #include "io/posix/device_size.hpp"
+#include "io/posix/file_lock.hpp"
 #include "io/transfer.hpp"
-#include "qed/file_lock.hpp"
 
 namespace qed {
 namespace {
@@ -42,7 +46,9 @@ PosixFile::PosixFile(int descriptor, std::string name, const FileTraits& traits)
     : traits_(traits), name_(std::move(name)), process_(::getpid()) {
     state_.descriptor = descriptor;
     state_.block = traits.alignment.offset;
+    state_.has_length = traits.device_block == 0;
     state_.can_punch.store(traits.writable, std::memory_order_relaxed);
+    state_.known_bytes.store(traits.bytes, std::memory_order_relaxed);
 }
 
 PosixFile::~PosixFile() {
@@ -116,7 +122,7 @@ bool PosixFile::read_nowait(IoOp& op) noexcept {
                                         static_cast<int>(buffers_per_call(op)), at, RWF_NOWAIT);
         // The read would wait, or is not possible; in both cases the ring runs it.
         if (moved < 0) return false;
-        if (account(op, moved, state_.block)) return true;
+        if (state_.account(op, moved)) return true;
     }
 }
 
@@ -147,19 +153,27 @@ void PosixFile::run(IoOp& op) noexcept {
 void PosixFile::transfer(IoOp& op) noexcept {
     const int descriptor = state_.descriptor;
     if (op.kind == IoKind::read) {
-        transfer_all(op, state_.block, [=](const iovec* to, unsigned count, std::uint64_t offset) {
+        transfer_all(op, state_, [=](const iovec* to, unsigned count, std::uint64_t offset) {
             return read_once(descriptor, to, count, static_cast<off_t>(offset));
         });
     } else {
-        transfer_all(op, state_.block,
-                     [=](const iovec* from, unsigned count, std::uint64_t offset) {
-                         return write_once(descriptor, from, count, static_cast<off_t>(offset));
-                     });
+        transfer_all(op, state_, [=](const iovec* from, unsigned count, std::uint64_t offset) {
+            return write_once(descriptor, from, count, static_cast<off_t>(offset));
+        });
     }
 }
 
 int PosixFile::set_length(std::uint64_t bytes) noexcept {
     if (!is_device()) {
+        const std::uint64_t known = state_.known_bytes.load(std::memory_order_relaxed);
+        struct stat status{};
+        // A hole would take the place of what another process has cut off.
+        if (bytes > known && ::fstat(state_.descriptor, &status) == 0 &&
+            static_cast<std::uint64_t>(status.st_size) < known) {
+            return -EIO;
+        }
+        // Before the file is shorter: a read that meets its end must not take it for a loss.
+        if (bytes < known) state_.known_bytes.store(bytes, std::memory_order_release);
         return ::ftruncate(state_.descriptor, static_cast<off_t>(bytes)) == 0 ? 0 : -errno;
     }
     // A device keeps its size; a length that fits is accepted.
@@ -213,6 +227,54 @@ Result<BlockFile::DataRange> PosixFile::next_data(std::uint64_t at) noexcept {
     const off_t end = ::lseek(state_.descriptor, begin, SEEK_HOLE);
     if (end <= begin) return BlockFile::next_data(static_cast<std::uint64_t>(begin));
     return DataRange{static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end)};
+}
+
+Result<void> PosixFile::lock(LockRole role) {
+    return without_throwing([&] { return FileLock::acquire(state_.descriptor, role, name_); });
+}
+
+Result<bool> PosixFile::clone_range(BlockFile& source, FileOffset at, std::uint64_t length,
+                                    FileOffset to) {
+    const int from = DescriptorAccess::of(source);
+    if (from < 0) return false;
+    file_clone_range range{};
+    range.src_fd = from;
+    range.src_offset = at.value;
+    range.src_length = length;
+    range.dest_offset = to.value;
+    if (::ioctl(state_.descriptor, FICLONERANGE, &range) == 0) return true;
+    const int error = errno;
+    switch (error) {
+        case EOPNOTSUPP:
+        case ENOTTY:
+        case EXDEV:
+        case EINVAL:
+        case EISDIR:
+        case EPERM:
+        case ETXTBSY:
+        case ENOSYS:
+            return false;
+        default:
+            return std::unexpected(Error::from_errno(
+                error, fmt::format("sharing {} bytes at {:#x} of {} with {}: {}", length, at.value,
+                                   source.name(), name_, strerrordesc_np(error))));
+    }
+}
+
+void PosixFile::start_writeback() noexcept {
+    ::sync_file_range(state_.descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+Result<std::uint64_t> PosixFile::allocated_bytes() noexcept {
+    struct stat status{};
+    if (::fstat(state_.descriptor, &status) == 0) {
+        return static_cast<std::uint64_t>(status.st_blocks) * 512;
+    }
+    const int error = errno;
+    return without_throwing([&]() -> Result<std::uint64_t> {
+        return std::unexpected(Error::from_errno(
+            error, fmt::format("{}: cannot get its state: {}", name_, strerrordesc_np(error))));
+    });
 }
 
 }  // namespace qed

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,12 +15,15 @@ namespace qed {
 
 /// The properties of a descriptor, found when it was opened.
 struct FileTraits {
+    FileIdentity identity{};
+    std::uint64_t bytes = 0;  ///< length of a regular file; 0 for a device, which keeps its own
     bool writable = false;
     std::uint32_t device_block = 0;  ///< logical block size of a block device; 0: a regular file
     bool ignore_flush = false;
     bool reads_from_memory = false;  ///< reads and writes never wait for storage: tmpfs
     bool reads_nowait = false;       ///< RWF_NOWAIT works
     bool writes_inline = false;      ///< a write is a copy into the page cache
+    bool likes_preallocation = false;
     Alignment alignment{};
 };
 
@@ -33,15 +37,22 @@ public:
     bool start(IoOp& op) noexcept override;
     Result<std::uint64_t> size() noexcept override;
     Alignment alignment() const noexcept override { return traits_.alignment; }
-    bool can_punch() const noexcept override {
-        return state_.can_punch.load(std::memory_order_relaxed);
+    StorageTraits traits() const noexcept override {
+        return {.can_punch = state_.can_punch.load(std::memory_order_relaxed),
+                .likes_preallocation = traits_.likes_preallocation};
     }
     bool is_read_only() const noexcept override { return !traits_.writable; }
     std::string_view name() const noexcept override { return name_; }
-    int descriptor() const noexcept override { return state_.descriptor; }
     Result<DataRange> next_data(std::uint64_t at) noexcept override;
+    std::optional<FileIdentity> identity() const noexcept override { return traits_.identity; }
+    Result<void> lock(LockRole role) override;
+    Result<bool> clone_range(BlockFile& source, FileOffset at, std::uint64_t length,
+                             FileOffset to) override;
+    void start_writeback() noexcept override;
+    Result<std::uint64_t> allocated_bytes() noexcept override;
 
 private:
+    int descriptor() const noexcept override { return state_.descriptor; }
     bool is_device() const noexcept { return traits_.device_block != 0; }
     /// Whether the request completes at once, without any system call that could wait.
     bool is_done_early(IoOp& op) noexcept;

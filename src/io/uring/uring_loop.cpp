@@ -264,7 +264,7 @@ void UringLoop::Impl::handle(const Completion& completion) noexcept {
     int answer = completion.answer;
     if (answer == -EAGAIN) answer = -EINTR;
     const bool moves_data = op.kind == IoKind::read || op.kind == IoKind::write;
-    const bool is_done = moves_data ? account(op, answer, file.block) : file.settle(op, answer);
+    const bool is_done = moves_data ? file.account(op, answer) : file.settle(op, answer);
     if (is_done) {
         op.complete();
     } else {

@@ -13,7 +13,6 @@
 #include "base/no_throw.hpp"
 #include "ops/convert/convert_source.hpp"
 #include "ops/convert/copy_pipeline.hpp"
-#include "ops/convert/share_blocks.hpp"
 #include "ops/convert/zero_scan.hpp"
 #include "ops/threads.hpp"
 
@@ -293,11 +292,13 @@ Result<void> Copier::put_uncopied(const Item& item, AlignedBuffer& buffer) {
 /// Whether the file system lets these two files share blocks: tried once, with one block.
 bool Copier::can_share(const Item& item) {
     if (sharing_ == Sharing::untried) {
-        const BlockRange block{item.file, item.file_offset, kBlockBytes};
         const FileOffset scratch{target_.scratch_offset(item.begin)};
-        const bool fits = item.length >= kBlockBytes;
-        auto shared = fits ? share_blocks(block, *target_.shared_file(), scratch) : false;
-        sharing_ = shared && *shared ? Sharing::works : Sharing::off;
+        sharing_ = Sharing::off;
+        if (item.length >= kBlockBytes) {
+            const auto shared = target_.shared_file()->clone_range(*item.file, item.file_offset,
+                                                                   kBlockBytes, scratch);
+            if (shared && *shared) sharing_ = Sharing::works;
+        }
     }
     return sharing_ == Sharing::works;
 }
@@ -307,8 +308,8 @@ Result<void> Copier::share_item(const Item& item, AlignedBuffer& buffer) {
     for (std::uint64_t at = 0; at < item.length;) {
         auto place = target_.place(item.begin + at, item.length - at);
         if (!place) return pass(place);
-        const BlockRange from{item.file, item.file_offset + at, place->length};
-        auto shared = share_blocks(from, *target_.shared_file(), FileOffset{place->offset});
+        auto shared = target_.shared_file()->clone_range(*item.file, item.file_offset + at,
+                                                         place->length, FileOffset{place->offset});
         if (!shared) return pass(shared);
         if (!*shared) QED_CHECK(copy_into(item.begin + at, *place, buffer));
         at += place->length;

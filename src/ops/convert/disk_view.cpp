@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/convert/disk_view.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -35,13 +33,8 @@ Result<Mapping> mapping_above(Layer& top, GuestOffset at, std::uint64_t length, 
 
 bool is_same_file(const BlockFile& a, const BlockFile& b) {
     if (&a == &b) return true;
-    const int one_file = a.descriptor();
-    const int other_file = b.descriptor();
-    if (one_file < 0 || other_file < 0) return false;  // not files of this machine
-    struct stat one{};
-    struct stat other{};
-    if (fstat(one_file, &one) != 0 || fstat(other_file, &other) != 0) return false;
-    return one.st_dev == other.st_dev && one.st_ino == other.st_ino && one.st_rdev == other.st_rdev;
+    const auto one = a.identity();
+    return one && one == b.identity();
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ public:
         return image_.write_zeroes_blocking(GuestOffset{guest}, length, WriteFlags::may_unmap);
     }
     Result<void> skip(std::uint64_t, std::uint64_t) override { return {}; }
-    void write_early() noexcept override { begin_writeback(image_.file()); }
+    void write_early() noexcept override { image_.file().start_writeback(); }
     Result<void> finish() override { return {}; }
 
 private:

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "qed/image.hpp"
+#include "support/forwarding_file.hpp"
 #include "support/memory_file.hpp"
 
 namespace qed {
@@ -32,23 +33,6 @@ std::string name_of(const testing::TestParamInfo<Shape>& info) {
            std::to_string(shape.table_clusters) + (shape.has_backing ? "overlay" : "plain") +
            orders[static_cast<int>(shape.order)];
 }
-
-// A file whose memory outlives the image that uses it.
-class SharedFile final : public BlockFile {
-public:
-    explicit SharedFile(MemoryFile& memory) : memory_(memory) {}
-    bool start(IoOp& op) noexcept override { return memory_.start(op); }
-    Result<std::uint64_t> size() noexcept override { return memory_.size(); }
-    bool can_punch() const noexcept override { return true; }
-    bool is_read_only() const noexcept override { return false; }
-    std::string_view name() const noexcept override { return memory_.name(); }
-    Result<DataRange> next_data(std::uint64_t at) noexcept override {
-        return memory_.next_data(at);
-    }
-
-private:
-    MemoryFile& memory_;
-};
 
 class DiskModelTest : public testing::TestWithParam<Shape> {
 protected:
@@ -80,14 +64,14 @@ protected:
     void open() {
         std::shared_ptr<Image> base;
         if (GetParam().has_backing) {
-            base = *Image::open_raw(std::make_unique<SharedFile>(base_memory_));
+            base = *Image::open_raw(std::make_unique<test::ForwardingFile>(base_memory_));
         }
         OpenOptions options;
         options.writable = true;
         options.order = GetParam().order;
         options.budget = budget_.get();
-        auto image = sync_wait(
-            Image::open_file(std::make_unique<SharedFile>(memory_), std::move(base), options));
+        auto image = sync_wait(Image::open_file(std::make_unique<test::ForwardingFile>(memory_),
+                                                std::move(base), options));
         ASSERT_TRUE(image.has_value()) << image.error().message();
         image_ = std::move(*image);
     }

@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/posix/descriptor_access.hpp"
 #include "qed/files.hpp"
 #include "support/io_ways.hpp"
 #include "support/temp_dir.hpp"
@@ -135,6 +136,41 @@ TEST_P(BlockFileTest, EmptyRequestsSucceed) {
     EXPECT_EQ(file->size(), 0U);
 }
 
+TEST_P(BlockFileTest, BytesThatAnotherProcessHasCutOffAreAnError) {
+    const auto bytes = pattern(10'000, 7);
+    ASSERT_TRUE(runner.run(file->write(FileOffset{0}, bytes)));
+    options.create = false;
+    file = test::open_or_throw(dir.file("disk"), options);
+    ASSERT_EQ(::truncate(dir.file("disk").c_str(), 5000), 0);
+    std::vector<std::byte> into(4096);
+    for (const std::uint64_t at : {1000U, 4999U, 5000U, 9999U}) {
+        const Result<void> done = runner.run(file->read(FileOffset{at}, into));
+        ASSERT_FALSE(done) << at;
+        EXPECT_EQ(done.error().sys_errno(), EIO);
+        EXPECT_THAT(done.error().message(), HasSubstr("another process has truncated it"));
+    }
+    // Direct reads are of whole blocks, so these are not the last bytes before the cut.
+    EXPECT_TRUE(runner.run(file->read(FileOffset{0}, into)));
+    EXPECT_TRUE(runner.run(file->read(FileOffset{12'288}, into))) << "was never there";
+    EXPECT_EQ(runner.run(file->truncate(20'000)).error().sys_errno(), EIO)
+        << "zeroes would take the place of the data";
+    EXPECT_EQ(file->size(), 5000U);
+}
+
+TEST_P(BlockFileTest, BytesThatWeHaveCutOffReadAsZeroes) {
+    const auto bytes = pattern(10'000, 8);
+    ASSERT_TRUE(runner.run(file->write(FileOffset{0}, bytes)));
+    ASSERT_TRUE(runner.run(file->truncate(20'000)));
+    ASSERT_TRUE(runner.run(file->truncate(5000)));
+    EXPECT_EQ(read_all(*file, 5000, 6000), std::vector<std::byte>(6000));
+    ASSERT_TRUE(runner.run(file->truncate(8000)));
+    ASSERT_EQ(::truncate(dir.file("disk").c_str(), 6000), 0);
+    std::vector<std::byte> into(4096);
+    EXPECT_EQ(runner.run(file->read(FileOffset{5000}, into)).error().sys_errno(), EIO);
+    ASSERT_TRUE(runner.run(file->truncate(6000))) << "makes the loss our own";
+    EXPECT_TRUE(runner.run(file->read(FileOffset{5000}, into)));
+}
+
 TEST_P(BlockFileTest, ChangesToAFileOpenForReadingAreRefused) {
     options.writable = false;
     options.create = false;
@@ -188,7 +224,7 @@ TEST_P(BlockFileTest, KnowsWhereDataIs) {
     ASSERT_TRUE(runner.run(file->flush()));
     const auto first = file->next_data(0);
     ASSERT_TRUE(first);
-    if (::lseek(file->descriptor(), 0, SEEK_DATA) == 0) {
+    if (::lseek(DescriptorAccess::of(*file), 0, SEEK_DATA) == 0) {
         GTEST_SKIP() << "the file system of the tests has no holes";
     }
     EXPECT_EQ(first->begin, std::uint64_t{4 << 20});

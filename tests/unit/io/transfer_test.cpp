@@ -18,6 +18,14 @@
 namespace qed {
 namespace {
 
+/// Takes answers for a file with transfers in units of `block` bytes.
+struct Blocks {
+    std::uint32_t block;
+    bool account(IoOp& op, std::int64_t answer) const noexcept {
+        return qed::account(op, answer, block);
+    }
+};
+
 /// A file in memory whose calls transfer few bytes or are interrupted, as the script says.
 class ScriptedFile {
 public:
@@ -107,7 +115,7 @@ RC_GTEST_PROP(TransferTest, ReadsEveryByteHoweverShortTheCallsAndZeroesPastTheEn
               *rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(0, 50)));
     IoOp op = request(IoKind::read, at, buffers);
 
-    transfer_all(op, 1, file.reader());
+    transfer_all(op, Blocks{1}, file.reader());
 
     RC_ASSERT(op.error == 0);
     for (std::size_t i = 0; i < memory.size(); ++i) {
@@ -126,7 +134,7 @@ RC_GTEST_PROP(TransferTest, WritesEveryByteHoweverShortTheCalls, ()) {
               *rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(0, 50)));
     IoOp op = request(IoKind::write, at, buffers);
 
-    transfer_all(op, 1, file.writer());
+    transfer_all(op, Blocks{1}, file.writer());
 
     RC_ASSERT(op.error == 0);
     RC_ASSERT(file.bytes.size() == at + memory.size());
@@ -148,7 +156,7 @@ RC_GTEST_PROP(TransferTest, ShortTransferContinuesAtBlockAndPartialBlockIsEndOfF
     std::uint64_t last_at = 0;
     const auto read = file.reader();
 
-    transfer_all(op, kBlock, [&](const iovec* vector, unsigned count, std::uint64_t at) {
+    transfer_all(op, Blocks{kBlock}, [&](const iovec* vector, unsigned count, std::uint64_t at) {
         last_at = at;
         RC_ASSERT(at % kBlock == 0);
         return read(vector, count, at);
@@ -171,9 +179,9 @@ TEST_P(TransferErrors, AFailureAfterAPartIsTheRequestsFailure) {
         std::vector<iovec> buffers = split(memory, {});
         IoOp op = request(kind, 0, buffers);
         if (kind == IoKind::read) {
-            transfer_all(op, 1, file.reader());
+            transfer_all(op, Blocks{1}, file.reader());
         } else {
-            transfer_all(op, 1, file.writer());
+            transfer_all(op, Blocks{1}, file.writer());
         }
         EXPECT_EQ(op.error, GetParam());
         EXPECT_EQ(file.calls, 3U);
@@ -185,7 +193,8 @@ TEST(TransferTest, WriteWithoutProgressIsAnIoError) {
     std::vector<std::byte> memory(50);
     std::vector<iovec> buffers = split(memory, {});
     IoOp op = request(IoKind::write, 0, buffers);
-    transfer_all(op, 1, [](const iovec*, unsigned, std::uint64_t) { return std::int64_t{0}; });
+    transfer_all(op, Blocks{1},
+                 [](const iovec*, unsigned, std::uint64_t) { return std::int64_t{0}; });
     EXPECT_EQ(op.error, EIO);
 }
 
@@ -197,7 +206,7 @@ TEST(TransferTest, LongVectorsAreSplitAtTheSystemLimit) {
     IoOp op = request(IoKind::read, 0, buffers);
     const auto read = file.reader();
     unsigned most = 0;
-    transfer_all(op, 1, [&](const iovec* vector, unsigned count, std::uint64_t at) {
+    transfer_all(op, Blocks{1}, [&](const iovec* vector, unsigned count, std::uint64_t at) {
         most = std::max(most, count);
         return read(vector, count, at);
     });
@@ -208,7 +217,7 @@ TEST(TransferTest, LongVectorsAreSplitAtTheSystemLimit) {
 TEST(TransferTest, EmptyRequestMakesNoCall) {
     IoOp op;
     op.kind = IoKind::read;
-    transfer_all(op, 1, [](const iovec*, unsigned, std::uint64_t) {
+    transfer_all(op, Blocks{1}, [](const iovec*, unsigned, std::uint64_t) {
         ADD_FAILURE() << "called";
         return std::int64_t{0};
     });

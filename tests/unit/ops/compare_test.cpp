@@ -89,13 +89,13 @@ TEST(CompareTest, ReportsWhatCannotBeRead) {
 }
 
 /// The read of the first byte ends only after another read has failed.
-class FrontEndsLast final : public test::BorrowedFile {
+class FrontEndsLast final : public test::ForwardingFile {
 public:
-    using BorrowedFile::BorrowedFile;
+    using ForwardingFile::ForwardingFile;
     bool start(IoOp& op) noexcept override {
         const bool is_front = op.kind == IoKind::read && op.offset == 0;
         if (is_front) failed_.wait();
-        const bool pending = BorrowedFile::start(op);
+        const bool pending = ForwardingFile::start(op);
         if (op.error != 0) failed_.count_down();
         return pending;
     }

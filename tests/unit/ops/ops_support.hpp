@@ -11,34 +11,15 @@
 #include <rapidcheck.h>
 
 #include "qed/image.hpp"
+#include "support/forwarding_file.hpp"
 #include "support/memory_file.hpp"
 
 namespace qed::test {
 
 using Bytes = std::vector<std::byte>;
 
-/// A BlockFile that forwards to another: the test owns the file, the image owns this.
-class BorrowedFile : public BlockFile {
-public:
-    explicit BorrowedFile(BlockFile& file) : file_(file) {}
-    bool start(IoOp& op) noexcept override {
-        op.file = &file_;
-        const bool pending = file_.start(op);
-        op.file = this;
-        return pending;
-    }
-    Result<std::uint64_t> size() noexcept override { return file_.size(); }
-    bool can_punch() const noexcept override { return file_.can_punch(); }
-    bool is_read_only() const noexcept override { return file_.is_read_only(); }
-    std::string_view name() const noexcept override { return file_.name(); }
-    Result<DataRange> next_data(std::uint64_t at) noexcept override { return file_.next_data(at); }
-
-private:
-    BlockFile& file_;
-};
-
 inline std::unique_ptr<Image> open_raw_disk(MemoryFile& file) {
-    return Image::open_raw(std::make_unique<BorrowedFile>(file)).value();
+    return Image::open_raw(std::make_unique<ForwardingFile>(file)).value();
 }
 
 inline std::unique_ptr<Image> open_image(MemoryFile& file, std::shared_ptr<Image> backing = nullptr,
@@ -46,7 +27,7 @@ inline std::unique_ptr<Image> open_image(MemoryFile& file, std::shared_ptr<Image
     OpenOptions options;
     options.writable = writable;
     auto image =
-        sync_wait(Image::open_file(std::make_unique<BorrowedFile>(file), backing, options));
+        sync_wait(Image::open_file(std::make_unique<ForwardingFile>(file), backing, options));
     EXPECT_TRUE(image) << image.error().message();
     return image ? std::move(*image) : nullptr;
 }

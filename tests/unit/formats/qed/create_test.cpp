@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "qed/image.hpp"
+#include "support/forwarding_file.hpp"
 #include "support/memory_file.hpp"
 
 namespace qed {
@@ -29,24 +30,17 @@ int byte_at(Image& image, std::uint64_t at) {
 }
 
 /// Ignores requests to change its length, like a block device.
-class Device final : public BlockFile {
+class Device final : public test::ForwardingFile {
 public:
-    bool start(IoOp& op) noexcept override {
-        if (op.kind == IoKind::truncate) return false;
-        return memory.start(op);
-    }
-    Result<std::uint64_t> size() noexcept override { return memory.size(); }
-    bool can_punch() const noexcept override { return true; }
-    bool is_read_only() const noexcept override { return false; }
-    std::string_view name() const noexcept override { return "/dev/sdz"; }
-
-    MemoryFile memory{64U << 20};
+    using ForwardingFile::ForwardingFile;
+    bool start(IoOp& op) noexcept override { return op.kind != IoKind::truncate && forward(op); }
 };
 
 TEST(CreateTest, ADeviceIsRefusedBeforeAnythingIsWrittenToIt) {
-    Device device;
-    device.memory.fill(0, 1U << 20, std::byte{0xff});
-    const MemoryFile before(device.memory);
+    MemoryFile memory(64U << 20);
+    Device device(memory);
+    memory.fill(0, 1U << 20, std::byte{0xff});
+    const MemoryFile before(memory);
     CreateOptions create;
     create.image_bytes = 1U << 20;
 
@@ -54,7 +48,7 @@ TEST(CreateTest, ADeviceIsRefusedBeforeAnythingIsWrittenToIt) {
 
     ASSERT_FALSE(created.has_value());
     EXPECT_EQ(created.error().code(), Errc::unsupported);
-    EXPECT_TRUE(device.memory == before);
+    EXPECT_TRUE(memory == before);
 }
 
 TEST(PreallocationTest, EveryClusterIsMappedReadsZeroAndIsWrittenInPlace) {

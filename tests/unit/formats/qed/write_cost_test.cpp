@@ -42,7 +42,7 @@ public:
         return memory_.start(op);
     }
     Result<std::uint64_t> size() noexcept override { return memory_.size(); }
-    bool can_punch() const noexcept override { return true; }
+    StorageTraits traits() const noexcept override { return {.can_punch = true}; }
     bool is_read_only() const noexcept override { return false; }
     std::string_view name() const noexcept override { return memory_.name(); }
     std::uint64_t stored_bytes() const { return memory_.stored_bytes(); }

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "qed/image.hpp"
+#include "support/forwarding_file.hpp"
 #include "support/memory_file.hpp"
 #include "support/replace_new.hpp"
 
@@ -22,22 +23,15 @@ constexpr std::uint64_t kTableSpan = 512 * kClusterBytes;
 constexpr std::uint64_t kDiskBytes = 4 * kTableSpan;
 
 /// A file whose own allocations never fail.
-class SparedFile final : public BlockFile {
+class SparedFile final : public test::ForwardingFile {
 public:
-    explicit SparedFile(MemoryFile& memory) : memory_(memory) {}
+    using ForwardingFile::ForwardingFile;
     bool start(IoOp& op) noexcept override {
         const long left = std::exchange(test::allocations_until_failure, -1);
-        const bool pending = memory_.start(op);
+        const bool pending = forward(op);
         test::allocations_until_failure = left;
         return pending;
     }
-    Result<std::uint64_t> size() noexcept override { return memory_.size(); }
-    bool can_punch() const noexcept override { return true; }
-    bool is_read_only() const noexcept override { return false; }
-    std::string_view name() const noexcept override { return "spared.qed"; }
-
-private:
-    MemoryFile& memory_;
 };
 
 std::unique_ptr<Image> open(MemoryFile& file, WriteOrder order) {

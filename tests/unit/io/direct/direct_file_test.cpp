@@ -16,6 +16,7 @@
 #include "base/aligned_buffer.hpp"
 #include "coro/when_all.hpp"
 #include "io/direct/direct_alignment.hpp"
+#include "io/posix/posix_file.hpp"
 #include "support/failing_new.hpp"
 #include "support/io_ways.hpp"
 #include "support/replace_new.hpp"

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <thread>
 #include <tuple>
@@ -33,13 +34,6 @@ Bytes part(const Bytes& of, std::size_t at, std::size_t bytes) {
     return {begin, begin + static_cast<std::ptrdiff_t>(bytes)};
 }
 
-/// `content` with all bytes after `at` replaced by zeroes.
-Bytes cut_at(const Bytes& content, std::size_t at) {
-    Bytes cut = part(content, 0, at);
-    cut.resize(content.size());
-    return cut;
-}
-
 class MappedFileTest : public ::testing::TestWithParam<test::Way> {
 protected:
     MappedFileTest() : path(dir.file("f")), content(test::pattern(kFileBytes, 1)) {
@@ -55,6 +49,12 @@ protected:
         const Result<void> done = runner.run(file->read(FileOffset{at}, into));
         EXPECT_TRUE(done) << done.error().message();
         return into;
+    }
+    /// The error of a read that has to fail.
+    int read_errno(std::uint64_t at, std::size_t bytes) {
+        Bytes into(bytes);
+        const Result<void> done = runner.run(file->read(FileOffset{at}, into));
+        return done ? 0 : done.error().sys_errno();
     }
 
     test::TempDir dir;
@@ -102,10 +102,12 @@ TEST_P(MappedFileTest, RefusesToWrite) {
     EXPECT_EQ(runner.run(file->write(FileOffset{0}, bytes)).error().sys_errno(), EROFS);
 }
 
-TEST_P(MappedFileTest, ACutFileReadsAsWithoutAMapping) {
+TEST_P(MappedFileTest, BytesThatAnotherProcessHasCutOffAreAnError) {
     const std::size_t half = kFileBytes / 2;
     ASSERT_TRUE(writer->truncate(half).run_blocking());
-    EXPECT_EQ(read(0, kFileBytes), cut_at(content, half));
+    EXPECT_EQ(read_errno(0, kFileBytes), EIO);
+    EXPECT_EQ(read_errno(kFileBytes - 1, 10), EIO);
+    EXPECT_EQ(read(kFileBytes, 10), Bytes(10)) << "was never there";
     EXPECT_EQ(read(100, 5000), part(content, 100, 5000));
     ASSERT_TRUE(writer->write(FileOffset{0}, content).run_blocking());
     EXPECT_EQ(read(0, kFileBytes), content) << "what was written again is seen";
@@ -122,11 +124,11 @@ INSTANTIATE_TEST_SUITE_P(Ways, MappedFileCutTest, ::testing::Values(test::Way::o
 TEST_P(MappedFileCutTest, TheMappingIsGivenUpOnceItHasFailed) {
     ASSERT_TRUE(writer->truncate(0).run_blocking());
     EXPECT_EQ(file->mapped_bytes(), kFileBytes);
-    EXPECT_EQ(read(0, 1), Bytes(1));
+    EXPECT_EQ(read_errno(0, 1), EIO);
     EXPECT_EQ(file->mapped_bytes(), 0U);
 }
 
-TEST_P(MappedFileCutTest, ReadersInOtherThreadsReadWhatTheFileHeldBeforeOrAfter) {
+TEST_P(MappedFileCutTest, ReadersInOtherThreadsReadWhatTheFileHeldOrFail) {
     constexpr std::size_t kBlock = 4096;
     constexpr std::size_t kKept = 64 * kBlock;
     std::atomic<bool> is_over = false;
@@ -136,10 +138,11 @@ TEST_P(MappedFileCutTest, ReadersInOtherThreadsReadWhatTheFileHeldBeforeOrAfter)
         Bytes into(kBlock);
         while (!is_over.load() || file->mapped_bytes() != 0) {
             for (std::size_t at = 0; at + kBlock <= kFileBytes; at += kBlock) {
-                if (!file->read(FileOffset{at}, into).run_blocking()) ++wrong;
-                const bool is_old = into == part(content, at, kBlock);
-                const bool is_cut = at >= kKept && into == Bytes(kBlock);
-                if (!is_old && !is_cut) ++wrong;
+                if (file->read(FileOffset{at}, into).run_blocking()) {
+                    if (into != part(content, at, kBlock)) ++wrong;
+                } else if (at < kKept) {
+                    ++wrong;
+                }
             }
             ++rounds;
         }
@@ -153,7 +156,8 @@ TEST_P(MappedFileCutTest, ReadersInOtherThreadsReadWhatTheFileHeldBeforeOrAfter)
         is_over = true;
     }
     EXPECT_EQ(wrong.load(), 0);
-    EXPECT_EQ(read(0, kFileBytes), cut_at(content, kKept));
+    EXPECT_EQ(read(0, kKept), part(content, 0, kKept));
+    EXPECT_EQ(read_errno(kKept, 1), EIO);
 }
 
 TEST_P(MappedFileCutTest, OneCutFileLeavesTheMappingsOfOthersAlone) {
@@ -164,7 +168,7 @@ TEST_P(MappedFileCutTest, OneCutFileLeavesTheMappingsOfOthersAlone) {
     ASSERT_TRUE(other_writer->write(FileOffset{0}, content).run_blocking());
     const auto other = test::open_or_throw(dir.file("other"), mapped());
     ASSERT_TRUE(writer->truncate(0).run_blocking());
-    EXPECT_EQ(read(0, kFileBytes), Bytes(kFileBytes));
+    EXPECT_EQ(read_errno(0, kFileBytes), EIO);
     EXPECT_EQ(test::read_all(*other, 0, kFileBytes), content);
     EXPECT_EQ(other->mapped_bytes(), kFileBytes);
 }
@@ -175,7 +179,8 @@ TEST_P(MappedFileCutTest, AThreadThatBlocksTheSignalReadsWithoutTheMapping) {
         sigset_t every{};
         sigfillset(&every);
         pthread_sigmask(SIG_BLOCK, &every, nullptr);
-        EXPECT_EQ(read(0, kFileBytes), cut_at(content, 4096));
+        EXPECT_EQ(read(0, 4096), part(content, 0, 4096));
+        EXPECT_EQ(read_errno(4096, 1), EIO);
     }).join();
     EXPECT_EQ(file->mapped_bytes(), kFileBytes) << "for other threads it is as good as before";
 }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <tuple>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "qed/output_file.hpp"
 #include "support/io_ways.hpp"
 #include "support/loop_device.hpp"
 
@@ -75,6 +80,29 @@ TEST_P(BlockDeviceTest, PunchZeroesWholeBlocksAndRefusesParts) {
 
 TEST_P(BlockDeviceTest, DirectRequestsFollowItsBlocks) {
     EXPECT_EQ(file->alignment().offset, std::get<1>(GetParam()) ? 4096U : 1U);
+}
+
+TEST_P(BlockDeviceTest, LockedDeviceIsExclusiveAsAMountedOneIs) {
+    // Mounting takes the device in the same way: as a holder that shares with no other.
+    const int mounted = ::open(device.path().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);
+    ASSERT_GE(mounted, 0);
+    FileOptions options;
+    options.writable = true;
+    options.lock = LockRole::writer;
+    const auto refused = open_file(device.path(), options);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code(), Errc::locked);
+    EXPECT_THAT(refused.error().message(), ::testing::HasSubstr("mounted"));
+    const auto output = OutputFile::create(device.path());
+    ASSERT_FALSE(output);
+    EXPECT_EQ(output.error().code(), Errc::locked);
+    options.lock = LockRole::none;
+    EXPECT_TRUE(open_file(device.path(), options)) << "the user has asked for it";
+    options.writable = false;
+    options.lock = LockRole::reader;
+    EXPECT_TRUE(open_file(device.path(), options)) << "reading does no harm";
+    ::close(mounted);
+    EXPECT_TRUE(OutputFile::create(device.path()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, BlockDeviceTest,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "qed/file_lock.hpp"
+#include "io/posix/file_lock.hpp"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/posix/descriptor_access.hpp"
 #include "support/io_ways.hpp"
 #include "support/temp_dir.hpp"
 
@@ -173,8 +174,9 @@ TEST_F(FileLockTest, ClosedFileReleasesLocksOfOpenDescription) {
     FileOptions options;
     options.writable = true;
     auto file = test::open_or_throw(dir.file("disk.qed"), options);
-    ASSERT_TRUE(FileLock::acquire(file->descriptor(), LockRole::writer, "disk.qed").has_value());
-    const int other = ::dup(file->descriptor());
+    ASSERT_TRUE(
+        FileLock::acquire(DescriptorAccess::of(*file), LockRole::writer, "disk.qed").has_value());
+    const int other = ::dup(DescriptorAccess::of(*file));
     ASSERT_GE(other, 0);
     file.reset();
     EXPECT_THAT(held(), IsEmpty());
@@ -185,7 +187,8 @@ TEST_F(FileLockTest, AChildThatEndsLeavesTheLocksToItsParent) {
     FileOptions options;
     options.writable = true;
     auto file = test::open_or_throw(dir.file("disk.qed"), options);
-    ASSERT_TRUE(FileLock::acquire(file->descriptor(), LockRole::writer, "disk.qed").has_value());
+    ASSERT_TRUE(
+        FileLock::acquire(DescriptorAccess::of(*file), LockRole::writer, "disk.qed").has_value());
     const std::set<int> before = held();
     const pid_t child = ::fork();
     if (child == 0) {

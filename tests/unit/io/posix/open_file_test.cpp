@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/posix/descriptor_access.hpp"
 #include "qed/files.hpp"
 #include "support/io_ways.hpp"
 #include "support/temp_dir.hpp"
@@ -104,8 +105,8 @@ TEST_F(OpenFileTest, TheDescriptorIsClosedOnExecAndMayBlock) {
     options.writable = true;
     options.create = true;
     const auto file = test::open_or_throw(dir.file("f"), options);
-    EXPECT_EQ(::fcntl(file->descriptor(), F_GETFL) & O_NONBLOCK, 0);
-    EXPECT_NE(::fcntl(file->descriptor(), F_GETFD) & FD_CLOEXEC, 0);
+    EXPECT_EQ(::fcntl(DescriptorAccess::of(*file), F_GETFL) & O_NONBLOCK, 0);
+    EXPECT_NE(::fcntl(DescriptorAccess::of(*file), F_GETFD) & FD_CLOEXEC, 0);
 }
 
 TEST_F(OpenFileTest, PathsAreRelativeToTheGivenDirectory) {
@@ -125,7 +126,7 @@ TEST_F(OpenFileTest, SyncFilesWriteThrough) {
     options.create = true;
     options.sync = true;
     const auto file = test::open_or_throw(dir.file("f"), options);
-    EXPECT_NE(::fcntl(file->descriptor(), F_GETFL) & O_DSYNC, 0);
+    EXPECT_NE(::fcntl(DescriptorAccess::of(*file), F_GETFL) & O_DSYNC, 0);
     for (const test::Way way : {test::Way::on_caller, test::Way::in_uring}) {
         test::Runner runner(way);
         const auto bytes = test::pattern(5000, 1);

@@ -13,7 +13,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "qed/file_lock.hpp"
+#include "io/posix/descriptor_access.hpp"
+#include "io/posix/file_lock.hpp"
 #include "qed/files.hpp"
 #include "support/temp_dir.hpp"
 
@@ -118,7 +119,7 @@ TEST_F(OutputFileTest, FileInUseIsNotReplaced) {
     put("a", "old");
     const auto user = open_file(path("a"), {.writable = true});
     ASSERT_TRUE(user);
-    ASSERT_TRUE(FileLock::acquire((*user)->descriptor(), LockRole::writer, "a"));
+    ASSERT_TRUE(FileLock::acquire(DescriptorAccess::of(**user), LockRole::writer, "a"));
     const auto output = OutputFile::create(path("a"));
     ASSERT_FALSE(output);
     EXPECT_EQ(output.error().code(), Errc::locked);

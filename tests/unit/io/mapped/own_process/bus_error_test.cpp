@@ -66,7 +66,7 @@ void handle(void (*handler)(int, siginfo_t*, void*)) {
 void fault_beside_a_mapped_file() {
     const int descriptor = make_file();
     const auto file = open_mapped(descriptor);
-    if (!reads(*file) || ::ftruncate(descriptor, 0) != 0 || !reads(*file)) std::_Exit(6);
+    if (!reads(*file) || ::ftruncate(descriptor, 0) != 0 || reads(*file)) std::_Exit(6);
     if (file->mapped_bytes() != 0) std::_Exit(7);
     [[maybe_unused]] const char byte = *lost_memory();
 }
@@ -130,7 +130,7 @@ TEST_F(BusErrorDeathTest, FilesAreNotMappedOverAHandlerThatCameLater) {
         const int descriptor = make_file();
         const auto second = open_mapped(descriptor);
         const bool is_mapped = second->mapped_bytes() != 0;
-        if (!reads(*second) || ::ftruncate(descriptor, 0) != 0 || !reads(*second)) std::_Exit(9);
+        if (!reads(*second) || ::ftruncate(descriptor, 0) != 0 || reads(*second)) std::_Exit(9);
         std::_Exit(is_mapped ? 10 : 0);
     };
     EXPECT_EXIT(run(), ::testing::ExitedWithCode(0), "");
@@ -143,11 +143,11 @@ TEST_F(BusErrorDeathTest, AChildReadsTheFilesOfItsParent) {
         const pid_t child = ::fork();
         if (child == 0) {
             const bool is_cut = ::ftruncate(descriptor, 0) == 0;
-            std::_Exit(is_cut && reads(*file) && file->mapped_bytes() == 0 ? 0 : 8);
+            std::_Exit(is_cut && !reads(*file) && file->mapped_bytes() == 0 ? 0 : 8);
         }
         int status = 0;
         if (::waitpid(child, &status, 0) != child || status != 0) std::_Exit(9);
-        std::_Exit(reads(*file) && file->mapped_bytes() == 0 ? 0 : 10);
+        std::_Exit(!reads(*file) && file->mapped_bytes() == 0 ? 0 : 10);
     };
     EXPECT_EXIT(run(), ::testing::ExitedWithCode(0), "");
 }
