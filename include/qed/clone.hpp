@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -17,7 +18,9 @@ struct CloneOptions {
     bool replace = false;                            ///< replace files that exist
     unsigned depth_limit = kDefaultBackingDepth;     ///< fail with more backing files than this
     LockMode lock = LockMode::normal;                ///< normal or none
-    Progress progress;                               ///< in clones
+    /// Of the clones; 0: 64 KiB. Tables have 4 clusters, or as many more as the size needs.
+    std::uint32_t cluster_bytes = 0;
+    Progress progress;  ///< in clones
 };
 static_assert(std::is_trivially_destructible_v<CloneOptions>);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <type_traits>
 
@@ -15,6 +16,9 @@ struct SnapshotOptions {
     BackingFormat format = BackingFormat::qed;
     unsigned depth_limit = kDefaultBackingDepth;  ///< fail with more backing files than this
     LockMode lock = LockMode::normal;             ///< normal or none
+    /// Of the overlay; 0: as the image, 64 KiB over a raw disk. Tables have 4 clusters, or as many
+    /// more as the size needs.
+    std::uint32_t cluster_bytes = 0;
 };
 static_assert(std::is_trivially_destructible_v<SnapshotOptions>);
 

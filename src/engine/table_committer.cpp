@@ -126,6 +126,9 @@ void TableCommitter::pass_on_lead() noexcept {
 Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue joined) {
     TableGroup group(parts_, layout_, rules_.strict, leader, joined);
     count_group(group.size());
+    // Before anything is reserved or shown: a group that fails here has no effect later, and no
+    // more updates wait than the limit and one group.
+    if (rules_.defers && exceeds_limits()) QED_CO_CHECK(co_await write_excess());
     if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
     Result<std::uint64_t> end = group.reserve_tables();
     if (!end) co_return pass(end);
@@ -133,7 +136,6 @@ Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue jo
     if (rules_.defers) {
         group.defer(*deferred_);
         deferred_bytes_.store(deferred_->bytes());
-        if (exceeds_limits()) co_return co_await write_excess();
         co_return {};
     }
     const bool needs_dirty = group.needs_dirty() && !parts_.marker.is_dirty();

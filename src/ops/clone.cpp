@@ -51,6 +51,10 @@ Result<void> make_clones(const std::string& base_path, std::span<const std::stri
     CreateOptions create;
     create.image_bytes = (*base)->size();
     create.backing_format = options.base_format;
+    if (options.cluster_bytes != 0) {
+        create.cluster_bytes = options.cluster_bytes;
+        create.table_clusters = table_clusters_for(options.cluster_bytes, create.image_bytes);
+    }
     FolderFlusher folders;
     Result<void> done;
     for (std::size_t i = 0; done && i < paths.size(); ++i) {

@@ -74,13 +74,26 @@ Result<HeldLayer> hold_layer(const std::string& path, bool is_raw, LockMode lock
     return held;
 }
 
+std::uint32_t table_clusters_for(std::uint32_t cluster_bytes, std::uint64_t image_bytes) {
+    std::uint32_t clusters = kDefaultTableClusters;
+    for (; clusters < kMaxTableClusters; clusters *= 2) {
+        const Result<Geometry> geometry = Geometry::make(cluster_bytes, clusters);
+        if (!geometry || image_bytes <= geometry->max_image_bytes()) break;
+    }
+    return clusters;
+}
+
 CreateOptions overlay_options(const LayerFile& like, const std::string& backing_name,
-                              bool backing_is_raw) {
+                              bool backing_is_raw, std::uint32_t cluster_bytes) {
     CreateOptions create;
     create.image_bytes = like.disk_bytes;
     if (!like.is_raw) {
         create.cluster_bytes = like.header.cluster_bytes;
         create.table_clusters = like.header.table_clusters;
+    }
+    if (cluster_bytes != 0) {
+        create.cluster_bytes = cluster_bytes;
+        create.table_clusters = table_clusters_for(cluster_bytes, like.disk_bytes);
     }
     create.backing_name = backing_name.c_str();
     create.backing_format = backing_is_raw ? BackingFormat::raw : BackingFormat::qed;
@@ -88,11 +101,12 @@ CreateOptions overlay_options(const LayerFile& like, const std::string& backing_
 }
 
 Result<void> replace_with_overlay(HeldLayer held, const std::string& backing_name,
-                                  bool backing_is_raw) {
+                                  bool backing_is_raw, std::uint32_t cluster_bytes) {
     // No other process can see the file before publish(), which flushes it.
     auto output = OutputFile::replace(held.file.path, std::move(held.lock), {.ignore_flush = true});
     if (!output) return pass(output);
-    const CreateOptions create = overlay_options(held.file, backing_name, backing_is_raw);
+    const CreateOptions create =
+        overlay_options(held.file, backing_name, backing_is_raw, cluster_bytes);
     QED_CHECK(sync_wait(Image::format((*output)->file(), create)));
     return (*output)->publish(Durability::content_and_name);
 }

@@ -22,14 +22,16 @@ namespace {
 
 class Snapshot {
 public:
-    Snapshot(HeldLayer held, std::string frozen_path, Folder folder, Folder frozen_folder)
+    Snapshot(HeldLayer held, std::string frozen_path, Folder folder, Folder frozen_folder,
+             std::uint32_t cluster_bytes)
         : held_(std::move(held)),
           path_(held_.file.path),
           frozen_path_(std::move(frozen_path)),
           folder_(std::move(folder)),
           frozen_folder_(std::move(frozen_folder)),
           frozen_name_(leaf_of(frozen_path_)),
-          backing_name_(backing_name_for(path_, frozen_path_)) {}
+          backing_name_(backing_name_for(path_, frozen_path_)),
+          cluster_bytes_(cluster_bytes) {}
 
     Result<void> run(unsigned depth_limit) {
         QED_CHECK(check(depth_limit));
@@ -58,6 +60,7 @@ private:
     Folder frozen_folder_;
     std::string frozen_name_;
     std::string backing_name_;
+    std::uint32_t cluster_bytes_;
 };
 
 Result<void> Snapshot::check(unsigned depth_limit) const {
@@ -83,8 +86,9 @@ Result<void> Snapshot::check(unsigned depth_limit) const {
 Result<void> Snapshot::put_overlay_over_first_name() {
     auto synced = frozen_folder_.flush(*held_.lock);
     const bool is_raw = held_.file.is_raw;
-    auto done =
-        synced ? replace_with_overlay(std::move(held_), backing_name_, is_raw) : std::move(synced);
+    auto done = synced
+                    ? replace_with_overlay(std::move(held_), backing_name_, is_raw, cluster_bytes_)
+                    : std::move(synced);
     // The second name may be removed only while the first one still leads to the same file.
     std::error_code error;
     if (!done && std::filesystem::equivalent(path_, frozen_path_, error)) {
@@ -95,7 +99,8 @@ Result<void> Snapshot::put_overlay_over_first_name() {
 
 /// Without hard links: the overlay is complete and durable before the file gets its new name.
 Result<void> Snapshot::rename_and_put_overlay() {
-    const CreateOptions create = overlay_options(held_.file, backing_name_, held_.file.is_raw);
+    const CreateOptions create =
+        overlay_options(held_.file, backing_name_, held_.file.is_raw, cluster_bytes_);
     const std::string name = leaf_of(path_);
     QED_CHECK(folder_.rename_to_free_name(name, frozen_folder_, frozen_name_));
     auto put = [&]() -> Result<void> {
@@ -130,7 +135,7 @@ Result<void> snapshot(const std::string& path, const std::string& frozen_path,
         auto frozen_folder = Folder::of(frozen_path);
         if (!frozen_folder) return pass(frozen_folder);
         return Snapshot(std::move(*held), frozen_path, std::move(*folder),
-                        std::move(*frozen_folder))
+                        std::move(*frozen_folder), options.cluster_bytes)
             .run(options.depth_limit);
     });
 }

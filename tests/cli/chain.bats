@@ -231,6 +231,21 @@ same() { # file: the guest sees the same as before, and QEMU finds no fault in t
     qemu-img compare -q -f qed -F raw want.raw frozen.raw
 }
 
+@test "clone and snapshot take another cluster size for the overlay" {
+    qed create -q -f qed base.qed 64M
+    expect 0 qed clone --cluster-size 16K base.qed a.qed
+    [[ $(qed info --output=json a.qed) == *'"cluster-size": 16384'* ]]
+    expect 0 qed clone --cluster-size 4K base.qed b.qed
+    qed check b.qed
+    expect 0 qed snapshot --cluster-size 16K b.qed c.qed
+    [[ $(qed info --output=json b.qed) == *'"cluster-size": 16384'* ]]
+    [[ $(qed info --output=json c.qed) == *'"cluster-size": 4096'* ]]
+    expect 1 qed clone --cluster-size 5000 base.qed d.qed
+    [[ ! -e d.qed ]]
+    qed create -q -f qed large.qed 200G
+    expect 0 qed clone --cluster-size 4K large.qed e.qed
+}
+
 @test "clone makes named and numbered overlays of one base" {
     make_chain
     expect 0 qed clone base.qed a.qed b.qed

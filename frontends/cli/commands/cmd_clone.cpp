@@ -4,6 +4,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
 #include "cli/disks/image_path.hpp"
+#include "cli/disks/overlay_size.hpp"
 #include "cli/terminal/sizes.hpp"
 #include "qed/clone.hpp"
 
@@ -19,6 +20,7 @@ struct CloneArgs {
     std::string count;
     std::string first = "1";
     std::string depth;
+    std::string cluster;
     bool force = false;
     LockArgs lock;
 };
@@ -75,6 +77,9 @@ int run_clone(const CloneArgs& args, Console& console) {
     CloneOptions options;
     options.base_format = args.format == "raw" ? BackingFormat::raw : BackingFormat::qed;
     options.replace = args.force;
+    auto cluster = overlay_cluster_bytes(args.cluster);
+    if (!cluster) return console.fail(cluster.error());
+    options.cluster_bytes = *cluster;
     options.depth_limit = *depth;
     options.lock = args.lock.mode();
     options.progress.callback = go_on;
@@ -100,6 +105,7 @@ void add_clone(CLI::App& app, Console& console) {
     command.add_option("-f", args->format, "Format of the base: qed or raw")->type_name("FMT");
     add_no_lock_option(command, args->lock);
     add_depth_option(command, args->depth);
+    add_cluster_size_option(command, args->cluster);
     command.add_flag("--force", args->force, "Replace files that exist");
     on_run(command, console, args, run_clone);
 }

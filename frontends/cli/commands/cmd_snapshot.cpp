@@ -4,6 +4,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/disks/disk.hpp"
 #include "cli/disks/image_path.hpp"
+#include "cli/disks/overlay_size.hpp"
 #include "qed/snapshot.hpp"
 
 namespace qed::cli {
@@ -14,6 +15,7 @@ struct SnapshotArgs {
     std::string base;
     std::string format;
     std::string depth;
+    std::string cluster;
     bool revert = false;
     bool quiet = false;
     LockArgs lock;
@@ -26,6 +28,9 @@ Result<void> freeze(const SnapshotArgs& args, const std::string& path, const std
     options.format = args.format == "raw" ? BackingFormat::raw : BackingFormat::qed;
     options.depth_limit = *depth;
     options.lock = args.lock.mode();
+    auto cluster = overlay_cluster_bytes(args.cluster);
+    if (!cluster) return pass(cluster);
+    options.cluster_bytes = *cluster;
     return snapshot(path, base, options);
 }
 
@@ -76,6 +81,7 @@ void add_snapshot(CLI::App& app, Console& console) {
     command.add_flag("-q,--quiet", args->quiet, "Print errors only");
     add_no_lock_option(command, args->lock);
     add_depth_option(command, args->depth);
+    add_cluster_size_option(command, args->cluster);
     const std::string instead =
         "QED images hold no internal snapshots; 'qed snapshot IMAGE BASE' freezes an image as a "
         "file, 'qed snapshot --revert IMAGE' goes back to it";

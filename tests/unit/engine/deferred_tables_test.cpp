@@ -64,7 +64,7 @@ TEST(DeferredTablesTest, AReplacedClusterIsFreedOnlyOnceTheFileDoesNotNameIt) {
     EXPECT_EQ(fixture.allocator.freed_clusters(), 1U);
 }
 
-TEST(DeferredTablesTest, MoreFreedClustersThanTheLimitAreFlushedAtOnce) {
+TEST(DeferredTablesTest, MoreFreedClustersThanTheLimitAreFlushedBeforeTheNextUpdate) {
     TableCommitter::Rules rules = kDeferred;
     rules.freed_limit = CommitterFixture::kCluster;
     CommitterFixture fixture(rules);
@@ -77,18 +77,37 @@ TEST(DeferredTablesTest, MoreFreedClustersThanTheLimitAreFlushedAtOnce) {
     EXPECT_EQ(fixture.steps(), "");
     zeroes.at = fixture.image.guest(4);
     ASSERT_TRUE(fixture.commit(zeroes));
+    EXPECT_EQ(fixture.steps(), "");
+    ASSERT_TRUE(fixture.commit(fixture.data(10, 1, 4)));
     EXPECT_EQ(fixture.steps(), "ftf") << "the last flush makes the clusters free";
     EXPECT_EQ(fixture.allocator.unflushed_bytes(), 0U);
 }
 
-TEST(DeferredTablesTest, MoreThanTheLimitIsWrittenAtOnce) {
+TEST(DeferredTablesTest, MoreThanTheLimitIsWrittenBeforeTheNextUpdate) {
     TableCommitter::Rules rules = kDeferred;
     rules.deferred_limit = 4096;
     CommitterFixture fixture(rules);
     ASSERT_TRUE(fixture.commit(fixture.data(0)));
     EXPECT_EQ(fixture.steps(), "");
     ASSERT_TRUE(fixture.commit(fixture.data(fixture.image.entries_in_slice(), 1, 1)));
+    EXPECT_EQ(fixture.steps(), "");
+    ASSERT_TRUE(fixture.commit(fixture.data(1, 1, 2)));
     EXPECT_EQ(fixture.steps(), "ftt");
+}
+
+TEST(DeferredTablesTest, AnUpdateThatFailsBecauseTheLimitIsReachedHasNoEffectLater) {
+    TableCommitter::Rules rules = kDeferred;
+    rules.deferred_limit = 1024;
+    CommitterFixture fixture(rules);
+    ASSERT_TRUE(fixture.commit(fixture.data(0)));
+    fixture.image.memory.fault =
+        test::MemoryFile::Fault{.nth = 1, .error = ENOSPC, .sticky = true, .only = IoKind::write};
+    fixture.image.memory.requests = 0;
+    EXPECT_FALSE(fixture.commit(fixture.data(1, 1, 1)));
+    fixture.image.memory.fault.reset();
+    ASSERT_TRUE(fixture.write_deferred());
+    EXPECT_NE(fixture.entry_in_file(0), 0U);
+    EXPECT_EQ(fixture.entry_in_file(1), 0U);
 }
 
 }  // namespace

@@ -39,6 +39,36 @@ TEST_P(FreedSpaceTest, WithoutFlushesTheFileStaysBounded) {
     EXPECT_GT(image->stats().reused_clusters, 0U);
 }
 
+TEST_P(FreedSpaceTest, OnAFullDiskAWriteFlushesAndUsesFreedClusters) {
+    auto owned = test::make_layer(kMiB, false);
+    MemoryFile& file = *owned;
+    OpenOptions options;
+    options.writable = true;
+    options.order = GetParam();
+    auto image = *sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    const std::vector<std::byte> data(kWrite, std::byte{7});
+    ASSERT_TRUE(image->write_blocking({0}, data));
+    ASSERT_TRUE(image->flush_blocking());
+    ASSERT_TRUE(image->discard_blocking({0}, kWrite));
+    file.fault =
+        MemoryFile::Fault{.nth = 1, .error = ENOSPC, .sticky = true, .only = IoKind::truncate};
+    file.requests = 0;
+    const std::vector<std::byte> other(kWrite, std::byte{8});
+    const auto written = image->write_blocking({2 * kWrite}, other);
+    ASSERT_TRUE(written) << written.error().message();
+    EXPECT_EQ(image->stats().reused_clusters, kWrite / 4096);
+    std::vector<std::byte> read(kWrite);
+    ASSERT_TRUE(image->read_blocking({2 * kWrite}, read));
+    EXPECT_EQ(read, other);
+    ASSERT_TRUE(image->read_blocking({0}, read));
+    EXPECT_EQ(read, std::vector<std::byte>(kWrite));
+    // The file cannot grow, and nothing is free.
+    EXPECT_EQ(image->write_blocking({kWrite}, other).error().code(), Errc::no_space);
+    file.fault.reset();
+    EXPECT_TRUE(image->write_blocking({kWrite}, other));
+    EXPECT_TRUE(image->close());
+}
+
 INSTANTIATE_TEST_SUITE_P(Orders, FreedSpaceTest,
                          testing::Values(WriteOrder::ordered, WriteOrder::strict,
                                          WriteOrder::deferred));
