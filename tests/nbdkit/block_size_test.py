@@ -80,7 +80,7 @@ class BlockSizeTest(qedtest.TestCase):
         disk, uri = self.serve("image", image.read_bytes())
         run(QED, "bench", "-q", "-w", "-f", "qed", "-c", "8", "-d", "1", "-s", "512", "-S", "1024",
             "--pattern", "9", uri)
-        run(QED, "check", "-q", uri)
+        run(QED, "check", "-q", "-f", "qed", uri)
         read = self.path("read.raw")
         run(QED, "convert", "-f", "qed", "-O", "raw", uri, read)
         self.assertEqual(b"\x09" * 512 + bytes(512) + b"\x09" * 512, read.read_bytes()[:1536])

@@ -24,10 +24,14 @@ void replace(int descriptor) {
     std::rename(other, victim);  // works once
 }
 
-[[gnu::constructor]] void start() {
+bool start() {
     const char* const error = std::getenv("QED_TEST_LOCK_ERRNO");
     if (error != nullptr) qed::test::lock_errno = std::atoi(error);
     qed::test::before_lock = replace;
+    return true;
 }
+
+// A variable, because it is initialized after those of the header.
+[[maybe_unused]] const bool started = start();
 
 }  // namespace
