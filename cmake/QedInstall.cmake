@@ -22,6 +22,9 @@ install(FILES "${PROJECT_BINARY_DIR}/qedConfig.cmake" "${PROJECT_BINARY_DIR}/qed
 if(QED_WITH_URING)
     set(QED_PC_URING " liburing")
 endif()
+if(QED_WITH_DECOMPRESSION)
+    set(QED_PC_DECOMPRESSION " libisal libzstd")
+endif()
 configure_file(cmake/libqed.pc.in libqed.pc @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/libqed.pc"
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)

@@ -12,6 +12,8 @@ option(QED_INSTALL "Make rules to install what is built" ${PROJECT_IS_TOP_LEVEL}
 
 option(QED_WITH_URING "Run requests through io_uring where a program wants that (liburing)" ON)
 option(QED_WITH_NBD "Open nbd:// addresses (libnbd)" ${PROJECT_IS_TOP_LEVEL})
+option(QED_WITH_DECOMPRESSION "Read compressed clusters of qcow2 (ISA-L, zstd)"
+       ${PROJECT_IS_TOP_LEVEL})
 option(QED_WITH_SECCOMP "Forbid the programs what they do not need (libseccomp)" ON)
 option(QED_WITH_PROBES "Have static probes for tracers (sys/sdt.h)" ${PROJECT_IS_TOP_LEVEL})
 
@@ -23,7 +25,7 @@ set(QED_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: address,undefin
 
 if(QED_BUILD_TESTS)
     foreach(needed BUILD_CLI BUILD_NBDKIT BUILD_CAPI BUILD_SIM BUILD_BENCH WITH_URING WITH_NBD
-            WITH_SECCOMP WITH_PROBES)
+            WITH_DECOMPRESSION WITH_SECCOMP WITH_PROBES)
         if(NOT QED_${needed})
             message(FATAL_ERROR "The tests are of everything: without QED_${needed} there can be "
                 "none. Add -DQED_BUILD_TESTS=OFF, or leave QED_${needed} on.")

@@ -21,8 +21,9 @@ BELOW = {
     "chain": ["base", "coro", "io", "cache", "engine"],
     "formats/raw": ["base", "coro", "io", "cache", "engine", "chain"],
     "formats/qed": ["base", "coro", "io", "cache", "engine", "chain"],
+    "formats/qcow2": ["base", "coro", "io", "cache", "engine", "chain"],
     "formats/registry": ["base", "coro", "io", "cache", "engine", "chain", "formats/raw",
-                         "formats/qed"],
+                         "formats/qed", "formats/qcow2"],
     "image": ["base", "coro", "io", "cache", "engine", "chain", "formats/raw", "formats/qed",
               "formats/registry"],
     "ops": ["base", "coro", "io", "cache", "engine", "chain", "formats/raw", "formats/qed",
@@ -85,6 +86,7 @@ ONLY_IN = {
     r"nlohmann/.*": ["frontends/cli", "bench", "sim"],
     r"nbdkit-.*\.h": ["frontends/nbdkit"],
     r"libnbd\.h": ["src/io/nbd"],
+    r"isa-l/.*|zstd\.h": ["src/formats/qcow2"],
     r"seccomp\.h|linux/landlock\.h": ["sandbox"],
     r"sys/sdt\.h": ["src/base"],
     # Only storages know that some of them have descriptors.

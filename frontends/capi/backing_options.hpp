@@ -22,7 +22,7 @@ inline Result<unsigned> depth_limit(unsigned given) {
 template <class Options>
 Result<BackingPolicy> backing_policy(const Options& from) {
     QED_CHECK(require_choice(from.backing_rule, QED_BACKING_ANY, "options.backing_rule"));
-    QED_CHECK(require_choice(from.backing_format, QED_FORMAT_QED, "options.backing_format"));
+    QED_CHECK(require_choice(from.backing_format, QED_FORMAT_QCOW2, "options.backing_format"));
     if (from.backing_rule == QED_BACKING_BELOW_DIRECTORY) {
         QED_CHECK(require(from.backing_directory, "options.backing_directory"));
     }
@@ -48,8 +48,8 @@ inline Result<LockMode> lock_mode(int given) {
 
 /// `given`, where QED_FORMAT_UNSTATED means QED. \errors invalid_argument
 inline Result<BackingFormat> stated_format(int given, std::string_view what) {
-    QED_CHECK(require_choice(given, QED_FORMAT_QED, what));
-    return given == QED_FORMAT_RAW ? BackingFormat::raw : BackingFormat::qed;
+    QED_CHECK(require_choice(given, QED_FORMAT_QCOW2, what));
+    return given == QED_FORMAT_UNSTATED ? BackingFormat::qed : static_cast<BackingFormat>(given);
 }
 
 }  // namespace qed::capi

@@ -23,6 +23,7 @@ static_assert(std::to_underlying(qed::LockMode::none) == QED_LOCK_NONE);
 static_assert(std::to_underlying(qed::WriteOrder::deferred) == QED_ORDER_DEFERRED);
 static_assert(std::to_underlying(qed::BackingRule::any) == QED_BACKING_ANY);
 static_assert(std::to_underlying(qed::BackingFormat::qed) == QED_FORMAT_QED);
+static_assert(std::to_underlying(qed::BackingFormat::qcow2) == QED_FORMAT_QCOW2);
 
 Result<qed::OpenOptions> open_options(const qed_open_options& from) {
     QED_CHECK(require_choice(from.lock, QED_LOCK_NONE, "options.lock"));
@@ -106,7 +107,7 @@ int qed_create(const char* path, const qed_create_options* options, qed_error* e
         QED_CHECK(require(options, "options"));
         const auto from = structure_of(options, "options");
         if (!from) return std::unexpected(from.error().clone());
-        QED_CHECK(require_choice(from->backing_format, QED_FORMAT_QED, "options.backing_format"));
+        QED_CHECK(require_choice(from->backing_format, QED_FORMAT_QCOW2, "options.backing_format"));
         qed::CreateOptions create;
         create.image_bytes = from->image_bytes;
         if (from->cluster_bytes != 0) create.cluster_bytes = from->cluster_bytes;
@@ -155,7 +156,7 @@ int qed_backing_name(const qed_image* image, char* buffer, size_t bytes, qed_err
 int qed_set_backing(qed_image* image, const char* name, int backing_format, qed_error* error) {
     return guarded(error, [&]() -> Result<void> {
         QED_CHECK(require(image, "image"));
-        QED_CHECK(require_choice(backing_format, QED_FORMAT_QED, "backing_format"));
+        QED_CHECK(require_choice(backing_format, QED_FORMAT_QCOW2, "backing_format"));
         return image->image->set_backing_name_blocking(
             name, static_cast<qed::BackingFormat>(backing_format));
     });

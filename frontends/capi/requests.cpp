@@ -37,6 +37,7 @@ qed_extent c_extent(const qed::MappedExtent& from) {
     to.start = from.start;
     to.length = from.length;
     to.file_offset = from.data ? from.file_offset.value : 0;
+    if (from.compressed) to.file_offset = UINT64_MAX;
     to.file_name = from.data ? from.file_name.data() : nullptr;
     to.depth = from.depth;
     to.data = from.data;

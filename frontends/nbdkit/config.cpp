@@ -46,6 +46,7 @@ constexpr std::array kSandboxModes{
 constexpr std::array kBackingFormats{
     Choice{"raw", BackingFormat::raw},
     Choice{"qed", BackingFormat::qed},
+    Choice{"qcow2", BackingFormat::qcow2},
 };
 
 template <class Choices, class T>

@@ -34,7 +34,8 @@ struct MappedExtent {
     bool zero = false;     ///< known to read as zeroes
     bool present = false;  ///< a layer's table or raw file states it; false: no layer has data here
     unsigned depth = 0;    ///< layer: 0 is the image itself
-    FileOffset file_offset{};    ///< in that layer's file, when data
+    bool compressed = false;     ///< data in another form, which has no offset of its own
+    FileOffset file_offset{};    ///< in that layer's file, when data and not compressed
     std::string_view file_name;  ///< lives as long as the image
 };
 

@@ -30,9 +30,13 @@ enum class BackingRule : std::uint8_t {
 
 /// The format of a backing file that the header does not state.
 enum class BackingFormat : std::uint8_t {
-    unstated,  ///< as the header states: raw with its flag, QED without; never probed
+    /// As the header states. A QED header states only whether the format is raw; if it is not, the
+    /// file
+    /// has to begin as an image of a known format does. Raw is never a guess.
+    unstated,
     raw,
     qed,
+    qcow2,
 };
 
 /// The most backing files below an image, unless the caller states another limit.

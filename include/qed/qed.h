@@ -87,9 +87,10 @@ enum qed_backing_rule { /* the files that a header may name */
 };
 
 enum qed_backing_format {
-    QED_FORMAT_UNSTATED = 0, /* as the header says: raw with its flag, QED without; never probed */
+    QED_FORMAT_UNSTATED = 0, /* as the header says; raw is never a guess */
     QED_FORMAT_RAW = 1,
-    QED_FORMAT_QED = 2
+    QED_FORMAT_QED = 2,
+    QED_FORMAT_QCOW2 = 3 /* of a backing file: qcow2 images are only read */
 };
 
 struct qed_open_options {
@@ -179,7 +180,7 @@ int qed_settle(qed_image* image, struct qed_error* error);
 struct qed_extent {
     uint64_t start;
     uint64_t length;
-    uint64_t file_offset;  /* with `data`: where in `file_name` */
+    uint64_t file_offset;  /* with `data`: where in `file_name`; UINT64_MAX: compressed there */
     const char* file_name; /* with `data`; lives as long as the image */
     uint32_t depth;        /* layer: 0 is the image itself */
     bool data;             /* reads come from stored data */

@@ -76,7 +76,10 @@ public:
         return (bytes + cluster_mask_) >> cluster_bits_;
     }
     std::uint32_t slice_entries() const noexcept { return entry_mask_ + 1; }
-    std::uint32_t slice_bytes() const noexcept { return slice_entries() * sizeof(Entry); }
+    /// Of the file.
+    std::uint32_t slice_bytes() const noexcept {
+        return slice_entries() / unit_entries_ * unit_bytes_;
+    }
     std::uint32_t slices_in_block() const noexcept { return block_mask_ + 1; }
     std::uint64_t slices_in_table() const noexcept { return std::uint64_t{1} << table_bits_; }
     unsigned cluster_bits() const noexcept { return cluster_bits_; }
@@ -93,6 +96,8 @@ private:
           table_bits_(static_cast<unsigned>(std::countr_zero(tables.entries_per_table)) -
                       entry_bits),
           block_bits_(block_bits),
+          unit_bytes_(tables.unit_bytes),
+          unit_entries_(tables.unit_entries),
           entry_mask_((1U << entry_bits) - 1),
           block_mask_((1U << block_bits) - 1),
           cluster_mask_((std::uint64_t{1} << cluster_bits_) - 1) {}
@@ -102,6 +107,8 @@ private:
     unsigned slot_shift_;
     unsigned table_bits_;  // slices in a table
     unsigned block_bits_;  // slices in a block
+    std::uint32_t unit_bytes_;
+    std::uint32_t unit_entries_;
     std::uint32_t entry_mask_;
     std::uint32_t block_mask_;
     std::uint64_t cluster_mask_;

@@ -122,15 +122,18 @@ namespace form_values {
 inline constexpr std::uint32_t kZero = 0xffffffffU;
 inline constexpr std::uint32_t kBad = 0xfffffffeU;
 inline constexpr std::uint32_t kUnallocated = 0xfffffffdU;
-inline constexpr std::uint32_t kFirstCode = kUnallocated;
+inline constexpr std::uint32_t kEncoded = 0xfffffffcU;
+inline constexpr std::uint32_t kFirstCode = kEncoded;
 inline constexpr std::uint32_t kCodeBit = 0x80000000U;
 
 inline Entry marker_of(std::uint32_t code) {
     if (code == kZero) return kZeroEntry;
+    if (code == kEncoded) return kEncodedEntry;
     return code == kBad ? kBadEntry : kUnallocatedEntry;
 }
 inline std::uint32_t code_of(Entry marker) {
     if (marker == kZeroEntry) return kZero;
+    if (marker == kEncodedEntry) return kEncoded;
     return marker == kBadEntry ? kBad : kUnallocated;
 }
 inline Entry widen(std::uint32_t value, unsigned cluster_bits) {

@@ -140,9 +140,16 @@ SliceLoader::SliceRead SliceLoader::prepare_read(std::uint64_t slice, Entry tabl
             slice, std::min(addressing.slices_in_table() - index, block_left));
         read.version = parts_.directory.version(slice);
     }
-    const std::size_t bytes = std::size_t{read.slices} * addressing.slice_bytes();
-    if (auto memory = AlignedBuffer::create(2 * bytes, 4096)) read.memory = std::move(*memory);
+    read.allocate(addressing);
     return read;
+}
+
+void SliceLoader::SliceRead::allocate(const SliceAddressing& addressing) noexcept {
+    raw_bytes = std::size_t{slices} * addressing.slice_bytes();
+    const std::size_t slice_entry_bytes = addressing.slice_entries() * sizeof(Entry);
+    entry_bytes = slices * slice_entry_bytes;
+    const std::size_t bytes = entry_bytes + std::max(raw_bytes, slice_entry_bytes);
+    if (auto made = AlignedBuffer::create(bytes, 4096)) memory = std::move(*made);
 }
 
 // True: the record is pinned for the caller. False: a change has overtaken the read.
@@ -156,8 +163,7 @@ Result<bool> SliceLoader::commit_read(std::uint64_t slice, SliceRecord& record, 
     parts_.counters.add(CacheCounter::read_bytes, raw.size());
     parts_.decoder.decode(load.table, addressing.index_in_table(slice) * shape.entries(), raw,
                           entries);
-    // Encoded where the raw slice was.
-    const std::span words(reinterpret_cast<std::uint64_t*>(raw.data()), shape.entries());
+    const std::span words = read.words(shape.entries());
     Result<bool> committed =
         commit_load(record, load, encode_slice(entries.first(shape.entries()), shape, words));
     for (std::size_t i = 1; committed && i < read.slices; ++i) {

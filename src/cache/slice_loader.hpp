@@ -45,16 +45,26 @@ private:
         FileOffset at;
         std::uint32_t slices = 1;
         std::uint64_t version = 0;  ///< of the directory slot, when the read started
-        AlignedBuffer memory;       ///< for what is read, and after it for what is decoded
+        std::size_t raw_bytes = 0;
+        std::size_t entry_bytes = 0;
+        AlignedBuffer memory;  ///< for what is decoded, and after it for what is read
+
+        void allocate(const SliceAddressing& addressing) noexcept;
 
         Result<void> check_memory() const noexcept {
             if (memory.data() != nullptr) return {};
             return std::unexpected(Error::out_of_memory());
         }
-        std::span<std::byte> raw() noexcept { return memory.span().first(memory.size() / 2); }
+        std::span<std::byte> raw() noexcept {
+            return memory.span().subspan(entry_bytes, raw_bytes);
+        }
         std::span<Entry> entries() noexcept {
-            const auto second = memory.span().subspan(memory.size() / 2);
-            return {reinterpret_cast<Entry*>(second.data()), second.size() / sizeof(Entry)};
+            return {reinterpret_cast<Entry*>(memory.data()), entry_bytes / sizeof(Entry)};
+        }
+        /// Where one slice is encoded, once all are decoded.
+        std::span<std::uint64_t> words(std::size_t count) noexcept {
+            auto* const after = memory.span().subspan(entry_bytes).data();
+            return {reinterpret_cast<std::uint64_t*>(after), count};
         }
     };
 

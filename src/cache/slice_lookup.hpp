@@ -38,6 +38,7 @@ public:
 private:
     static Mapping::Kind kind_of(Entry marker) noexcept {
         if (marker == kUnallocatedEntry) return Mapping::Kind::unallocated;
+        if (marker == kEncodedEntry) return Mapping::Kind::encoded;
         return marker == kZeroEntry ? Mapping::Kind::zero : Mapping::Kind::corrupt;
     }
     std::uint32_t run_length(SliceWord word, std::uint32_t index, std::uint32_t limit,

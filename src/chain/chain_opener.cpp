@@ -74,7 +74,7 @@ private:
                                                     const FileOptions& options);
     Result<bool> may_share(Layer& base, unsigned depth);
     Task<Result<std::shared_ptr<Layer>>> open_layer(std::unique_ptr<BlockFile> file,
-                                                    const std::string& path, bool is_raw,
+                                                    const std::string& path, BackingFormat format,
                                                     unsigned depth);
     Result<void> remember(const BlockFile& file);
     OpenOptions base_options() const;
@@ -97,11 +97,21 @@ public:
         const BackingFormat stated = chain_.options_.backing.format;
         // The user's format is for the first base, and the header comes first.
         if (depth_ == 0 && backing.format == BackingFormat::unstated) backing.format = stated;
+        if (backing.format == BackingFormat::unstated && backing.must_be_stated) {
+            return refuse(path_, std::move(backing.name));
+        }
         return chain_.open_base(path_, std::move(backing), depth_ + 1);
     }
 
 private:
     static Task<Result<std::shared_ptr<Layer>>> none() { co_return nullptr; }
+    static Task<Result<std::shared_ptr<Layer>>> refuse(std::string path, std::string name) {
+        co_return fail(Errc::backing_refused,
+                       fmt::format("{0}: the header names the backing file '{1}', but not its "
+                                   "format; state it with --backing-format, or in the header: "
+                                   "qemu-img rebase -u -b '{1}' -F FORMAT '{0}'",
+                                   path, printable(name)));
+    }
 
     ChainOpener& chain_;
     const std::string& path_;
@@ -143,7 +153,7 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_top(const std::string& pa
     Result<std::unique_ptr<BlockFile>> file = storage_.open(path, file_options);
     if (!file) co_return pass(file);
     QED_CO_CHECK(remember(**file));
-    co_return co_await open_layer(std::move(*file), path, false, 0);
+    co_return co_await open_layer(std::move(*file), path, BackingFormat::unstated, 0);
 }
 
 Result<std::unique_ptr<BlockFile>> ChainOpener::open_allowed(const std::string& image_name,
@@ -181,15 +191,21 @@ Result<bool> ChainOpener::may_share(Layer& base, unsigned depth) {
     return true;
 }
 
+std::string_view name_of(BackingFormat format) noexcept {
+    if (format == BackingFormat::raw) return "raw";
+    if (format == BackingFormat::qed) return "qed";
+    return format == BackingFormat::qcow2 ? "qcow2" : "";
+}
+
 // The format of the top layer is probed, and so is that of a base that is not stated to be raw. Raw
 // is never a guess: the guest chooses the first bytes of a raw disk, and could make them name any
 // file.
 Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<BlockFile> file,
-                                                             const std::string& path, bool is_raw,
-                                                             unsigned depth) {
+                                                             const std::string& path,
+                                                             BackingFormat format, unsigned depth) {
     Below below(*this, path, depth);
     const OpenOptions options = depth == 0 ? options_ : base_options();
-    if (is_raw) {
+    if (format == BackingFormat::raw) {
         const FormatDriver* raw = formats_.find("raw");
         QED_ASSERT(raw != nullptr);
         co_return co_await raw->open(std::move(file), {}, below, options);
@@ -197,6 +213,17 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<Blo
     const Result<FileHead> head = co_await FileHead::read(*file);
     if (!head) co_return std::unexpected(head.error().clone());
     const FormatDriver* driver = formats_.recognise(head->bytes());
+    if (format != BackingFormat::unstated) {
+        const FormatDriver* stated = formats_.find(name_of(format));
+        QED_ASSERT(stated != nullptr);
+        if (stated != driver && driver->probe(head->bytes())) {
+            co_return fail(Errc::backing_refused,
+                           fmt::format("{}: expected an image of format {}, as was stated; found "
+                                       "format {}",
+                                       path, stated->name(), driver->name()));
+        }
+        driver = stated;
+    }
     co_return co_await driver->open(std::move(file), head->bytes(), below, options);
 }
 
@@ -208,13 +235,12 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_base(const std::string& i
     file_options.lock = lock_role(options_.lock, false);
     auto file = open_allowed(image_path, name, depth, file_options);
     if (!file) co_return pass(file);
-    const bool is_raw = backing.format == BackingFormat::raw;
     CacheBudget* budget =
         options_.budget != nullptr ? options_.budget : CacheBudget::process().get();
     std::optional<FileIdentity> identity = (*file)->identity();
     OpenBases::Key key{.storage = &storage_,
                        .file = identity.value_or(FileIdentity{}),
-                       .is_raw = is_raw,
+                       .is_raw = backing.format == BackingFormat::raw,
                        .budget = budget,
                        .lock = options_.lock,
                        .mapped = options_.mapped};
@@ -233,7 +259,7 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_base(const std::string& i
     }
     const std::string path((*file)->name());
     Result<std::shared_ptr<Layer>> base =
-        co_await open_layer(std::move(*file), path, is_raw, depth);
+        co_await open_layer(std::move(*file), path, backing.format, depth);
     if (!base && base.error().code() == Errc::not_qed) {
         co_return fail(Errc::backing_refused,
                        fmt::format("{}: the backing file '{}' is not a QED image, and the header "

@@ -5,6 +5,10 @@
 
 namespace qed {
 
+Task<Result<HeaderSummary>> FormatDriver::summarize(BlockFile&) const {
+    co_return HeaderSummary{};
+}
+
 Result<void> FormatDriver::check_create(const CreateOptions&) const {
     return fail(Errc::unsupported, fmt::format("images of format {} cannot be created", name()));
 }

@@ -31,6 +31,12 @@ public:
     virtual Task<Result<std::shared_ptr<Layer>>> open(BackingReference backing) = 0;
 };
 
+/// What a header states about an image, read without opening it.
+struct HeaderSummary {
+    BackingReference backing;
+    bool needs_check = false;  ///< it was not closed cleanly
+};
+
 /// One format of disk images. To add a format, derive from this class, derive its layer from Layer,
 /// and register the driver (formats/registry). No other code has to change.
 ///
@@ -56,6 +62,9 @@ public:
                                                       std::span<const std::byte> head,
                                                       BackingOpener& backing,
                                                       OpenOptions options) const = 0;
+
+    /// Reads the header only. The default is that of a format without backing files.
+    virtual Task<Result<HeaderSummary>> summarize(BlockFile& file) const;
 
     // A format that cannot do one of the following leaves it to these defaults, which fail with
     // unsupported.

@@ -19,6 +19,8 @@ Layer::Layer(std::unique_ptr<BlockFile> file, std::shared_ptr<Layer> backing, La
       is_writable_(traits.is_writable),
       has_file_holes_(traits.has_file_holes),
       lacks_backing_(!traits.backing.name.empty() && backing_ == nullptr),
+      is_dirty_(traits.is_dirty),
+      properties_(std::move(traits.properties)),
       reference_(std::move(traits.backing)) {
     if (backing_ == nullptr) return;
     below_.push_back(backing_.get());
@@ -29,7 +31,11 @@ Layer::~Layer() = default;
 
 LayerInfo Layer::info() const {
     const ScopedLock lock(reference_mutex_);
-    return {.format = format_, .cluster_bytes = cluster_bytes_, .backing = reference_};
+    return {.format = format_,
+            .cluster_bytes = cluster_bytes_,
+            .backing = reference_,
+            .is_dirty = is_dirty_,
+            .properties = properties_};
 }
 
 void Layer::set_backing_reference(BackingReference backing) {

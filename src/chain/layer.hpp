@@ -44,6 +44,8 @@ struct LayerTraits {
     std::uint64_t cluster_bytes = 0;  ///< unit of allocation; 0: all of it is allocated
     BackingReference backing;
     bool is_writable = false;
+    bool is_dirty = false;  ///< for LayerInfo, like the next one
+    std::vector<LayerProperty> properties;
     /// The file maps the guest's bytes one to one, so its holes are zeroes of the disk.
     bool has_file_holes = false;
 };
@@ -162,6 +164,8 @@ private:
     const bool is_writable_;
     const bool has_file_holes_;
     const bool lacks_backing_;
+    const bool is_dirty_;
+    const std::vector<LayerProperty> properties_;
     mutable Mutex reference_mutex_;
     BackingReference reference_ QED_GUARDED_BY(reference_mutex_);
 };

@@ -10,7 +10,8 @@
 
 #include "base/no_throw.hpp"
 #include "chain/backing_name.hpp"
-#include "formats/qed/header_info.hpp"
+#include "chain/file_head.hpp"
+#include "formats/registry/registry.hpp"
 #include "qed/backing.hpp"
 #include "qed/files.hpp"
 
@@ -38,21 +39,33 @@ BackingSurvey::File BackingSurvey::examine(const std::string& path) {
     return file;
 }
 
+namespace {
+
+/// The header of an image in any format.
+Result<HeaderSummary> summarize(BlockFile& file) {
+    const Result<FileHead> head = sync_wait(FileHead::read(file));
+    if (!head) return std::unexpected(head.error().clone());
+    return sync_wait(format_registry().recognise(head->bytes())->summarize(file));
+}
+
+}  // namespace
+
 /// Returns whether the layer could be read; `next` is then the path of its backing file, if any.
 bool BackingSurvey::read_layer(const std::string& path, BackingFormat& format, std::string& next) {
     const auto file = open_file(path, {});
     if (!file) return false;
     ++layers_;
     if (format == BackingFormat::raw) return true;
-    const Result<HeaderInfo> info = sync_wait(read_header(**file));
-    if (!info) return false;
+    const Result<HeaderSummary> header = summarize(**file);
+    if (!header) return false;
+    const BackingReference& backing = header->backing;
     if (layers_ == 1) {
-        needs_check_ = info->header.needs_check();
-        backing_name_ = info->backing_name;
+        needs_check_ = header->needs_check;
+        backing_name_ = backing.name;
     }
-    if (!info->header.has_backing()) return true;
-    format = info->header.backing_is_raw() ? BackingFormat::raw : BackingFormat::qed;
-    next = resolve_backing_name(path, info->backing_name);
+    if (backing.name.empty()) return true;
+    format = backing.format;
+    next = resolve_backing_name(path, backing.name);
     return true;
 }
 
@@ -140,14 +153,13 @@ Result<BackingSummary> summarize_backing(const std::string& image_path) {
     return without_throwing([&]() -> Result<BackingSummary> {
         const auto file = open_file(image_path, {});
         if (!file) return std::unexpected(file.error().clone());
-        const Result<HeaderInfo> info = sync_wait(read_header(**file));
-        if (!info) return std::unexpected(info.error().clone());
+        const Result<HeaderSummary> header = summarize(**file);
+        if (!header) return std::unexpected(header.error().clone());
         BackingSummary summary;
-        if (!info->header.has_backing()) return summary;
-        summary.name = info->backing_name;
-        const std::string base = resolve_backing_name(image_path, info->backing_name);
-        const auto format = info->header.backing_is_raw() ? BackingFormat::raw : BackingFormat::qed;
-        const auto below = BackingSurvey::of(base, format, ~0U);
+        if (header->backing.name.empty()) return summary;
+        summary.name = header->backing.name;
+        const std::string base = resolve_backing_name(image_path, summary.name);
+        const auto below = BackingSurvey::of(base, header->backing.format, ~0U);
         if (!below) return std::unexpected(below.error().clone());
         summary.layers = below->layers();
         std::error_code error;

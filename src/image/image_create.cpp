@@ -24,7 +24,7 @@ namespace {
 Result<void> check_backing_options(const CreateOptions& options) {
     if (options.backing_format != BackingFormat::unstated) return {};
     return fail(Errc::invalid_argument,
-                fmt::format("the format of the backing file '{}' must be stated: raw or qed",
+                fmt::format("the format of the backing file '{}' must be stated: raw, qed or qcow2",
                             options.backing_name));
 }
 

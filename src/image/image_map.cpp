@@ -24,6 +24,7 @@ void describe(const ChainMapping& where, GuestOffset at, MappedExtent& extent) {
     extent.length = mapping.length;
     extent.data = mapping.is_stored();
     extent.zero = !extent.data;
+    extent.compressed = mapping.kind == Mapping::Kind::encoded;
     extent.present = mapping.kind != Mapping::Kind::unallocated;
     extent.depth = where.depth;
     extent.file_offset = mapping.offset;  // 0 where there is no data
@@ -33,7 +34,9 @@ void describe(const ChainMapping& where, GuestOffset at, MappedExtent& extent) {
 bool continues(const MappedExtent& first, const MappedExtent& next) {
     return first.data == next.data && first.zero == next.zero && first.present == next.present &&
            first.depth == next.depth && first.file_name.data() == next.file_name.data() &&
-           (!first.data || first.file_offset + first.length == next.file_offset);
+           first.compressed == next.compressed &&
+           (!first.data || first.compressed ||
+            first.file_offset + first.length == next.file_offset);
 }
 
 /// Consecutive extents; an extent that continues the previous one is merged with it.

@@ -21,6 +21,7 @@ public:
 
     Result<CommitReport> run(const std::string& path) {
         QED_CHECK(plan(path));
+        QED_CHECK(check_formats());
         QED_CHECK(open_layers());
         QED_CHECK(open_base());
         QED_CHECK(copy_down());
@@ -33,6 +34,8 @@ public:
 
 private:
     Result<void> plan(const std::string& path);
+    /// That both ends of the copy can be written to.
+    Result<void> check_formats() const;
     Result<void> open_layers();
     Result<std::unique_ptr<Image>> open_layer(const LayerFile& layer, bool is_top,
                                               std::shared_ptr<Image> below);
@@ -69,6 +72,19 @@ Result<void> Commit::plan(const std::string& path) {
     return {};
 }
 
+Result<void> Commit::check_formats() const {
+    const LayerFile& base = chain_[base_index_];
+    if (!base.is_raw && base.format != "qed") {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}' has format {}, which is only read; 'qed convert -O qed {} "
+                                "NEW' copies the whole disk into a new image",
+                                base.path, base.format, chain_[0].path));
+    }
+    if (chain_[0].format == "qed") return {};
+    return fail(Errc::unsupported, fmt::format("'{}' has format {}, which is only read",
+                                               chain_[0].path, chain_[0].format));
+}
+
 Result<std::unique_ptr<Image>> Commit::open_layer(const LayerFile& layer, bool is_top,
                                                   std::shared_ptr<Image> below) {
     FileOptions held;
@@ -87,7 +103,7 @@ Result<std::unique_ptr<Image>> Commit::open_layer(const LayerFile& layer, bool i
                                               "try again",
                                               layer.path));
     }
-    if ((*image)->header().needs_check()) {
+    if (layer.format == "qed" && (*image)->header().needs_check()) {
         return fail(
             Errc::needs_check,
             fmt::format("'{}' was not closed cleanly; check and repair it first", layer.path));

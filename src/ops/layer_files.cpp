@@ -28,10 +28,9 @@ Result<std::vector<LayerFile>> list_chain(const std::string& path, const OpenOpt
         file.path = layer->file_name();
         file.is_raw = layer->is_raw();
         file.disk_bytes = layer->size();
-        if (!layer->is_raw()) {
-            file.header = layer->header();
-            file.backing_name = layer->backing_name();
-        }
+        file.format = layer->info().format;
+        file.backing_name = layer->backing_name();
+        if (file.format == "qed") file.header = layer->header();
         chain.push_back(std::move(file));
     }
     return chain;

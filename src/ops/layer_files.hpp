@@ -18,6 +18,7 @@ namespace qed {
 struct LayerFile {
     std::string path;
     bool is_raw = false;
+    std::string_view format;  ///< as Image::info() has it; empty: not asked
     std::uint64_t disk_bytes = 0;
     Header header;             ///< of QED images
     std::string backing_name;  ///< from the header, unchanged

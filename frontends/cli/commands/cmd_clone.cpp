@@ -75,7 +75,9 @@ int run_clone(const CloneArgs& args, Console& console) {
     auto depth = backing_depth(args.depth);
     if (!depth) return console.fail(depth.error());
     CloneOptions options;
-    options.base_format = args.format == "raw" ? BackingFormat::raw : BackingFormat::qed;
+    options.base_format = args.format.empty()
+                              ? BackingFormat::qed
+                              : known_base_format(args.format, "-f").value_or(BackingFormat::qed);
     options.replace = args.force;
     auto cluster = overlay_cluster_bytes(args.cluster);
     if (!cluster) return console.fail(cluster.error());
@@ -102,7 +104,8 @@ void add_clone(CLI::App& app, Console& console) {
     command.add_option("files", args->files, "The clones")->required()->type_name("");
     command.add_option("-n", args->count, "So many, numbered where the name has %")->type_name("N");
     command.add_option("--first", args->first, "The first number; default 1")->type_name("N");
-    command.add_option("-f", args->format, "Format of the base: qed or raw")->type_name("FMT");
+    command.add_option("-f", args->format, "Format of the base: qed, qcow2 or raw")
+        ->type_name("FMT");
     add_no_lock_option(command, args->lock);
     add_depth_option(command, args->depth);
     add_cluster_size_option(command, args->cluster);

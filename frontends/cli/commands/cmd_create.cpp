@@ -95,7 +95,7 @@ void add_create(CLI::App& app, Console& console) {
         ->allow_extra_args(false)
         ->take_all();
     command.add_option("-b,--backing-file", args->backing, "Backing file")->type_name("FILE");
-    command.add_option("-F", args->backing_format, "Format of the backing file: raw or qed")
+    command.add_option("-F", args->backing_format, "Format of the backing file: raw, qed or qcow2")
         ->type_name("FMT");
     add_no_lock_option(command, args->lock);
     add_depth_option(command, args->depth);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <memory>
+#include <string_view>
+#include <variant>
 
 #include <nlohmann/json.hpp>
 
@@ -35,42 +38,75 @@ std::vector<std::string> feature_names(const Header& header) {
 /// One layer of the chain, gathered from the open image.
 struct LayerFacts {
     std::string file;
-    bool is_qed = false;
+    LayerInfo info;
     std::uint64_t virtual_bytes = 0;
     std::uint64_t disk_bytes = 0;
-    std::string backing_name;
     std::string backing_path;
-    Header header;
+    Header header;  ///< of QED images
+
+    bool is_qed() const { return info.format == "qed"; }
+    bool is_dirty() const { return is_qed() ? header.needs_check() : info.is_dirty; }
+    /// Empty: the header does not say.
+    std::string_view backing_format() const {
+        switch (info.backing.format) {
+            case BackingFormat::raw:
+                return "raw";
+            case BackingFormat::qed:
+                return "qed";
+            case BackingFormat::qcow2:
+                return "qcow2";
+            case BackingFormat::unstated:
+                break;
+        }
+        return "";
+    }
 };
+
+Json json_of(const LayerProperty& property) {
+    return std::visit([](const auto& value) { return Json(value); }, property.value);
+}
+
+/// `lazy refcounts: false`, as qemu-img has it.
+std::string text_of(const LayerProperty& property) {
+    std::string name(property.name);
+    std::ranges::replace(name, '-', ' ');
+    const auto write = [&](const auto& value) { return fmt::format("    {}: {}\n", name, value); };
+    return std::visit(write, property.value);
+}
 
 Result<LayerFacts> facts_of(Image& image) {
     LayerFacts facts;
     facts.file = image.file_name();
-    facts.is_qed = !image.is_raw();
+    facts.info = image.info();
     facts.virtual_bytes = image.size();
     auto disk_bytes = image.file().allocated_bytes();
     if (!disk_bytes) return pass(disk_bytes);
     facts.disk_bytes = *disk_bytes;
-    if (facts.is_qed) {
-        facts.header = image.header();
-        facts.backing_name = image.backing_name();
-        if (!facts.backing_name.empty()) {
-            facts.backing_path = resolve_backing_name(facts.file, facts.backing_name);
-        }
+    if (facts.is_qed()) facts.header = image.header();
+    if (facts.info.has_backing()) {
+        facts.backing_path = resolve_backing_name(facts.file, facts.info.backing.name);
     }
     return facts;
 }
 
 Json json_of(const LayerFacts& facts) {
     Json json;
-    const bool has_backing = !facts.backing_name.empty();
-    if (has_backing && facts.header.backing_is_raw()) json["backing-filename-format"] = "raw";
+    const bool has_backing = facts.info.has_backing();
+    if (has_backing && !facts.backing_format().empty()) {
+        json["backing-filename-format"] = facts.backing_format();
+    }
     json["virtual-size"] = facts.virtual_bytes;
     json["filename"] = facts.file;
-    if (facts.is_qed) json["cluster-size"] = facts.header.cluster_bytes;
-    json["format"] = facts.is_qed ? "qed" : "raw";
+    if (facts.info.cluster_bytes != 0) json["cluster-size"] = facts.info.cluster_bytes;
+    json["format"] = facts.info.format;
     json["actual-size"] = facts.disk_bytes;
-    if (facts.is_qed) {
+    if (!facts.info.properties.empty()) {
+        Json data;
+        for (const LayerProperty& property : facts.info.properties)
+            data[std::string(property.name)] = json_of(property);
+        json["format-specific"] = {{"type", facts.info.format}, {"data", data}};
+    }
+    if (facts.is_qed()) {
         json["format-specific"] = {
             {"type", "qed"},
             {"data",
@@ -82,30 +118,35 @@ Json json_of(const LayerFacts& facts) {
     }
     if (has_backing) {
         json["full-backing-filename"] = facts.backing_path;
-        json["backing-filename"] = facts.backing_name;
+        json["backing-filename"] = facts.info.backing.name;
     }
-    json["dirty-flag"] = facts.is_qed && facts.header.needs_check();
+    json["dirty-flag"] = facts.is_dirty();
     return json;
 }
 
 void print_human(const LayerFacts& facts, Console& console) {
-    console.print("image: {}\nfile format: {}\n", printable(facts.file),
-                  facts.is_qed ? "qed" : "raw");
+    console.print("image: {}\nfile format: {}\n", printable(facts.file), facts.info.format);
     console.print("virtual size: {} ({} bytes)\ndisk size: {}\n", human_size(facts.virtual_bytes),
                   facts.virtual_bytes, human_size(facts.disk_bytes));
-    if (!facts.is_qed) return;
-    console.print("cluster_size: {}\n", facts.header.cluster_bytes);
-    if (facts.header.needs_check()) console.write("cleanly shut down: no\n");
-    if (!facts.backing_name.empty()) {
-        console.print("backing file: {}", printable(facts.backing_name));
-        if (facts.backing_path != facts.backing_name) {
+    if (facts.info.cluster_bytes == 0) return;
+    console.print("cluster_size: {}\n", facts.info.cluster_bytes);
+    if (facts.is_dirty()) console.write("cleanly shut down: no\n");
+    const std::string& backing = facts.info.backing.name;
+    if (!backing.empty()) {
+        console.print("backing file: {}", printable(backing));
+        if (facts.backing_path != backing) {
             console.print(" (actual path: {})", printable(facts.backing_path));
         }
         console.write("\n");
-        if (facts.header.backing_is_raw()) console.write("backing file format: raw\n");
+        if (!facts.backing_format().empty()) {
+            console.print("backing file format: {}\n", facts.backing_format());
+        }
     }
-    console.print("Format specific information:\n    table size: {}\n",
-                  facts.header.table_clusters);
+    console.write("Format specific information:\n");
+    for (const LayerProperty& property : facts.info.properties)
+        console.write(text_of(property));
+    if (!facts.is_qed()) return;
+    console.print("    table size: {}\n", facts.header.table_clusters);
     if (facts.header.compat_features != 0) {
         console.print("    unknown compatible features: {:#x}\n", facts.header.compat_features);
     }
@@ -156,7 +197,7 @@ void add_info(CLI::App& app, Console& console) {
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command
         .add_option("-f", args->format,
-                    "Format: qed or raw; default: the file's first bytes decide")
+                    "Format: qed, qcow2 or raw; default: the file's first bytes decide")
         ->type_name("FMT");
     add_output_option(command, args->output);
     command.add_flag("--backing-chain", args->whole_chain, "Show the backing files too");

@@ -126,7 +126,7 @@ void add_map(CLI::App& app, Console& console) {
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command
         .add_option("-f", args->format,
-                    "Format: qed or raw; default: the file's first bytes decide")
+                    "Format: qed, qcow2 or raw; default: the file's first bytes decide")
         ->type_name("FMT");
     command.add_option("-s,--start-offset", args->start, "First byte of the disk to show")
         ->type_name("SIZE");

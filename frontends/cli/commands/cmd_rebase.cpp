@@ -30,11 +30,12 @@ Result<void> check_args(const RebaseArgs& args) {
     }
     const bool has_base = !args.base->empty();
     if (has_base && args.base_format.empty()) {
-        return fail(Errc::invalid_argument,
-                    fmt::format("state the format of '{}': -F raw or -F qed", *args.base));
+        return fail(
+            Errc::invalid_argument,
+            fmt::format("state the format of '{}': -F raw, -F qed or -F qcow2", *args.base));
     }
     if (has_base) {
-        if (auto known = known_format(args.base_format, "-F"); !known) return pass(known);
+        if (auto known = known_base_format(args.base_format, "-F"); !known) return pass(known);
     }
     if (!args.format.empty() && args.format != "qed") {
         return fail(Errc::unsupported,
@@ -50,7 +51,7 @@ Result<RebaseOptions> rebase_options(const RebaseArgs& args, const BackingPolicy
     auto source = parse_cache_mode(args.source_cache, "-T");
     if (!source) return pass(source);
     RebaseOptions options;
-    options.format = args.base_format == "raw" ? BackingFormat::raw : BackingFormat::qed;
+    options.format = known_base_format(args.base_format, "-F").value_or(BackingFormat::unstated);
     options.change_name_only = args.unsafe;
     options.direct = cache->direct;
     options.sync = cache->sync;
@@ -90,7 +91,8 @@ void add_rebase(CLI::App& app, Console& console) {
     command.add_option("file", args->file, "The image")->required()->type_name("");
     command.add_option("-b", args->base, "The new backing file, seen from the image; '' for none")
         ->type_name("FILE");
-    command.add_option("-F", args->base_format, "Format of it: raw or qed")->type_name("FMT");
+    command.add_option("-F", args->base_format, "Format of it: raw, qed or qcow2")
+        ->type_name("FMT");
     command.add_flag("-u", args->unsafe, "Only change the name: the content is known to match");
     command.add_option("-f", args->format, "Format of the image: qed")->type_name("FMT");
     command.add_option("-t", args->cache, "Cache mode of the image")->type_name("MODE");

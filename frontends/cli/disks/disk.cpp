@@ -117,6 +117,15 @@ Result<std::string> known_format(std::string_view format, std::string_view optio
         fmt::format("{}: format '{}' is not supported here, only raw and qed", option, format));
 }
 
+Result<BackingFormat> known_base_format(std::string_view format, std::string_view option) {
+    if (format == "raw") return BackingFormat::raw;
+    if (format == "qed") return BackingFormat::qed;
+    if (format == "qcow2") return BackingFormat::qcow2;
+    return fail(Errc::unsupported,
+                fmt::format("{}: a backing file is raw, qed or qcow2, not {}; convert it first",
+                            option, format));
+}
+
 std::string default_output_format(std::string_view path) {
     return path.ends_with(".qed") && !is_nbd_uri(path) ? "qed" : "raw";
 }
@@ -170,11 +179,17 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
     auto format = disk.probed ? probe_format(*path) : Result<std::string>(args.format);
     if (!format) return pass(format);
     disk.format = *format;
-    if (*format == "qed") {
+    const bool is_read_natively = *format == "qcow2" && !args.writable;
+    if (*format == "qed" || is_read_natively) {
         auto image = Image::open(*path, image_options(args));
-        if (!image) return cannot_open(*path, std::move(image.error()));
-        disk.image = std::move(*image);
-        return disk;
+        // What qed does not read itself, such as encrypted images, QEMU's programs may.
+        const bool may_be_foreign = is_read_natively && args.foreign && !image &&
+                                    image.error().code() == Errc::unsupported_feature;
+        if (!image && !may_be_foreign) return cannot_open(*path, std::move(image.error()));
+        if (image) {
+            disk.image = std::move(*image);
+            return disk;
+        }
     }
     auto file = *format == "raw" ? open_locked(*path, args) : open_foreign(*path, args, disk);
     if (!file) return pass(file);

@@ -21,6 +21,8 @@ Result<std::string> probe_format(const std::string& path);
 
 /// `raw` or `qed` when the text names one of them; an error that says what to do for others.
 Result<std::string> known_format(std::string_view format, std::string_view option);
+/// The format of a backing file: raw, qed or qcow2.
+Result<BackingFormat> known_base_format(std::string_view format, std::string_view option);
 /// The format for a new file when none is stated: qed for names that end in `.qed`, else raw.
 std::string default_output_format(std::string_view path);
 

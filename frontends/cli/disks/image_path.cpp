@@ -32,7 +32,7 @@ Result<std::string> qed_image_path(std::string_view name, std::string_view forma
 
 Result<std::string> base_path(std::string_view name, std::string_view format) {
     if (!format.empty()) {
-        if (auto known = known_format(format, "-f"); !known) return pass(known);
+        if (auto known = known_base_format(format, "-f"); !known) return pass(known);
         return file_path(name);
     }
     auto path = file_path(name);
@@ -40,6 +40,11 @@ Result<std::string> base_path(std::string_view name, std::string_view format) {
     auto found = probe_format(*path);
     if (!found) return pass(found);
     if (*found == "qed") return path;
+    if (*found == "qcow2") {
+        return fail(
+            Errc::invalid_argument,
+            fmt::format("'{}' looks like a qcow2 image; if it is one, say -f qcow2", *path));
+    }
     return fail(Errc::invalid_argument,
                 fmt::format("'{}' looks like no QED image; if it is a raw disk, say -f raw: a QED "
                             "image then lies over it",

@@ -107,15 +107,12 @@ Result<void> check_backing_format(const std::string& path, const NewDisk& disk) 
             found = fmt::format(" (it looks like -F {})", *probed);
         }
         return fail(Errc::invalid_argument,
-                    fmt::format("the format of backing file '{}' is not stated; add -F raw or "
-                                "-F qed{}",
+                    fmt::format("the format of backing file '{}' is not stated; add -F raw, "
+                                "-F qed or -F qcow2{}",
                                 disk.backing_name, found));
     }
-    if (disk.backing_format != "raw" && disk.backing_format != "qed") {
-        return fail(Errc::unsupported,
-                    fmt::format("-F: a backing file is raw or qed, not {}; convert it first",
-                                disk.backing_format));
-    }
+    const auto known = known_base_format(disk.backing_format, "-F");
+    if (!known) return std::unexpected(known.error().clone());
     return {};
 }
 
@@ -173,7 +170,7 @@ std::string new_disk_options_help(const std::string& format) {
     }
     return "Supported options:\n"
            "  backing_file=<str>     - File name of a base image\n"
-           "  backing_fmt=<str>      - Format of the base image: raw or qed\n"
+           "  backing_fmt=<str>      - Format of the base image: raw, qed or qcow2\n"
            "  cluster_size=<size>    - Cluster size, a power of two from 4K to 64M\n"
            "  preallocation=<str>    - off, metadata, falloc or full\n"
            "  size=<size>            - Virtual disk size\n"
@@ -188,8 +185,9 @@ Result<void> resolve_new_disk(const std::string& path, NewDisk& disk) {
             return fail(Errc::invalid_argument,
                         "the backing file is not opened (-u), so state the size");
         }
-        const auto format = disk.backing_format == "raw" ? BackingFormat::raw : BackingFormat::qed;
-        QED_CHECK(check_new_backing(path, resolve_backing_name(path, disk.backing_name), format,
+        const auto format = known_base_format(disk.backing_format, "-F");
+        if (!format) return std::unexpected(format.error().clone());
+        QED_CHECK(check_new_backing(path, resolve_backing_name(path, disk.backing_name), *format,
                                     disk.depth_limit, disk.check_backing));
         if (disk.check_backing) {
             auto bytes = backing_bytes(path, disk);
@@ -247,8 +245,9 @@ CreateOptions create_options(const NewDisk& disk) {
     options.table_clusters = disk.table_clusters;
     if (!disk.backing_name.empty()) {
         options.backing_name = disk.backing_name.c_str();
+        // resolve_new_disk() has looked at it.
         options.backing_format =
-            disk.backing_format == "raw" ? BackingFormat::raw : BackingFormat::qed;
+            known_base_format(disk.backing_format, "-F").value_or(BackingFormat::unstated);
     }
     // resolve_new_disk() has opened it.
     options.check_backing = false;

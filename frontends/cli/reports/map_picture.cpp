@@ -150,9 +150,9 @@ std::array<std::uint64_t, kShades> SpaceMap::totals() const {
 }
 
 Result<MapPicture> draw_map(Image& image) {
-    if (image.is_raw()) {
-        return fail(Errc::unsupported,
-                    fmt::format("'{}' is a raw disk; pictures show QED images", image.file_name()));
+    if (image.info().format != "qed") {
+        return fail(Errc::unsupported, fmt::format("'{}' has format {}; pictures show QED images",
+                                                   image.file_name(), image.info().format));
     }
     MapPicture picture;
     picture.header = image.header();
@@ -161,8 +161,9 @@ Result<MapPicture> draw_map(Image& image) {
         if (!size) return pass(size);
         auto allocated = layer->file().allocated_bytes();
         if (!allocated) return pass(allocated);
-        picture.layers.push_back({std::string(layer->file_name()), layer->is_raw() ? "raw" : "qed",
-                                  layer->size(), *size, *allocated});
+        picture.layers.push_back({std::string(layer->file_name()),
+                                  std::string(layer->info().format), layer->size(), *size,
+                                  *allocated});
     }
     QED_CHECK(draw_guest(image, picture));
     QED_CHECK(draw_file(image, picture));

@@ -201,7 +201,7 @@ Result<void> MapWorker::walk() {
             range.begin += extent.length;
             // Data in the image itself needs no look at the other layers.
             if (extent.depth == 0 && !is_raw) {
-                add(extent, extent.data);
+                add(extent, extent.data && !extent.compressed);
             } else {
                 const MapLine line = map_line(image_, extent);
                 add(line.extent, line.has_offset);

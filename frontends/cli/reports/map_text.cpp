@@ -66,7 +66,7 @@ std::uint64_t uniform_length(const Image& top, std::uint64_t at, std::uint64_t l
 }
 
 MapLine map_line(const Image& top, const MappedExtent& extent) {
-    MapLine line{extent, extent.data};
+    MapLine line{extent, extent.data && !extent.compressed};
     const Image* layer = &top;
     for (unsigned depth = 0; depth < extent.depth && layer != nullptr; ++depth) {
         layer = layer->backing();
@@ -98,7 +98,8 @@ void MapLines::add(const MapLine& line) {
 bool MapLines::Between::is_of(const MapLine& line) const {
     const MappedExtent& extent = line.extent;
     return text_bytes != 0 && extent.length == length && extent.depth == depth &&
-           extent.present == present && extent.zero == zero && line.has_offset == has_offset;
+           extent.present == present && extent.zero == zero && extent.compressed == compressed &&
+           line.has_offset == has_offset;
 }
 
 void MapLines::Between::write(const MapLine& line) {
@@ -108,10 +109,12 @@ void MapLines::Between::write(const MapLine& line) {
     present = extent.present;
     zero = extent.zero;
     has_offset = line.has_offset;
+    compressed = extent.compressed;
     const auto written = fmt::format_to_n(
         text.data(), text.size(),
-        R"(, "length": {}, "depth": {}, "present": {}, "zero": {}, "data": {}{})", length, depth,
-        present, zero, extent.data, has_offset ? R"(, "offset": )" : "");
+        R"(, "length": {}, "depth": {}, "present": {}, "zero": {}, "data": {}{}{})", length, depth,
+        present, zero, extent.data, compressed ? R"(, "compressed": true)" : "",
+        has_offset ? R"(, "offset": )" : "");
     text_bytes = written.size;
 }
 
@@ -134,7 +137,8 @@ void MapLines::add_json(const MapLine& line) {
 void MapLines::add_human(const MapLine& line) {
     const MappedExtent& extent = line.extent;
     fmt::format_to(std::back_inserter(text_), "{:<16}{:<16}{:<16}{}\n", hexadecimal(extent.start),
-                   hexadecimal(extent.length), hexadecimal(extent.file_offset.value),
+                   hexadecimal(extent.length),
+                   extent.compressed ? "compressed" : hexadecimal(extent.file_offset.value),
                    printable(extent.file_name));
 }
 

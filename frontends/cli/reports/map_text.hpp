@@ -25,7 +25,8 @@ inline bool continues(const MapLine& run, const MappedExtent& next, bool has_off
     const MappedExtent& last = run.extent;
     if (last.start + last.length != next.start || last.depth != next.depth) return false;
     if (last.data != next.data || last.zero != next.zero) return false;
-    if (last.present != next.present || run.has_offset != has_offset) return false;
+    if (last.present != next.present || last.compressed != next.compressed) return false;
+    if (run.has_offset != has_offset) return false;
     return !has_offset || last.file_offset + last.length == next.file_offset;
 }
 
@@ -62,6 +63,7 @@ private:
         bool present = false;
         bool zero = false;
         bool has_offset = false;
+        bool compressed = false;
         std::array<char, 128> text;
         std::size_t text_bytes = 0;
 

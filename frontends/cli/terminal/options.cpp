@@ -83,8 +83,9 @@ CLI::Option* add_no_lock_option(CLI::App& app, LockArgs& args) {
 void add_backing_options(CLI::App& app, BackingArgs& args) {
     app.add_option("--backing", args.rule, "Backing files: none, same-dir, dir:PATH, any")
         ->type_name("RULE");
-    app.add_option("--backing-format", args.format, "Format if a header states none: raw, qed")
-        ->check(CLI::IsMember({"raw", "qed"}))
+    app.add_option("--backing-format", args.format,
+                   "Format if a header states none: raw, qed, qcow2")
+        ->check(CLI::IsMember({"raw", "qed", "qcow2"}))
         ->type_name("FMT");
     add_depth_option(app, args.depth);
 }
@@ -133,6 +134,7 @@ Result<BackingPolicy> make_backing_policy(const BackingArgs& args, std::string& 
     policy.depth_limit = *depth;
     if (args.format == "raw") policy.format = BackingFormat::raw;
     if (args.format == "qed") policy.format = BackingFormat::qed;
+    if (args.format == "qcow2") policy.format = BackingFormat::qcow2;
     return policy;
 }
 

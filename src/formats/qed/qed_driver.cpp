@@ -30,6 +30,15 @@ Task<Result<std::shared_ptr<Layer>>> QedDriver::open(std::unique_ptr<BlockFile> 
     co_return co_await open_qed(std::move(file), std::move(*info), std::move(*base), options);
 }
 
+Task<Result<HeaderSummary>> QedDriver::summarize(BlockFile& file) const {
+    Result<HeaderInfo> info = co_await read_header(file);
+    if (!info) co_return pass(info);
+    HeaderSummary summary;
+    summary.backing = info->backing();
+    summary.needs_check = info->header.needs_check();
+    co_return std::move(summary);
+}
+
 Result<std::unique_ptr<SequentialWriter>> QedDriver::stream_writer(
     BlockFile& file, const CreateOptions& image, const WriterOptions& options) const {
     return StreamWriter::create(file, image, image.image_bytes, options);

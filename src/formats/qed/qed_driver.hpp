@@ -13,6 +13,7 @@ public:
                                               std::span<const std::byte> head,
                                               BackingOpener& backing,
                                               OpenOptions options) const override;
+    Task<Result<HeaderSummary>> summarize(BlockFile& file) const override;
     Result<void> check_create(const CreateOptions& options) const override;  // create.cpp
     Task<Result<void>> create(BlockFile& file, CreateOptions options) const override;
     Result<std::unique_ptr<SequentialWriter>> stream_writer(
