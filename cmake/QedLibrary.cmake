@@ -19,7 +19,8 @@ foreach(target qed qed_static)
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_libraries(${target}
         PUBLIC Threads::Threads
-        PRIVATE fmt::fmt ${QED_URING} ${QED_DECOMPRESSION} ${CMAKE_DL_LIBS} $<BUILD_INTERFACE:qed_flags>)
+        PRIVATE fmt::fmt ${QED_URING} ${QED_DECOMPRESSION}
+            ${CMAKE_DL_LIBS} $<BUILD_INTERFACE:qed_flags>)
 endforeach()
 set_target_properties(qed_static PROPERTIES EXPORT_NAME static)
 add_library(qed::qed ALIAS qed)

@@ -18,8 +18,8 @@ set(CPACK_COMPONENT_RUNTIME_DESCRIPTION "Copy-on-write disk engine for QED: shar
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libqed-dev)
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Copy-on-write disk engine for QED: headers")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "libqed1 (= ${PROJECT_VERSION}), libfmt-dev, libisal-dev, liburing-dev, libzstd-dev, pkg-config")
+string(CONCAT CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libqed1 (= ${PROJECT_VERSION}), "
+    "libfmt-dev, libisal-dev, liburing-dev, libzstd-dev, pkg-config")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME qed-tools)
 set(CPACK_COMPONENT_TOOLS_DESCRIPTION "Create, convert, check, serve and measure QED disk images")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION utils)
