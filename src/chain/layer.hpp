@@ -45,7 +45,7 @@ struct LayerTraits {
     BackingReference backing;
     bool is_writable = false;
     bool is_dirty = false;  ///< for LayerInfo, like the next one
-    std::vector<LayerProperty> properties;
+    std::vector<LayerProperty> properties{};
     /// The file maps the guest's bytes one to one, so its holes are zeroes of the disk.
     bool has_file_holes = false;
 };
