@@ -168,6 +168,15 @@ Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const D
     return disk.foreign->take_file();
 }
 
+/// An image of another format than the user stated: its content would not be what was meant.
+Result<void> check_stated_format(const Disk& disk) {
+    const std::string_view found = disk.image->info().format;
+    if (found == disk.format) return {};
+    return fail(Errc::invalid_argument,
+                fmt::format("'{}' was stated to have format {}, and has format {}", disk.path,
+                            disk.format, found));
+}
+
 }  // namespace
 
 Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
@@ -188,6 +197,7 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
         if (!image && !may_be_foreign) return cannot_open(*path, std::move(image.error()));
         if (image) {
             disk.image = std::move(*image);
+            QED_CHECK(check_stated_format(disk));
             return disk;
         }
     }

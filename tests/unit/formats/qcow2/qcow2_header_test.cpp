@@ -169,7 +169,7 @@ const std::vector<Damage> kDamages = {
 };
 
 INSTANTIATE_TEST_SUITE_P(All, DamagedQcow2Header, testing::ValuesIn(kDamages),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& damage) { return damage.param.name; });
 
 TEST(Qcow2Header, UnknownFeatureIsNamedByTheTableOfNames) {
     Qcow2Builder image(kDisk);

@@ -88,10 +88,11 @@ TEST(Qcow2Read, EveryKindOfClusterHasItsContent) {
     EXPECT_EQ(read(**opened, 2 * kCluster, kCluster), zeroes);
     EXPECT_EQ(read(**opened, 3 * kCluster, kCluster), pattern(3));
     EXPECT_EQ(read(**opened, 4 * kCluster, kCluster), zeroes);
+    const auto whole = pattern(3);
     // Parts of the compressed cluster, twice: the second read comes from memory.
     for (int i = 0; i < 2; ++i) {
         const auto part = read(**opened, 3 * kCluster + 5000, 4096);
-        EXPECT_TRUE(std::ranges::equal(part, std::span(pattern(3)).subspan(5000, 4096)));
+        EXPECT_TRUE(std::ranges::equal(part, std::span(whole).subspan(5000, 4096)));
     }
     // And all of them in one request.
     const auto all = read(**opened, 0, kDisk);
@@ -224,12 +225,12 @@ TEST(Qcow2Read, BaseOfUnstatedFormatIsNotOpened) {
     image.u32(16, 4);
     image.text(512, "base");
     const test::TempDir folder;
-    const std::string path = folder.path("image.qcow2");
+    const std::string path = folder.file("image.qcow2");
     const auto bytes = image.file().load(0, image.file().bytes());
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
-    std::ofstream(folder.path("base"), std::ios::binary) << std::string(kDisk, 'x');
+    std::ofstream(folder.file("base"), std::ios::binary) << std::string(kDisk, 'x');
     const auto opened = Image::open(path, OpenOptions{});
     ASSERT_FALSE(opened.has_value());
     EXPECT_EQ(opened.error().code(), Errc::backing_refused);
