@@ -10,9 +10,11 @@ import os
 import pathlib
 import random
 import shutil
+import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from qedtest import QED, Model, first_difference, run, run_json
 
 DISK = 6 << 20
