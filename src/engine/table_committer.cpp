@@ -64,9 +64,6 @@ TableUpdate TableCommitter::update_for(const MappingUpdate& mapping) const {
                    (parts_.cache.addressing().slice_entries() - 1);
     update.count = static_cast<std::uint32_t>(mapping.clusters);
     QED_ASSERT(mapping.clusters <= parts_.cache.addressing().slice_entries() - update.first);
-    QED_ASSERT(mapping.state != MappingUpdate::State::data ||
-               mapping.storage.value + (mapping.clusters << layout_.cluster.bits()) <=
-                   parts_.extender.bytes());
     update.base = entry_for(mapping);
     update.after_flush = mapping.after_flush;
     update.pin = parts_.cache.try_pin(update.slice);
