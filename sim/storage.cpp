@@ -33,6 +33,10 @@ void apply(FileContent& content, const Change& change) {
         return;
     }
     const std::uint64_t bytes = std::max(content.size(), change.end);
+    if (change.kind == Change::Kind::zero && change.settled.empty()) {
+        content.zero(change.offset, change.length);  // whole pages become holes
+        return;
+    }
     for (std::uint64_t sector = 0; sector < change.sectors(); ++sector) {
         if (change.is_settled(sector)) continue;
         const std::uint64_t at = change.offset + sector * kSectorBytes;
