@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <memory>
 
@@ -129,6 +130,8 @@ void Trial::check_reported() const {
     if (done_.last_kind == IoKind::punch) return;
     // The file is extended ahead. If that fails, it is extended by what the request needs.
     if (done_.last_kind == IoKind::truncate && !done_.is_sticky) return;
+    // A write that finds the disk full flushes and is tried again.
+    if (done_.error == ENOSPC && !done_.is_sticky) return;
     if (!is_reported_ && session_.failed_requests() == 0) {
         throw Failure("a failed I/O is reported",
                       fmt::format("I/O of kind {} failed and was not reported",
