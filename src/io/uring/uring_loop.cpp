@@ -77,7 +77,12 @@ struct [[gnu::visibility("hidden")]] UringLoop::Impl final : IoLoop {
     /// Submits requests and takes completions; sleeps for a completion if there is no other work.
     void exchange(bool may_sleep) noexcept;
     void enter(bool may_sleep) noexcept;
-    static void check_submitted(int answer) noexcept;
+    void check_submitted(int answer) noexcept;
+    /// The kernel takes no more requests, for an unexpected reason: these and all later ones fail.
+    void give_up(int error) noexcept;
+    void take_back_submissions() noexcept;
+    void fail_waiting() noexcept;
+    void exchange_broken(bool may_sleep) noexcept;
     void reap() noexcept;
     void fill_queue() noexcept;
     void listen() noexcept;
@@ -90,6 +95,7 @@ struct [[gnu::visibility("hidden")]] UringLoop::Impl final : IoLoop {
     std::atomic<std::thread::id> owner{};
 
     // Used by the owning thread only.
+    int broken = 0;          // the errno with which io_uring_enter() failed for good
     WaiterQueue ready;       // coroutines
     WaiterQueue finished;    // requests that ended inline and let others run first
     WaiterQueue waiting;     // requests that are not submitted yet
@@ -166,7 +172,7 @@ void UringLoop::Impl::adopt_thread() noexcept {
     // liburing 2.3 declares io_uring_enable_rings() but does not export it.
     const long answer =
         ::syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
-    QED_ASSERT(answer == 0);
+    if (answer != 0) give_up(errno);
 }
 
 void UringLoop::Impl::run_until(const bool& done) noexcept {
@@ -210,6 +216,7 @@ void UringLoop::Impl::resume_ready(const bool& done) noexcept {
 void UringLoop::Impl::exchange(bool may_sleep) noexcept {
     inline_left = kInlineTurn;
     fill_queue();
+    may_sleep = may_sleep && finished.empty();
     if (may_sleep) {
         const ScopedLock lock(mutex);
         if (!inbox.empty()) return;
@@ -224,6 +231,7 @@ void UringLoop::Impl::exchange(bool may_sleep) noexcept {
 }
 
 void UringLoop::Impl::enter(bool may_sleep) noexcept {
+    if (broken != 0) return exchange_broken(may_sleep);
     check_submitted(may_sleep ? io_uring_submit_and_wait(&ring, 1)
                               : io_uring_submit_and_get_events(&ring));
 }
@@ -232,7 +240,54 @@ void UringLoop::Impl::check_submitted(int answer) noexcept {
     // Interrupted, or short of resources until completions are taken: the next round submits the
     // rest.
     const bool passes = answer == -EINTR || answer == -EAGAIN || answer == -EBUSY;
-    QED_ASSERT(answer >= 0 || passes);
+    if (answer < 0 && !passes) give_up(-answer);
+}
+
+void UringLoop::Impl::give_up(int error) noexcept {
+    if (broken == 0) broken = error;
+    take_back_submissions();
+    fail_waiting();
+}
+
+void UringLoop::Impl::take_back_submissions() noexcept {
+    io_uring_sq& queue = ring.sq;
+    const unsigned taken = io_uring_smp_load_acquire(queue.khead);
+    for (unsigned at = taken; at != queue.sqe_tail; ++at) {
+        // The queue's array of indexes is the identity.
+        const io_uring_sqe& entry = queue.sqes[at & *queue.kring_mask];
+        auto* const op = reinterpret_cast<IoOp*>(entry.user_data);
+        if (op == nullptr) {
+            is_listening = false;
+            continue;
+        }
+        --in_kernel;
+        waiting.push(op->waiter);
+    }
+    queue.sqe_head = taken;
+    queue.sqe_tail = taken;
+    io_uring_smp_store_release(queue.ktail, taken);
+}
+
+void UringLoop::Impl::fail_waiting() noexcept {
+    // They end in the next round, since this may run inside the call that starts a request.
+    while (Waiter* waiter = waiting.pop()) {
+        --in_flight;
+        op_of(*waiter).error = broken;
+        finished.push(*waiter);
+    }
+}
+
+void UringLoop::Impl::exchange_broken(bool may_sleep) noexcept {
+    // What the kernel has taken may still use its buffers, so it has to end by itself.
+    if (in_kernel > 0) [[maybe_unused]]
+        const int tried = io_uring_submit_and_get_events(&ring);
+    reap();
+    if (!may_sleep || !finished.empty()) return;
+    constexpr int kTryAgainMilliseconds = 10;
+    pollfd wake{wake_descriptor, POLLIN, 0};
+    ::poll(&wake, 1, in_kernel > 0 ? kTryAgainMilliseconds : -1);
+    eventfd_t count = 0;
+    ::eventfd_read(wake_descriptor, &count);
 }
 
 void UringLoop::Impl::reap() noexcept {
@@ -279,7 +334,7 @@ void UringLoop::Impl::submit(IoOp& op, FileState& file) noexcept {
     const bool runs = owner.load(std::memory_order_relaxed) != std::thread::id();
     if (!runs || in_flight - in_kernel < kSubmitTogether) return;
     fill_queue();
-    check_submitted(io_uring_submit(&ring));
+    if (broken == 0) check_submitted(io_uring_submit(&ring));
 }
 
 bool UringLoop::Impl::take_turn(IoOp& op) noexcept {
@@ -292,6 +347,7 @@ bool UringLoop::Impl::take_turn(IoOp& op) noexcept {
 }
 
 void UringLoop::Impl::fill_queue() noexcept {
+    if (broken != 0) return fail_waiting();
     if (!is_listening) listen();
     // No more requests than the completion queue can hold; one entry is for posts.
     while (!waiting.empty() && in_kernel + 1 < ring.cq.ring_entries) {

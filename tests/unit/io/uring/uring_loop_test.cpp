@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
+#include <cerrno>
+#include <cstddef>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -10,6 +20,7 @@
 #include "coro/when_all.hpp"
 #include "qed/files.hpp"
 #include "support/io_ways.hpp"
+#include "support/sanitized.hpp"
 #include "support/temp_dir.hpp"
 
 namespace qed {
@@ -182,6 +193,80 @@ TEST_F(UringLoopTest, APostFromAnotherThreadWakesASleepingLoop) {
         other.join();
     }
 }
+
+#if !QED_TEST_SANITIZED
+/// From now on this process cannot make a system call.
+bool forbid(int call, int error) {
+    const auto answer = SECCOMP_RET_ERRNO | static_cast<unsigned>(error);
+    std::array<sock_filter, 4> code = {{
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, answer),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    }};
+    const sock_fprog program{code.size(), code.data()};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
+/// The exit status of a child process that a filter cannot follow out of.
+template <class Body>
+int in_child(Body body) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(body());
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+constexpr int kNoFilters = 77;
+
+Task<Result<void>> take_turn(AsyncMutex& mutex) {
+    const AsyncMutex::Guard guard = co_await mutex.lock();
+    co_return Result<void>{};
+}
+
+TEST_F(UringLoopTest, RequestsFailWhenTheKernelTakesNoMore) {
+    const auto file = make_file(false, 1 << 20);
+    for (const int error : {EPERM, ENOMEM, ENOSYS, EBADF}) {
+        for (const int call : {SYS_io_uring_enter, SYS_io_uring_register}) {
+            const int status = in_child([&] {
+                const auto loop = test::make_loop({.entries = 4, .try_inline_reads = false});
+                std::vector<std::byte> read(content.size());
+                const bool begins = call == SYS_io_uring_enter;
+                if (begins && !loop->run(read_in_pieces(*file, read, 4096, 32))) return 1;
+                if (!forbid(call, error)) return kNoFilters;
+                // Twice: those that find it out, and those that come later.
+                for (int i = 0; i < 2; ++i) {
+                    const auto done = loop->run(read_in_pieces(*file, read, 4096, 32));
+                    if (done || done.error().sys_errno() != error) return 2;
+                }
+                return 0;
+            });
+            if (status == kNoFilters) GTEST_SKIP() << "this kernel takes no seccomp filter";
+            EXPECT_EQ(status, 0) << "errno " << error << ", call " << call;
+        }
+    }
+}
+
+TEST_F(UringLoopTest, OtherThreadsStillWakeALoopWithoutAKernel) {
+    const auto file = make_file(false, 4096);
+    const int status = in_child([&] {
+        const auto loop = test::make_loop({.entries = 4, .try_inline_reads = false});
+        if (!forbid(SYS_io_uring_enter, EPERM)) return kNoFilters;
+        std::vector<std::byte> read(4096);
+        if (loop->run(test::await_op(file->read(FileOffset{0}, read)))) return 1;
+        AsyncMutex mutex;
+        if (!mutex.try_lock()) return 2;
+        std::thread other([&] { mutex.unlock(); });
+        const auto done = loop->run(take_turn(mutex));
+        other.join();
+        return done ? 0 : 3;
+    });
+    if (status == kNoFilters) GTEST_SKIP() << "this kernel takes no seccomp filter";
+    EXPECT_EQ(status, 0);
+}
+#endif
 
 }  // namespace
 }  // namespace qed
