@@ -37,13 +37,17 @@ public:
         auto buffer = AlignedBuffer::create(chunk, 4096);
         if (!buffer) return pass(buffer);
         for (std::uint64_t at = 0; at < image_.size();) {
-            const auto extent =
-                image_.extent_at_blocking(GuestOffset{at}, std::min(chunk, image_.size() - at));
+            // One step for a hole of any length: a huge disk may be empty.
+            const auto extent = image_.extent_at_blocking(GuestOffset{at}, image_.size() - at);
             if (!extent) return std::unexpected(extent.error().clone());
-            if (extent->is_stored()) {
-                QED_CHECK(look_at(at, buffer->span().first(extent->length)));
+            const std::uint64_t end = at + extent->length;
+            if (!extent->is_stored()) at = end;
+            while (at < end) {
+                const std::uint64_t length = std::min(chunk, end - at);
+                QED_CHECK(look_at(at, buffer->span().first(length)));
+                at += length;
+                QED_CHECK(report(at));
             }
-            at += extent->length;
             QED_CHECK(report(at));
         }
         return count_;

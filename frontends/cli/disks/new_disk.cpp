@@ -151,8 +151,10 @@ Result<NewDisk> parse_new_disk(const std::string& format, const std::vector<std:
 Result<void> preallocate_raw(BlockFile& file, std::string_view mode, std::uint64_t begin,
                              std::uint64_t end) {
     if (begin == end || mode.empty() || mode == "off") return {};
-    QED_CHECK(file.allocate(FileOffset{begin}, end - begin).run_blocking());
-    if (mode == "falloc") return {};
+    auto allocated = file.allocate(FileOffset{begin}, end - begin).run_blocking();
+    // Some file systems reserve space only for bytes that are written.
+    if (!allocated && allocated.error().code() != Errc::unsupported) return pass(allocated);
+    if (allocated && mode == "falloc") return {};
     const std::vector<std::byte> zeroes(1U << 20U);
     for (std::uint64_t at = begin; at < end; at += zeroes.size()) {
         const std::span<const std::byte> piece(zeroes.data(),

@@ -19,6 +19,7 @@ __extension__ using Wide = unsigned __int128;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kBufferAlignment = 4096;
+constexpr std::uint64_t kMaxBlockingThreads = 1024;
 
 std::uint64_t nanoseconds(Clock::duration duration) {
     return static_cast<std::uint64_t>(
@@ -203,12 +204,19 @@ private:
 
 }  // namespace
 
+/// Whether to use io_uring: if asked to, or for several requests in flight where it is allowed.
+bool wants_uring(const BenchSpec& spec) {
+    if (spec.engine != BenchEngine::automatic) return spec.engine == BenchEngine::io_uring;
+    const UringOptions options;
+    return spec.depth > 1 && UringLoop::create(options).has_value();
+}
+
 Result<BenchResult> run_bench(Image& image, const BenchSpec& spec) {
     QED_CHECK(check_spec(spec, image.size()));
-    const bool uses_uring = spec.engine == BenchEngine::io_uring ||
-                            (spec.engine == BenchEngine::automatic && spec.depth > 1);
+    const bool uses_uring = wants_uring(spec);
     const std::uint64_t workers =
-        uses_uring ? spec.threads : std::uint64_t{spec.threads} * spec.depth;
+        uses_uring ? spec.threads
+                   : std::min(std::uint64_t{spec.threads} * spec.depth, kMaxBlockingThreads);
     BenchTotals totals;
     const auto work = [&](std::uint64_t number) {
         Share share{image, spec, BenchOffsets(spec, image.size(), number, workers),

@@ -109,7 +109,11 @@ Task<Result<void>> preallocate(BlockFile& file, const Plan& plan, Preallocation 
     if (how == Preallocation::off) co_return {};
     const Geometry& geometry = plan.geometry;
     if (how == Preallocation::falloc) {
-        QED_CO_CHECK(co_await file.allocate(FileOffset{0}, plan.file_bytes));
+        auto allocated = co_await file.allocate(FileOffset{0}, plan.file_bytes);
+        // Some file systems reserve space only for bytes that are written.
+        const bool is_absent = !allocated && allocated.error().code() == Errc::unsupported;
+        if (!allocated && !is_absent) co_return pass(allocated);
+        if (is_absent) QED_CO_CHECK(co_await write_zero_data(file, plan.data_at, plan.file_bytes));
     } else if (how == Preallocation::full) {
         QED_CO_CHECK(co_await write_zero_data(file, plan.data_at, plan.file_bytes));
     }
