@@ -161,7 +161,7 @@ TABLE = [
     ("map gone.qed", error()),
     ("map", error()),
     ("map -f wrong a.qed", error()),
-    ("map -s 1G a.qed", rule(1, "past the end")),
+    ("map -s 1G a.qed", same()),
     ("map --image-opts driver=qed,file.filename=a.qed", refused("--image-opts")),
     ("map --object secret,id=s,data=x a.qed", refused("--object")),
 

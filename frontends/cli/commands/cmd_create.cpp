@@ -55,9 +55,7 @@ Result<void> merge_arguments(const CreateArgs& args, NewDisk& disk) {
 }
 
 int run_create(const CreateArgs& args, Console& console) {
-    auto path = plain_path(args.path);
-    if (!path) return console.fail(path.error());
-    const std::string format = args.format.empty() ? default_output_format(*path) : args.format;
+    const std::string format = args.format.empty() ? default_output_format(args.path) : args.format;
     if (auto known = known_format(format, "-f"); !known) return console.fail(known.error());
     for (const std::string& list : args.options) {
         if (list == "help" || list == "?") {
@@ -65,6 +63,11 @@ int run_create(const CreateArgs& args, Console& console) {
             return kExitOk;
         }
     }
+    if (args.path.empty()) {
+        return console.fail("create needs the name of the new image; see 'qed create --help'");
+    }
+    auto path = plain_path(args.path);
+    if (!path) return console.fail(path.error());
     auto disk = parse_new_disk(format, args.options);
     if (!disk) return console.fail(disk.error());
     if (auto merged = merge_arguments(args, *disk); !merged) return console.fail(merged.error());
@@ -84,7 +87,7 @@ void add_create(CLI::App& app, Console& console) {
     CLI::App& command = add_command(app, "create", "Make a new image",
                                     "  qed create -f qed disk.qed 10G\n"
                                     "  qed create -f qed -b golden.qed -F qed clone.qed");
-    command.add_option("file", args->path, "The new image")->required()->type_name("");
+    command.add_option("file", args->path, "The new image")->type_name("");
     command.add_option("size", args->size, "Virtual size, as 10G; default: the backing file's")
         ->type_name("");
     command.add_option("-f", args->format, "Format: qed or raw; default: qed for names in .qed")

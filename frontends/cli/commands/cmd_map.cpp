@@ -43,11 +43,9 @@ Result<MapRange> range_of(const MapArgs& args, std::uint64_t disk_bytes) {
         // Neither exceeds 2^63, so the sum fits.
         range.end = std::min(disk_bytes, range.begin + *length);
     }
-    if (range.begin > disk_bytes) {
-        return fail(Errc::out_of_range,
-                    fmt::format("--start-offset: {} lies past the end of the disk at {}",
-                                range.begin, disk_bytes));
-    }
+    // Past the end there is nothing to show, which is no error, as for qemu-img.
+    range.begin = std::min(range.begin, disk_bytes);
+    range.end = std::max(range.begin, range.end);
     return range;
 }
 

@@ -21,7 +21,8 @@ struct ResizeArgs {
     BackingArgs backing;
 };
 
-Result<std::uint64_t> new_size(const std::string& text, std::uint64_t present) {
+/// \param unit  the size must be a multiple of it
+Result<std::uint64_t> new_size(const std::string& text, std::uint64_t present, std::uint64_t unit) {
     const bool adds = text.starts_with('+');
     const bool takes = text.starts_with('-');
     auto bytes = parse_size(std::string_view(text).substr(adds || takes ? 1 : 0), "size");
@@ -36,10 +37,10 @@ Result<std::uint64_t> new_size(const std::string& text, std::uint64_t present) {
         wanted = present - *bytes;
     }
     if (adds) wanted = present + *bytes;  // both are below 2^63
-    if (wanted % kSectorBytes != 0 || wanted >= kMaxSize) {
-        return fail(Errc::invalid_argument,
-                    fmt::format("the new size of {} bytes is not a multiple of {} below 8E", wanted,
-                                kSectorBytes));
+    if (wanted % unit != 0 || wanted >= kMaxSize) {
+        return fail(
+            Errc::invalid_argument,
+            fmt::format("the new size of {} bytes is not a multiple of {} below 8E", wanted, unit));
     }
     return wanted;
 }
@@ -60,7 +61,7 @@ Result<void> resize_raw(const ResizeArgs& args, const std::string& path) {
     if (!file) return pass(file);
     auto present = (*file)->size();
     if (!present) return pass(present);
-    auto wanted = new_size(args.size, *present);
+    auto wanted = new_size(args.size, *present, 1);  // a file has any length
     if (!wanted) return pass(wanted);
     QED_CHECK(check_shrink(args, *present, *wanted));
     if (*wanted > *present) {
@@ -102,7 +103,7 @@ Result<void> resize_qed(const ResizeArgs& args, const std::string& path) {
     auto disk = open_disk(path, open);
     if (!disk) return pass(disk);
     Image& image = *disk->image;
-    auto wanted = new_size(args.size, image.size());
+    auto wanted = new_size(args.size, image.size(), kSectorBytes);
     if (!wanted) return pass(wanted);
     QED_CHECK(check_shrink(args, image.size(), *wanted));
     const bool shrinks = *wanted < image.size();

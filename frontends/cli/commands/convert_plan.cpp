@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/commands/convert_plan.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <memory>
 #include <optional>
 
+#include "cli/commands/convert_stream.hpp"
 #include "cli/disks/disk.hpp"
 #include "cli/disks/image_path.hpp"
 #include "cli/disks/new_disk.hpp"
@@ -132,6 +137,39 @@ LockMode target_lock(const ConvertArgs& args) {
     return args.lock.none ? LockMode::none : LockMode::normal;
 }
 
+/// Without this check the lock of the source would blame another process.
+Result<void> check_target_is_no_source(const Plan& plan) {
+    const auto identity_of = [](const std::string& path) {
+        const auto file = open_file(path, {});
+        return file ? (*file)->identity() : std::nullopt;
+    };
+    const auto target = identity_of(plan.target_path);
+    if (!target) return {};
+    for (const Disk& disk : plan.disks) {
+        bool is_source = identity_of(disk.path) == target;
+        for (Image* layer = disk.image.get(); layer != nullptr; layer = layer->backing()) {
+            is_source = is_source || layer->file().identity() == target;
+        }
+        if (is_source) {
+            return fail(Errc::invalid_argument,
+                        fmt::format("'{}' is the source, or a backing file of it; choose another "
+                                    "name for the target",
+                                    plan.target_path));
+        }
+    }
+    return {};
+}
+
+Result<void> plan_stream(const Plan& plan) {
+    if (plan.format != "raw" || !plan.new_disk.preallocation.empty()) {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}' takes bytes in their order only, so it takes a raw disk "
+                                "without -o: add -O raw, or choose a file",
+                                plan.target_path));
+    }
+    return {};
+}
+
 Result<void> plan_foreign(const ConvertArgs& args, Plan& plan) {
     plan.new_disk.lock = target_lock(args);
     QED_CHECK(check_combination(args, plan));
@@ -155,6 +193,7 @@ Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
     if (!path) return pass(path);
     plan.target_path = *path;
     plan.format = args.target_format.empty() ? default_output_format(*path) : args.target_format;
+    QED_CHECK(check_target_is_no_source(plan));
     if (is_foreign_format(plan.format)) return plan_foreign(args, plan);
     if (auto known = known_format(plan.format, "-O"); !known) return pass(known);
     auto disk = parse_new_disk(plan.format, args.options);
@@ -166,6 +205,7 @@ Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
     if (!args.backing.empty()) target.backing_name = args.backing;
     if (!args.backing_format.empty()) target.backing_format = args.backing_format;
     target.bytes = plan.source_bytes;
+    if (is_stream(plan.target_path)) return plan_stream(plan);
     if (args.no_create) return {};
     if (is_nbd_uri(*path)) {
         return fail(Errc::invalid_argument,
@@ -177,6 +217,18 @@ Result<void> plan_target(const ConvertArgs& args, Plan& plan) {
             layers_above(*plan.sources[0], resolve_backing_name(*path, target.backing_name));
     }
     return {};
+}
+
+/// How a file can be written that no new file can replace.
+std::unexpected<Error> cannot_create(const Plan& plan, Error error) {
+    const int code = error.sys_errno();
+    const bool cannot_replace = code == EBUSY || code == EACCES || code == EPERM || code == EROFS;
+    struct stat status{};
+    if (cannot_replace && stat(plan.target_path.c_str(), &status) == 0 &&
+        access(plan.target_path.c_str(), W_OK) == 0) {
+        error = std::move(error).with_context("add -n to write into the existing file");
+    }
+    return std::unexpected(std::move(error));
 }
 
 Result<ConvertReport> copy_into_image(const Plan& plan, Image& image) {
@@ -255,7 +307,7 @@ Durability durability_of(const Plan& plan) {
 Result<ConvertReport> write_foreign(Plan& plan) {
     auto output = OutputFile::create(plan.target_path,
                                      {.lock = plan.new_disk.lock != LockMode::none, .named = true});
-    if (!output) return pass(output);
+    if (!output) return cannot_create(plan, std::move(output.error()));
     const std::string name = (*output)->working_name();
     QED_CHECK(ForeignImage::create(name, plan.format, plan.foreign_options, plan.source_bytes));
     ForeignOptions options;
@@ -275,12 +327,17 @@ Result<ConvertReport> write_foreign(Plan& plan) {
 
 Result<ConvertReport> write_new(Plan& plan) {
     if (is_foreign_format(plan.format)) return write_foreign(plan);
+    if (is_stream(plan.target_path)) {
+        QED_CHECK(write_stream(plan.sources, plan.options.begin, plan.source_bytes,
+                               plan.target_path, plan.options.progress));
+        return ConvertReport{};
+    }
     const bool locks = plan.new_disk.lock != LockMode::none;
     auto output = OutputFile::create(plan.target_path, {.direct = plan.cache.direct,
                                                         .sync = plan.cache.sync,
                                                         .ignore_flush = plan.cache.ignore_flush,
                                                         .lock = locks});
-    if (!output) return pass(output);
+    if (!output) return cannot_create(plan, std::move(output.error()));
     BlockFile& file = (*output)->file();
     plan.options.target_is_zero = (*output)->is_new();
     plan.options.write_early = !plan.cache.ignore_flush && !plan.cache.direct;
@@ -344,12 +401,16 @@ int run_convert_command(const ConvertArgs& args, Console& console) {
     }
     if (auto planned = plan_target(args, plan); !planned) return console.fail(planned.error());
 
-    ProgressView progress(console, args.progress);
+    ProgressArgs shown = args.progress;
+    const bool is_stdout = is_standard_output(plan.target_path);
+    if (is_stdout) shown.show = shown.json = false;
+    ProgressView progress(console, shown);
     Pace pace(progress, plan.rate);
     plan.options.salvage = args.salvage;
     plan.options.out_of_order = args.out_of_order;
     plan.options.progress = pace.hooks();
-    auto report = args.no_create ? write_existing(args, plan) : write_new(plan);
+    auto report = args.no_create && !is_stream(plan.target_path) ? write_existing(args, plan)
+                                                                 : write_new(plan);
     progress.finish(report.has_value());
     if (!report) {
         return console.fail(std::move(report.error())

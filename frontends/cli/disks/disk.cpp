@@ -2,43 +2,15 @@
 #include "cli/disks/disk.hpp"
 
 #include <array>
+#include <span>
 
+#include "cli/disks/probe.hpp"
 #include "qed/files.hpp"
 #include "qed/nbd.hpp"
 #include "qed/storage.hpp"
 
 namespace qed::cli {
 namespace {
-
-struct Magic {
-    std::string_view bytes;
-    std::string_view format;
-};
-
-// Only formats whose first bytes are unambiguous.
-constexpr std::array<Magic, 8> kMagics = {{
-    {{"QED\0", 4}, "qed"},
-    {"QFI\xfb", "qcow2"},
-    {"KDMV", "vmdk"},
-    {"COWD", "vmdk"},
-    {"# Disk DescriptorFile", "vmdk"},
-    {"vhdxfile", "vhdx"},
-    {"conectix", "vpc"},
-    {"LUKS\xba\xbe", "luks"},
-}};
-constexpr std::uint64_t kVdiSignatureAt = 64;
-constexpr std::string_view kVdiSignature = "\x7f\x10\xda\xbe";
-
-std::string_view format_of(std::string_view start) {
-    for (const Magic& magic : kMagics) {
-        if (start.starts_with(magic.bytes)) return magic.format;
-    }
-    if (start.size() >= kVdiSignatureAt + kVdiSignature.size() &&
-        start.substr(kVdiSignatureAt).starts_with(kVdiSignature)) {
-        return "vdi";
-    }
-    return "raw";
-}
 
 FileOptions file_options(const DiskArgs& args) {
     FileOptions options;
@@ -102,12 +74,19 @@ Result<std::string> probe_format(const std::string& path) {
     if (is_nbd_uri(path)) return std::string("raw");
     auto file = open_file(path, FileOptions{});
     if (!file) return cannot_open(path, std::move(file.error()));
-    std::array<std::byte, 512> start{};
-    if (auto done = (*file)->read(FileOffset{0}, start).run_blocking(); !done) {
-        return cannot_open(path, std::move(done.error()));
+    auto bytes = (*file)->size();
+    if (!bytes) return cannot_open(path, std::move(bytes.error()));
+    std::array<std::byte, kProbedStartBytes> start{};
+    std::array<std::byte, kProbedEndBytes> end{};
+    auto done = (*file)->read(FileOffset{0}, start).run_blocking();
+    if (done && *bytes >= end.size()) {
+        done = (*file)->read(FileOffset{*bytes - end.size()}, end).run_blocking();
     }
-    return std::string(
-        format_of(std::string_view(reinterpret_cast<const char*>(start.data()), start.size())));
+    if (!done) return cannot_open(path, std::move(done.error()));
+    const auto text = [](std::span<const std::byte> of) {
+        return std::string_view(reinterpret_cast<const char*>(of.data()), of.size());
+    };
+    return std::string(format_of(text(start), text(end)));
 }
 
 Result<std::string> known_format(std::string_view format, std::string_view option) {
@@ -141,6 +120,12 @@ namespace {
 /// The content of an image that qemu-nbd serves to this program.
 Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const DiskArgs& args,
                                                 Disk& disk) {
+    if (disk.format == "luks") {
+        return fail(Errc::unsupported,
+                    fmt::format("'{}' is encrypted (LUKS), which is not supported; open it with "
+                                "cryptsetup, or state -f raw to copy it as it is",
+                                path));
+    }
     if (!is_foreign_format(disk.format)) {
         return fail(Errc::unsupported,
                     fmt::format("'{}': there is no format '{}'", path, disk.format));
