@@ -35,7 +35,7 @@ enum class BackingFormat : std::uint8_t {
     /// has to begin as an image of a known format does. Raw is never a guess.
     unstated,
     raw,
-    qed,
+    qed,  ///< or another format whose images begin with a header; for all but raw and qcow2
     qcow2,
 };
 

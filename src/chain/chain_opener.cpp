@@ -191,12 +191,6 @@ Result<bool> ChainOpener::may_share(Layer& base, unsigned depth) {
     return true;
 }
 
-std::string_view name_of(BackingFormat format) noexcept {
-    if (format == BackingFormat::raw) return "raw";
-    if (format == BackingFormat::qed) return "qed";
-    return format == BackingFormat::qcow2 ? "qcow2" : "";
-}
-
 // The format of the top layer is probed, and so is that of a base that is not stated to be raw. Raw
 // is never a guess: the guest chooses the first bytes of a raw disk, and could make them name any
 // file.
@@ -213,8 +207,8 @@ Task<Result<std::shared_ptr<Layer>>> ChainOpener::open_layer(std::unique_ptr<Blo
     const Result<FileHead> head = co_await FileHead::read(*file);
     if (!head) co_return std::unexpected(head.error().clone());
     const FormatDriver* driver = formats_.recognise(head->bytes());
-    if (format != BackingFormat::unstated) {
-        const FormatDriver* stated = formats_.find(name_of(format));
+    if (format == BackingFormat::qcow2) {
+        const FormatDriver* stated = formats_.find("qcow2");
         QED_ASSERT(stated != nullptr);
         if (stated != driver && driver->probe(head->bytes())) {
             co_return fail(Errc::backing_refused,

@@ -330,7 +330,7 @@ TEST(FormatRegistry, UnknownNameListsTheFormats) {
     ASSERT_FALSE(failed.has_value());
     EXPECT_EQ(failed.error().code(), Errc::invalid_argument);
     EXPECT_THAT(failed.error().message(), HasSubstr("'tar'"));
-    EXPECT_THAT(failed.error().message(), HasSubstr("qed, raw"));
+    EXPECT_THAT(failed.error().message(), HasSubstr("qed, qcow2, raw"));
 }
 
 TEST(FormatRegistry, RemovedFormatIsNoLongerProbed) {
