@@ -24,7 +24,9 @@ Result<std::unique_ptr<Image>> open_base(const std::string& path, const CloneOpt
     OpenOptions open;
     open.open_backing = false;
     open.lock = options.lock;
-    return Image::open(path, open);
+    auto image = Image::open(path, open);
+    if (image) QED_CHECK(check_base_format(**image, format));
+    return image;
 }
 
 /// Flushes the names of the clones, once for each run of clones in the same folder.

@@ -49,6 +49,14 @@ Result<std::size_t> find_in_chain(const std::vector<LayerFile>& chain, const std
                 fmt::format("'{}' is not in the backing chain of '{}'", name, chain[0].path));
 }
 
+Result<void> check_base_format(const Image& base, BackingFormat stated) {
+    const LayerInfo info = base.info();
+    if (stated != BackingFormat::qcow2 || info.format == "qcow2") return {};
+    return fail(Errc::backing_refused,
+                fmt::format("'{}' was stated to have format qcow2, and has format {}",
+                            base.file_name(), info.format));
+}
+
 Result<HeldLayer> hold_layer(const std::string& path, bool is_raw, LockMode lock) {
     // A symbolic link stays one: the file that it leads to is locked.
     std::error_code error;

@@ -31,6 +31,9 @@ Result<std::vector<LayerFile>> list_chain(const std::string& path, const OpenOpt
 /// another name of the same file. \errors not_found
 Result<std::size_t> find_in_chain(const std::vector<LayerFile>& chain, const std::string& name);
 
+/// \errors backing_refused  `base` was stated to be qcow2 and has another format
+Result<void> check_base_format(const Image& base, BackingFormat stated);
+
 /// A file that no other process can use or replace, and the content of its header.
 struct HeldLayer {
     LayerFile file;

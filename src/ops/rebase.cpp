@@ -286,7 +286,9 @@ Result<std::unique_ptr<Image>> open_new_backing(const std::string& path,
     open.direct = options.direct_backing;
     open.lock = options.lock;
     open.backing = options.backing;
-    return Image::open(path, open);
+    auto image = Image::open(path, open);
+    if (image) QED_CHECK(check_base_format(**image, options.format));
+    return image;
 }
 
 /// Fails before the first write if the result would fill the file system.

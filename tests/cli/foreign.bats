@@ -54,10 +54,11 @@ load common
 
 @test "an image that leads to other files is refused unless that is allowed" {
     qemu-img create -q -f qcow2 base.qcow2 1M
-    qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
-    expect 1 qed convert -O raw top.qcow2 out.raw
+    mkdir vms
+    qemu-img create -q -f qcow2 -b ../base.qcow2 -F qcow2 vms/top.qcow2
+    expect 1 qed convert -O raw vms/top.qcow2 out.raw
     [[ $errors == *base.qcow2*--backing=any* ]]
-    expect 0 qed convert --backing=any -O raw top.qcow2 out.raw
+    expect 0 qed convert --backing=any -O raw vms/top.qcow2 out.raw
     qemu-img create -q -f qcow2 -o data_file=secret.raw,data_file_raw=on data.qcow2 1M
     expect 1 qed convert -O raw data.qcow2 out2.raw
     [[ $errors == *secret.raw* ]]
@@ -67,8 +68,10 @@ load common
     truncate -s 1M a.raw
     expect 1 qed convert -f qcow2 -O raw a.raw b.raw
     [[ $errors == *qcow2* ]]
+    expect 1 qed convert -f vdi -O raw a.raw b.raw
+    [[ $errors == *vdi* ]]
     mkdir empty
-    PATH="$PWD/empty" expect 1 "$QED_BIN" convert -f qcow2 -O raw a.raw b.raw
+    PATH="$PWD/empty" expect 1 "$QED_BIN" convert -f vdi -O raw a.raw b.raw
     [[ $errors == *"apt-get install qemu-utils"* ]]
     expect 1 qed info -f qcow2 a.raw
     expect 1 qed convert -O qcow2 -B a.raw -F raw a.raw b.qcow2
@@ -158,7 +161,7 @@ teardown() {
 
 @test "without a libnbd that works NBD addresses say what to install" {
     make_raw disk.raw
-    qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+    qemu-img convert -f raw -O vdi disk.raw disk.vdi
     mkdir truncated other
     : >truncated/libnbd.so.0
     # A valid library without the needed functions takes the place of one that is too old.
@@ -167,7 +170,7 @@ teardown() {
         local path="$PWD/$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
         LD_LIBRARY_PATH="$path" expect 1 qed info nbd://localhost/disk
         [[ $errors == *"'nbd://localhost/disk'"*"libnbd.so.0"*"apt-get install libnbd0"* ]]
-        LD_LIBRARY_PATH="$path" expect 1 qed convert -f qcow2 -O raw disk.qcow2 out.raw
+        LD_LIBRARY_PATH="$path" expect 1 qed convert -f vdi -O raw disk.vdi out.raw
         [[ $errors == *"libnbd.so.0"*"apt-get install libnbd0"* && ! -e out.raw ]]
         LD_LIBRARY_PATH="$path" expect 0 qed info -f raw disk.raw
     done

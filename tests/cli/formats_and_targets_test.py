@@ -67,6 +67,8 @@ class FormatsAndTargetsTest(TestCase):
                 with open(self.path("back.raw"), "r+b") as file:
                     file.truncate(2 << 20)  # some formats round up
                 self.assert_same(self.path("back.raw"), self.path("disk.raw"))
+                if name == "qcow2":  # read without QEMU
+                    continue
                 self.assertIn(f"has format {name}", self.qed("map", f"x.{name}", status=1).err)
 
     def test_formats_that_no_tool_here_makes_are_not_taken_for_raw(self):
@@ -213,7 +215,7 @@ class FormatsAndTargetsTest(TestCase):
         self.assertEqual(self.path("odd.raw").read_bytes(), b"x" * 999)
 
     def test_options_are_listed_without_a_file(self):
-        for words in (["create", "-f", "qed"], ["create", "-f", "raw"], ["convert", "-O", "qed"]):
+        for words in (["create", "-f", "qed"], ["create", "-f", "raw"]):
             self.assertIn("Supported options:\n", self.qed(*words, "-o", "help").out)
         self.assertIn("name of the new image", self.qed("create", "-f", "qed", status=1).err)
 

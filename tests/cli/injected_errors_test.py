@@ -131,7 +131,7 @@ class InjectedErrorsTest(TestCase):
         self.check(["create", "-q", "-f", "raw", "-o", "preallocation=full", "old.raw", "1M"])
 
     def test_clone(self):
-        self.check(["clone", "-q", "base.qed", "new.qed"], repeats=False)
+        self.check(["clone", "base.qed", "new.qed"], repeats=False)
 
     def test_convert(self):
         self.check(["convert", "-q", "-O", "qed", "disk.raw", "new.qed"])

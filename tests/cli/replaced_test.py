@@ -7,7 +7,9 @@ import errno
 import os
 import pathlib
 import shutil
+import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from qedtest import QED, Server, TestCase, main, run
 
 HOOK = pathlib.Path(os.environ["QED_BUILD_DIR"]) / "lib" / "libqed_lock_hook.so"

@@ -120,7 +120,7 @@ class SignalsTest(TestCase):
                 done = subprocess.run([QED, *words], cwd=self.copy(), stdout=writing,
                                       stderr=writing, timeout=TIMEOUT, check=False)
                 os.close(writing)
-                self.assertIn(done.returncode, (0, 1, 2, 3, -signal.SIGPIPE))
+                self.assertIn(done.returncode, (0, 1, 2, 3, 63, -signal.SIGPIPE))
                 if done.returncode >= 0:
                     self.assertEqual(self.files(), files)
                 for name in ("base.qed", "mid.qed", "top.qed"):
@@ -164,6 +164,8 @@ class SignalsTest(TestCase):
                     if "Too many open files" in done.stderr:
                         self.assertIn("(ulimit -n)", done.stderr)
                         named += 1
+                    if words[0] == "clone":  # those that were made before the failure stay
+                        now = {name: now[name] for name in before}
                     self.assertEqual(now, before)
         self.assertGreater(named, 0)
 

@@ -30,13 +30,14 @@ CLASSES = {
     "name-nul": r"backing file name has a zero byte at position \d+ of \d+, expected none",
     "protocol": r"looks like a protocol or an option string; only files are opened",
     "outside": r"lies outside of the allowed directory '.*'; allow it with --backing=any or",
-    "missing": r"cannot open the backing file '.+': No such file or directory",
-    "no-open": r"cannot open the backing file '.+': (Not a directory|File name too long|"
+    "missing": r"cannot open the backing file '.+': (.+: )?No such file or directory",
+    "no-open": r"cannot open the backing file '.+': (.+: )?(Not a directory|File name too long|"
                r"No such device or address)",
     "kind": r"expected a regular file or a block device, found a",
     "loop": r"the chain of backing files leads back to this file",
     "depth": r"more than 256 backing files below the image",
     "format": r"is not a QED image, and the header does not say that it is raw; state its format",
+    "qcow2": r"version at byte 4 is \d+, expected 2 or 3|expected a qcow2 header of at least",
     "raw": r"has format raw, which has no checks",
     "not-qed": r"not a QED image: the first four bytes are [0-9a-f ]+, expected 51 45 44 00",
     "l1": r"L1 (entry \d+ \(at 0x\w+\) names no table|table at 0x\w+, entry \d+: found 0x\w+, "

@@ -215,8 +215,8 @@ void add_listen_options(CLI::App& sub, ServeArgs& args) {
     sub.add_option("--bind", args.bind, "Address or name to listen on with --port")
         ->capture_default_str();
     auto* tls = sub.add_option("--tls", args.tls,
-                               "Require TLS: a directory with ca-cert.pem, server-cert.pem and "
-                               "server-key.pem, or a file of pre-shared keys")
+                               "Require TLS: a directory of certificates (*.pem), or a "
+                               "file of pre-shared keys")
                     ->check(CLI::ExistingPath);
     sub.add_flag("--tls-verify-peer", args.verify_peer, "Accept only clients with a certificate")
         ->needs(tls);
@@ -224,12 +224,11 @@ void add_listen_options(CLI::App& sub, ServeArgs& args) {
     sub.add_option("--export-name", args.export_name,
                    "Name of the export; other names are rejected");
     sub.add_option("--threads", args.threads,
-                   "Requests per client (default 4, with --direct 16; "
-                   "1 below nbdkit 1.34)")
+                   "Requests per client (default 4; 1 below nbdkit 1.34)")
         ->check(CLI::Range(1U, 1024U));
     sub.add_option("--grace-period", args.grace_period,
-                   "Time to take replies after a stop signal; default 10000")
-        ->type_name("MILLISECONDS");
+                   "Time for replies after a stop signal; default 10000")
+        ->type_name("MS");
     sub.add_flag("--exit-with-parent", args.exit_with_parent,
                  "Stop when the process that started this one ends");
 }

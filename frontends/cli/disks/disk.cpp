@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/disks/disk.hpp"
 
+#include <algorithm>
 #include <array>
 #include <span>
 
@@ -86,7 +87,8 @@ Result<std::string> probe_format(const std::string& path) {
     const auto text = [](std::span<const std::byte> of) {
         return std::string_view(reinterpret_cast<const char*>(of.data()), of.size());
     };
-    return std::string(format_of(text(start), text(end)));
+    const std::size_t inside = std::min<std::uint64_t>(*bytes, start.size());
+    return std::string(format_of(text(start).substr(0, inside), text(end)));
 }
 
 Result<std::string> known_format(std::string_view format, std::string_view option) {
@@ -153,13 +155,15 @@ Result<std::unique_ptr<BlockFile>> open_foreign(const std::string& path, const D
     return disk.foreign->take_file();
 }
 
-/// An image of another format than the user stated: its content would not be what was meant.
+/// In an image of another format than the user stated, the content is not what the user means.
 Result<void> check_stated_format(const Disk& disk) {
-    const std::string_view found = disk.image->info().format;
-    if (found == disk.format) return {};
+    auto found = probe_format(disk.path);
+    if (!found) return pass(found);
+    // QED says best what is missing where it is stated.
+    if (*found == disk.format || (disk.format == "qed" && *found != "qcow2")) return {};
     return fail(Errc::invalid_argument,
                 fmt::format("'{}' was stated to have format {}, and has format {}", disk.path,
-                            disk.format, found));
+                            disk.format, *found));
 }
 
 }  // namespace
@@ -175,6 +179,7 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
     disk.format = *format;
     const bool is_read_natively = *format == "qcow2" && !args.writable;
     if (*format == "qed" || is_read_natively) {
+        if (!disk.probed && !is_nbd_uri(*path)) QED_CHECK(check_stated_format(disk));
         auto image = Image::open(*path, image_options(args));
         // What qed does not read itself, such as encrypted images, QEMU's programs may.
         const bool may_be_foreign = is_read_natively && args.foreign && !image &&
@@ -182,7 +187,6 @@ Result<Disk> open_disk(std::string_view name, const DiskArgs& args) {
         if (!image && !may_be_foreign) return cannot_open(*path, std::move(image.error()));
         if (image) {
             disk.image = std::move(*image);
-            QED_CHECK(check_stated_format(disk));
             return disk;
         }
     }
