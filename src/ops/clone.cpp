@@ -25,7 +25,7 @@ Result<std::unique_ptr<Image>> open_base(const std::string& path, const CloneOpt
     open.open_backing = false;
     open.lock = options.lock;
     auto image = Image::open(path, open);
-    if (image) QED_CHECK(check_base_format(**image, format));
+    if (image) QED_CHECK(check_base_format(**image, options.base_format));
     return image;
 }
 
