@@ -69,7 +69,7 @@ load common
     expect 1 qed convert -f qcow2 -O raw a.raw b.raw
     [[ $errors == *qcow2* ]]
     expect 1 qed convert -f vdi -O raw a.raw b.raw
-    [[ $errors == *vdi* ]]
+    [[ $errors == *VDI* ]]
     mkdir empty
     PATH="$PWD/empty" expect 1 "$QED_BIN" convert -f vdi -O raw a.raw b.raw
     [[ $errors == *"apt-get install qemu-utils"* ]]

@@ -86,7 +86,7 @@ class FormatsAndTargetsTest(TestCase):
         self.assertIn("dmg", self.qed("map", "x", status=1).err)
 
     def test_other_files_are_raw(self):
-        for content in (b"", b"QED", b"# a text\nwithout a version", b"koly", bytes(512)):
+        for content in (b"", b"# a text\nwithout a version", b"koly", bytes(512)):
             self.path("x").write_bytes(content)
             self.qed("convert", "-O", "raw", "x", "y")
 

@@ -206,9 +206,8 @@ Result<void> serve(const ServeArgs& args, Console& console) {
 }
 
 void add_listen_options(CLI::App& sub, ServeArgs& args) {
-    auto* socket = sub.add_option("--socket", args.socket,
-                                  "Create this Unix socket, for the owner only. "
-                                  "Default: a socket in a new private directory");
+    auto* socket =
+        sub.add_option("--socket", args.socket, "Create this Unix socket, for the owner only");
     auto* port = sub.add_option("--port", args.port,
                                 "TCP port instead (0: a free port); needs --tls or --insecure");
     port->excludes(socket);

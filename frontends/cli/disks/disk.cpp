@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/disks/disk.hpp"
 
-#include <algorithm>
 #include <array>
 #include <span>
 
@@ -87,8 +86,7 @@ Result<std::string> probe_format(const std::string& path) {
     const auto text = [](std::span<const std::byte> of) {
         return std::string_view(reinterpret_cast<const char*>(of.data()), of.size());
     };
-    const std::size_t inside = std::min<std::uint64_t>(*bytes, start.size());
-    return std::string(format_of(text(start).substr(0, inside), text(end)));
+    return std::string(format_of(text(start), text(end)));
 }
 
 Result<std::string> known_format(std::string_view format, std::string_view option) {
