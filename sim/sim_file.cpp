@@ -70,7 +70,10 @@ int SimFile::refuse(const IoOp& op) {
         ++options_.faults->injected;
         return ENOSPC;
     }
-    return options_.faults->decide(world_.random(), op.kind);
+    const int error = options_.faults->decide(world_.random(), op.kind);
+    const bool is_cut = op.kind == IoKind::truncate && op.offset < storage_->size();
+    if (error != 0 && is_cut) ++options_.faults->failed_cuts;
+    return error;
 }
 
 void SimFile::begin(Flight& flight) {

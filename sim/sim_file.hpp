@@ -33,7 +33,8 @@ struct FaultPlan {
     std::uint64_t seen = 0;      ///< I/Os among `kinds` so far
     std::uint64_t injected = 0;  ///< failures so far
     std::uint64_t failed_flushes = 0;
-    IoKind last_kind{};  ///< kind of the last failed I/O
+    std::uint64_t failed_cuts = 0;  ///< failed truncations that only shorten a file
+    IoKind last_kind{};             ///< kind of the last failed I/O
 
     /// The errno with which the next I/O must fail, or 0.
     int decide(Random& random, IoKind kind);
