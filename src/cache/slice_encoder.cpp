@@ -14,7 +14,6 @@ namespace qed {
 namespace {
 
 constexpr std::uint32_t kMaxEntries = 8192;
-constexpr std::uint32_t kMaxGroups = kMaxEntries / 64;
 
 // Raw entries change in place: a compressed form must save a quarter to be worth it.
 bool is_worth_it(std::uint32_t words, const SliceShape& shape) {
@@ -58,6 +57,13 @@ public:
                     &value, sizeof value);
         ++count_;
     }
+    /// Writes the first `count` values of a payload, before any other value.
+    void copy_from(std::uintptr_t payload, std::uint32_t count) {
+        for (std::uint32_t word = 0; word < count / 2; ++word)
+            words_[word] = PayloadMemory::load64(payload + std::uintptr_t{word} * 8);
+        count_ = count & ~1U;
+        if (count_ != count) push(PayloadMemory::load32(payload + std::uintptr_t{count_} * 4));
+    }
     std::uint32_t count() const { return count_; }
 
 private:
@@ -65,18 +71,32 @@ private:
     std::uint32_t count_ = 0;
 };
 
-/// Writes the bitmap and the ranks that follow from it. Returns the number of set bits.
-std::uint32_t write_bitmap(std::span<const std::uint64_t> bitmap, const SliceShape& shape,
-                           std::uint64_t* words) {
+/// The values of a ranked payload that start before the entry at `index`, at most entries().
+std::uint32_t count_values_before(std::uintptr_t payload, std::uint32_t index,
+                                  const SliceShape& shape) {
+    const std::uint32_t group = std::min(index / 64, shape.bitmap_words - 1);
+    const std::uint64_t bits = PayloadMemory::load64(payload + std::uintptr_t{group} * 8);
+    const std::uint64_t ranks =
+        PayloadMemory::load64(payload + (std::uintptr_t{shape.bitmap_words} + group / 4) * 8);
+    const std::uint32_t in_group = index - group * 64;
+    const std::uint64_t below =
+        in_group < 64 ? (std::uint64_t{1} << in_group) - 1 : ~std::uint64_t{0};
+    return (static_cast<std::uint32_t>(ranks >> (16 * (group % 4))) & 0xffff) +
+           count_bits(bits & below);
+}
+
+/// Writes the ranks that follow the bitmap in `words`: four to a word.
+void write_ranks(std::uint64_t* words, const SliceShape& shape) {
     std::uint64_t* ranks = words + shape.bitmap_words;
-    std::fill(ranks, words + shape.table_words, 0);
-    std::uint32_t before = 0;
-    for (std::uint32_t group = 0; group < shape.bitmap_words; ++group) {
-        words[group] = bitmap[group];
-        ranks[group / 4] |= std::uint64_t{before} << (16 * (group % 4));
-        before += count_bits(bitmap[group]);
+    std::uint64_t packed = 0;
+    std::uint64_t before = 0;
+    std::uint32_t group = 0;
+    for (; group < shape.bitmap_words; ++group) {
+        packed = packed >> 16 | before << 48;
+        before += count_bits(words[group]);
+        if (group % 4 == 3) *ranks++ = packed;
     }
-    return before;
+    if (group % 4 != 0) *ranks = packed >> (16 * (4 - group % 4));
 }
 
 /// The properties of a slice on which the choice of its form depends.
@@ -144,7 +164,7 @@ TableCounts count_plain_values(const void* values, const SliceShape& shape) {
 
 EncodedSlice encode_ranked(Form form, std::span<const Entry> entries, const SliceShape& shape,
                            std::uint64_t* words) {
-    std::array<std::uint64_t, kMaxGroups> bitmap{};
+    std::fill_n(words, shape.bitmap_words, 0);
     ValueWriter values(words + shape.table_words);
     Entry continues = ~Entry{0};
     for (std::uint32_t i = 0; i < shape.entries(); ++i) {
@@ -152,10 +172,10 @@ EncodedSlice encode_ranked(Form form, std::span<const Entry> entries, const Slic
         const bool is_set = form == Form::sparse ? entry != kUnallocatedEntry : entry != continues;
         continues = next_in_run(entry, shape);
         if (!is_set) continue;
-        bitmap[i / 64] |= std::uint64_t{1} << (i % 64);
+        words[i / 64] |= std::uint64_t{1} << (i % 64);
         values.push(form == Form::sparse ? value_of(entry, shape) : run_value_of(entry, i, shape));
     }
-    write_bitmap(bitmap, shape, words);
+    write_ranks(words, shape);
     return {.form = form, .words = {words, shape.ranked_words(values.count())}};
 }
 
@@ -241,32 +261,25 @@ EncodedSlice SliceUpdater::splice(Form form, SliceWord word, std::uint32_t first
     // Whether the entry after the new ones starts a run depends on them.
     const std::uint32_t window_end = is_runs ? std::min(end + 1, shape_.entries()) : end;
     const std::uintptr_t old = word.has_payload() ? word.payload(form) : 0;
-    const auto old_value = [&](std::uint32_t index) {
-        return PayloadMemory::load32(old + shape_.table_words * 8 + std::uintptr_t{index} * 4);
+    const std::uintptr_t old_values_at = old + shape_.table_words * 8;
+    const auto old_value = [old_values_at](std::uint32_t index) {
+        return PayloadMemory::load32(old_values_at + std::uintptr_t{index} * 4);
     };
 
-    std::array<std::uint64_t, kMaxGroups> bitmap{};
-    std::uint32_t old_values = 0;
-    std::uint32_t before = 0;  // values of the old payload before and up to the window's end
-    std::uint32_t until = 0;
-    for (std::uint32_t group = 0; old != 0 && group < shape_.bitmap_words; ++group) {
-        const std::uint64_t bits = PayloadMemory::load64(old + group * 8);
-        const auto count_below = [&](std::uint32_t index) {
-            if (index >= (group + 1) * 64) return count_bits(bits);
-            if (index <= group * 64) return 0U;
-            return count_bits(bits & ((std::uint64_t{1} << (index % 64)) - 1));
-        };
-        bitmap[group] = bits;
-        old_values += count_bits(bits);
-        before += count_below(first);
-        until += count_below(window_end);
-    }
+    std::uint64_t* const bitmap = words_.get();
+    for (std::uint32_t group = 0; group < shape_.bitmap_words; ++group)
+        bitmap[group] = old != 0 ? PayloadMemory::load64(old + std::uintptr_t{group} * 8) : 0;
+    const auto values_before = [&](std::uint32_t index) {
+        return old != 0 ? count_values_before(old, index, shape_) : 0;
+    };
+    const std::uint32_t before = values_before(first);
+    const std::uint32_t until = values_before(window_end);
+    const std::uint32_t old_values = values_before(shape_.entries());
 
     ValueWriter writer(words_.get() + shape_.table_words);
     const std::uint32_t most = before + (window_end - first) + (old_values - until);
     if (!is_worth_it(shape_.ranked_words(most), shape_)) return {};
-    for (std::uint32_t i = 0; i < before; ++i)
-        writer.push(old_value(i));
+    writer.copy_from(old_values_at, before);
     Entry previous = is_runs && first > 0 ? read_entry(word, first - 1, shape_) : ~Entry{0};
     for (std::uint32_t i = first; i < window_end; ++i) {
         const Entry entry = i < end ? values[i - first] : read_entry(word, i, shape_);
@@ -283,7 +296,7 @@ EncodedSlice SliceUpdater::splice(Form form, SliceWord word, std::uint32_t first
     const std::uint32_t now = writer.count();
     const bool is_inline = now == 0 || (is_runs && now == 1);
     if (is_inline || (now != old_values && now % 16 == 0)) return {};
-    write_bitmap(bitmap, shape_, words_.get());
+    write_ranks(words_.get(), shape_);
     return {.form = form, .words = {words_.get(), shape_.ranked_words(now)}};
 }
 

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "base/assert.hpp"
+#include "base/lanes.hpp"
 
 namespace qed {
 namespace {
@@ -50,16 +52,24 @@ void read_sparse(SliceWord word, std::uint32_t first, std::span<Entry> entries,
         });
 }
 
+void write_run(std::span<Entry> out, Entry entry, Entry step) noexcept {
+    Lanes64 two{entry, entry + step};
+    std::size_t i = 0;
+    for (; i + 1 < out.size(); i += 2, two += 2 * step)
+        std::memcpy(&out[i], &two, sizeof two);
+    if (i < out.size()) out[i] = two[0];
+}
+
 void read_runs(SliceWord word, std::uint32_t first, std::span<Entry> entries,
                const SliceShape& shape) noexcept {
     const auto end = first + static_cast<std::uint32_t>(entries.size());
     std::uint32_t held = 0;
     std::uint32_t index = first;
     const auto hold_until = [&](std::uint32_t next) {
-        Entry entry = form_values::widen_run(held, index, shape);
+        const Entry entry = form_values::widen_run(held, index, shape);
         const Entry step = is_data_entry(entry) ? Entry{1} << shape.cluster_bits : 0;
-        for (; index < next; ++index, entry += step)
-            entries[index - first] = entry;
+        write_run(entries.subspan(index - first, next - index), entry, step);
+        index = next;
     };
     for_each_value<Form::runs>(word, first, end, shape,
                                [&](std::uint32_t next, std::uint32_t value) {

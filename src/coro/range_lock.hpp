@@ -47,8 +47,9 @@ public:
     private:
         friend class RangeLock;
         bool conflicts_with(const Claim& other) const noexcept {
-            return (mode_ == Mode::exclusive || other.mode_ == Mode::exclusive) &&
-                   begin_ < other.end_ && other.begin_ < end_;
+            // Most claims do not overlap: this is asked for each pair of claims.
+            return begin_ < other.end_ && other.begin_ < end_ &&
+                   (mode_ == Mode::exclusive || other.mode_ == Mode::exclusive);
         }
 
         RangeLock& lock_;

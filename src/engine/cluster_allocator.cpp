@@ -75,6 +75,7 @@ Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters, Prefer pref
 
 // A run of the wanted length wherever there is one, else the longest there is.
 ClusterRun ClusterAllocator::take_free(std::uint64_t clusters, Prefer prefer) noexcept {
+    if (zero_.empty() && holes_.empty() && occupied_.empty()) return {};
     struct Source {
         FreeClusters& set;
         bool has_old_data;

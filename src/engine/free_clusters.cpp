@@ -28,6 +28,7 @@ bool FreeClusters::contains(std::uint64_t cluster) const noexcept {
 }
 
 void FreeClusters::move_to(FreeClusters& other) noexcept {
+    if (empty()) return;
     if (other.empty()) {
         std::swap(*this, other);
     } else {

@@ -6,6 +6,7 @@
 
 #include "base/assert.hpp"
 #include "base/endian.hpp"
+#include "base/lanes.hpp"
 #include "base/math.hpp"
 
 namespace qed {
@@ -14,14 +15,29 @@ std::uint32_t table_write_unit(const BlockFile& file, const MappingCache& cache)
     return std::clamp<std::uint32_t>(file.alignment().offset, kSectorBytes, cache.slice_bytes());
 }
 
+namespace {
+
+using SectorEntries = std::array<Entry, kSectorBytes / kTableEntryBytes>;
+
+bool has_bad_entry(const SectorEntries& entries) {
+    Lanes64 any{};
+    for (std::size_t i = 0; i < entries.size(); i += 2)
+        any |= load_lanes<Lanes64>(&entries[i]);
+    // Offsets of clusters do not have the bit, so most sectors need no search.
+    return ((any[0] | any[1]) & kBadEntry) != 0 &&
+           std::ranges::find(entries, kBadEntry) != entries.end();
+}
+
+}  // namespace
+
 bool store_slice_sectors(const SliceRef& pin, std::uint32_t first,
                          std::span<std::byte> raw) noexcept {
-    std::array<Entry, kSectorBytes / kTableEntryBytes> sector;
-    sector.fill(kUnallocatedEntry);
+    SectorEntries sector;
+    if (!pin) sector.fill(kUnallocatedEntry);
     QED_ASSERT(raw.size() % kSectorBytes == 0);
     for (std::uint32_t done = 0; done < raw.size() / kTableEntryBytes; done += sector.size()) {
         if (pin) pin.entries(first + done, sector);
-        if (std::find(sector.begin(), sector.end(), kBadEntry) != sector.end()) return false;
+        if (has_bad_entry(sector)) return false;
         store_le64(raw, done, sector);
     }
     return true;

@@ -32,6 +32,16 @@ Task<Result<void>> clear(std::span<std::byte> buffer) {
 
 /// A write into consecutive new clusters, with the bytes that surround it in them.
 struct WritePath::Piece {
+    /// As much of `wanted` as there is room for in `new_run`.
+    Piece(GuestOffset start, std::span<const std::byte> wanted, const ClusterRun& new_run,
+          ClusterSize cluster, bool shows_base)
+        : at(start), run(new_run), head(cluster.within(start)), from_base(shows_base) {
+        QED_ASSERT(cluster.is_aligned(run.offset.value));
+        const std::uint64_t room = (run.clusters << cluster.bits()) - head;
+        data = wanted.first(std::min<std::uint64_t>(wanted.size(), room));
+        tail = room - data.size();
+    }
+
     GuestOffset at;
     std::span<const std::byte> data;
     ClusterRun run;
@@ -119,30 +129,35 @@ Task<Result<std::uint64_t>> WritePath::write_new_clusters(GuestOffset at,
     if (wants_flush()) QED_CO_CHECK(co_await context_.flushes.flush());
     const bool shows_base = found->kind == Mapping::Kind::unallocated ||
                             detail::mutant(detail::Mutant::zero_cluster_shows_backing);
-    Result<Piece> piece = reserve(at, data, shows_base && context_.disk.base_bytes() != 0, prefer);
-    if (!piece) co_return pass(piece);
+    const std::uint64_t wanted =
+        context_.cluster.clusters_for(context_.cluster.within(at) + data.size());
+    Result<ClusterRun> run = context_.allocator.reserve(wanted, prefer);
+    if (!run) co_return pass(run);
+    QED_ASSERT(run->clusters > 0 && run->clusters <= wanted);
+    const Piece piece(at, data, *run, context_.cluster,
+                      shows_base && context_.disk.base_bytes() != 0);
     Result<void> done;
-    if (context_.extender.bytes() < piece->end().value) {
-        done = co_await context_.extender.extend_to(piece->end().value);
+    if (context_.extender.bytes() < piece.end().value) {
+        done = co_await context_.extender.extend_to(piece.end().value);
     }
-    if (done && piece->needs_filling()) {
-        done = co_await write_filled(*piece);
+    if (done && piece.needs_filling()) {
+        done = co_await write_filled(piece);
     } else if (done) {
-        done = co_await context_.file.write(piece->run.offset + piece->head, piece->data);
+        done = co_await context_.file.write(piece.run.offset + piece.head, piece.data);
     }
     if (!done) {
-        context_.allocator.abandon(piece->run);
+        context_.allocator.abandon(piece.run);
         co_return std::unexpected(std::move(done.error()));
     }
     const MappingUpdate update{
         .at = context_.cluster.start(at),
-        .clusters = piece->run.clusters,
+        .clusters = piece.run.clusters,
         .state = MappingUpdate::State::data,
-        .storage = piece->run.offset,
-        .after_flush = context_.strict || piece->run.after_flush || context_.disk.may_show_base()};
+        .storage = piece.run.offset,
+        .after_flush = context_.strict || piece.run.after_flush || context_.disk.may_show_base()};
     QED_CO_CHECK(co_await context_.metadata.commit(update));
-    context_.counters.add(EngineCounter::allocated_clusters, piece->run.clusters);
-    co_return piece->data.size();
+    context_.counters.add(EngineCounter::allocated_clusters, piece.run.clusters);
+    co_return piece.data.size();
 }
 
 // Freed clusters are used again after a flush. A guest that never flushes must not fill the host's
@@ -152,31 +167,12 @@ bool WritePath::wants_flush() const noexcept {
            context_.allocator.unflushed_bytes() > context_.freed_limit;
 }
 
-Result<WritePath::Piece> WritePath::reserve(GuestOffset at, std::span<const std::byte> data,
-                                            bool from_base, Prefer prefer) {
-    Piece piece{.at = at,
-                .data = data,
-                .run = {},
-                .head = context_.cluster.within(at),
-                .from_base = from_base};
-    const std::uint64_t wanted = context_.cluster.clusters_for(piece.head + data.size());
-    const Result<ClusterRun> run = context_.allocator.reserve(wanted, prefer);
-    if (!run) return std::unexpected(run.error().clone());
-    QED_ASSERT(run->clusters > 0 && run->clusters <= wanted);
-    QED_ASSERT(context_.cluster.is_aligned(run->offset.value));
-    piece.run = *run;
-    const std::uint64_t room = (run->clusters << context_.cluster.bits()) - piece.head;
-    piece.data = data.first(std::min<std::uint64_t>(data.size(), room));
-    piece.tail = room - piece.data.size();
-    return piece;
-}
-
-Task<Result<void>> WritePath::write_filled(Piece& piece) {
+Task<Result<void>> WritePath::write_filled(const Piece& piece) {
     if (piece.head + piece.tail <= kJoinedBytes) return write_joined(piece);
     return write_apart(piece);
 }
 
-Task<Result<void>> WritePath::write_joined(Piece& piece) {
+Task<Result<void>> WritePath::write_joined(const Piece& piece) {
     Result<AlignedBuffer> around = AlignedBuffer::create(piece.head + piece.tail, 4096);
     if (!around) co_return pass(around);
     const auto head = around->span().first(piece.head);
@@ -193,7 +189,7 @@ Task<Result<void>> WritePath::write_joined(Piece& piece) {
     co_return co_await context_.file.writev(piece.run.offset, parts);
 }
 
-Task<Result<void>> WritePath::write_apart(Piece& piece) {
+Task<Result<void>> WritePath::write_apart(const Piece& piece) {
     QED_CO_CHECK(co_await copy(context_.cluster.start(piece.at), piece.head, piece.run.offset,
                                piece.from_base));
     const FileOffset data_at = piece.run.offset + piece.head;

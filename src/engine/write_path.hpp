@@ -45,12 +45,10 @@ private:
                                                    Prefer prefer);
     /// Free space waits for a flush.
     bool wants_flush() const noexcept;
-    Result<Piece> reserve(GuestOffset at, std::span<const std::byte> data, bool from_base,
-                          Prefer prefer);
     /// The data with the bytes that surround it in its clusters.
-    Task<Result<void>> write_filled(Piece& piece);
-    Task<Result<void>> write_joined(Piece& piece);
-    Task<Result<void>> write_apart(Piece& piece);
+    Task<Result<void>> write_filled(const Piece& piece);
+    Task<Result<void>> write_joined(const Piece& piece);
+    Task<Result<void>> write_apart(const Piece& piece);
     Task<Result<void>> copy(GuestOffset at, std::uint64_t length, FileOffset to, bool from_base);
     /// The bytes that the guest sees at `at` while the clusters are not allocated.
     Task<Result<void>> fill(GuestOffset at, std::span<std::byte> buffer, bool from_base);
