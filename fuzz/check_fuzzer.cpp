@@ -6,7 +6,7 @@
 #include <span>
 
 #include "image_mutator.hpp"
-#include "memory_file.hpp"
+#include "input_file.hpp"
 #include "qed/check.hpp"
 #include "qed/task.hpp"
 
@@ -16,18 +16,18 @@ std::size_t qed::fuzz::image_at() noexcept {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace qed;
-    fuzz::MemoryFile file(std::span(data, size));
+    const auto file = fuzz::file_of(std::span(data, size));
 
     const CheckOptions look;
-    (void)sync_wait(check_file(file, look));
+    (void)sync_wait(check_file(*file, look));
 
     CheckOptions mend;
     mend.repair = Repair::all;
-    const auto repaired = sync_wait(check_file(file, mend));
+    const auto repaired = sync_wait(check_file(*file, mend));
     if (!repaired) return 0;  // an unusable header, or no space left for copies
     if (repaired->check_errors > 0 || repaired->corruptions > 0) return 0;
 
-    const auto again = sync_wait(check_file(file, look));
+    const auto again = sync_wait(check_file(*file, look));
     if (!again || again->corruptions > 0 || again->leaks > 0) __builtin_trap();
     return 0;
 }

@@ -8,7 +8,7 @@
 #include <span>
 
 #include "image_mutator.hpp"
-#include "memory_file.hpp"
+#include "input_file.hpp"
 #include "qed/check.hpp"
 #include "qed/image.hpp"
 
@@ -22,8 +22,7 @@ std::unique_ptr<Image> open(std::span<const std::uint8_t> input, bool writable) 
     OpenOptions options;
     options.writable = writable;
     options.lock = LockMode::none;
-    auto file = std::make_unique<fuzz::MemoryFile>(input);
-    auto image = sync_wait(Image::open_file(std::move(file), nullptr, options));
+    auto image = sync_wait(Image::open_file(fuzz::file_of(input), nullptr, options));
     return image ? std::move(*image) : nullptr;
 }
 
@@ -45,8 +44,8 @@ void look(Image& image) {
 /// If two entries name one cluster, or an entry names a table, a write changes other bytes too.
 /// Opening does not look for that.
 bool is_sound(std::span<const std::uint8_t> input) {
-    fuzz::MemoryFile file(input);
-    const auto report = sync_wait(check_file(file, CheckOptions{}));
+    const auto file = fuzz::file_of(input);
+    const auto report = sync_wait(check_file(*file, CheckOptions{}));
     return report && (report->corruptions == 0 || report->was_dirty);
 }
 

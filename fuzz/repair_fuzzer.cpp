@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "image_mutator.hpp"
-#include "memory_file.hpp"
+#include "input_file.hpp"
 #include "qed/check.hpp"
 #include "qed/image.hpp"
 
@@ -27,8 +27,7 @@ using Content = std::map<std::uint64_t, std::vector<std::byte>>;
 std::unique_ptr<Image> open(std::span<const std::uint8_t> bytes) {
     OpenOptions options;
     options.lock = LockMode::none;
-    auto file = std::make_unique<fuzz::MemoryFile>(bytes);
-    auto image = sync_wait(Image::open_file(std::move(file), nullptr, options));
+    auto image = sync_wait(Image::open_file(fuzz::file_of(bytes), nullptr, options));
     return image ? std::move(*image) : nullptr;
 }
 
@@ -55,30 +54,31 @@ Content readable(std::span<const std::uint8_t> bytes) {
 
 void repair(std::span<const std::uint8_t> input, Repair what) {
     const CheckOptions look;
-    fuzz::MemoryFile file(input);
-    const auto before = sync_wait(check_file(file, look));
+    const auto file = fuzz::file_of(input);
+    const auto before = sync_wait(check_file(*file, look));
     if (!before) return;  // an unusable header
     CheckOptions mend;
     mend.repair = what;
-    const auto repaired = sync_wait(check_file(file, mend));
+    const auto repaired = sync_wait(check_file(*file, mend));
     if (!repaired) return;  // no space left for copies
-    const std::vector<std::uint8_t> result = file.content();
+    const auto result = file->load(0, file->bytes());
 
     for (const auto& [at, data] : readable(input)) {
-        const auto image = open(result);
+        const auto image = open(fuzz::bytes_of(result));
         if (image == nullptr) __builtin_trap();
         std::vector<std::byte> now(data.size());
         if (!image->read_blocking({at}, now) || now != data) __builtin_trap();
     }
     for (int again = 0; again < 2; ++again) {
-        const auto found = sync_wait(check_file(file, look));
+        const auto found = sync_wait(check_file(*file, look));
         if (!found) __builtin_trap();
         if (found->corruptions != repaired->corruptions) __builtin_trap();
         if (found->leaks != repaired->leaks) __builtin_trap();
     }
     if (what == Repair::all && repaired->corruptions == 0 && repaired->leaks > 0) __builtin_trap();
     if (repaired->corruptions == 0 && repaired->is_dirty) __builtin_trap();
-    if (file.content() != result) __builtin_trap();  // a check must not change the file
+    if (file->load(0, file->bytes()) != result)
+        __builtin_trap();  // a check must not change the file
 }
 
 }  // namespace

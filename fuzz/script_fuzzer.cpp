@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "image_mutator.hpp"
-#include "memory_file.hpp"
+#include "input_file.hpp"
 #include "qed/check.hpp"
 #include "qed/image.hpp"
 
@@ -26,7 +26,7 @@ constexpr std::uint64_t kMaxLength = 20'000;
 /// The file of an image that is closed and reopened.
 class Session {
 public:
-    explicit Session(std::span<const std::uint8_t> bytes, WriteOrder order)
+    Session(std::span<const std::uint8_t> bytes, WriteOrder order)
         : content_(bytes.begin(), bytes.end()), order_(order) {}
 
     bool open(bool writable) {
@@ -34,7 +34,7 @@ public:
         options.writable = writable;
         options.order = order_;
         options.lock = LockMode::none;
-        auto file = std::make_unique<fuzz::MemoryFile>(content_);
+        auto file = fuzz::file_of(content_);
         file_ = file.get();
         auto image = sync_wait(Image::open_file(std::move(file), nullptr, options));
         image_ = image ? std::move(*image) : nullptr;
@@ -42,7 +42,9 @@ public:
     }
     bool close() {
         const bool closed = image_->close().has_value();
-        content_ = file_->content();
+        const auto content = file_->load(0, file_->bytes());
+        const auto bytes = fuzz::bytes_of(content);
+        content_.assign(bytes.begin(), bytes.end());
         image_.reset();
         return closed;
     }
@@ -53,7 +55,7 @@ private:
     std::vector<std::uint8_t> content_;
     WriteOrder order_;
     std::unique_ptr<Image> image_;
-    fuzz::MemoryFile* file_ = nullptr;
+    test::MemoryFile* file_ = nullptr;
 };
 
 struct Step {
@@ -79,8 +81,8 @@ void expect_same(Image& image, std::span<const std::byte> model) {
 /// If two entries name one cluster, a write to one guest cluster changes the other. Opening does
 /// not look for that, unless the dirty bit is set.
 bool is_usable(std::span<const std::uint8_t> bytes) {
-    fuzz::MemoryFile file(bytes);
-    const auto report = sync_wait(check_file(file, CheckOptions{}));
+    const auto file = fuzz::file_of(bytes);
+    const auto report = sync_wait(check_file(*file, CheckOptions{}));
     return report && (report->corruptions == 0 || report->was_dirty);
 }
 
@@ -152,8 +154,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!session.close()) return 0;
     if (!session.open(/*writable=*/false)) __builtin_trap();
     expect_same(session.image(), model);
-    fuzz::MemoryFile file(session.content());
-    const auto report = sync_wait(check_file(file, CheckOptions{}));
+    const auto file = fuzz::file_of(session.content());
+    const auto report = sync_wait(check_file(*file, CheckOptions{}));
     if (!report || report->is_dirty || report->corruptions > 0) __builtin_trap();
     return 0;
 }

@@ -39,10 +39,23 @@ bool MemoryFile::is_failing(const IoOp& op) {
     return fault->sticky ? requests >= fault->nth : requests == fault->nth;
 }
 
+bool MemoryFile::is_too_long(const IoOp& op) const {
+    switch (op.kind) {
+        case IoKind::write:
+        case IoKind::allocate:
+            return op.length > max_bytes || op.offset > max_bytes - op.length;
+        case IoKind::truncate:
+            return op.offset > max_bytes;
+        default:
+            return false;
+    }
+}
+
 int MemoryFile::run(IoOp& op) {
     const bool fails = is_failing(op);
     if (fails && (op.kind != IoKind::write || !fault->tears)) return fault->error;
     if (op.kind != IoKind::read && op.kind != IoKind::flush && read_only) return EBADF;
+    if (is_too_long(op)) return ENOSPC;
     std::uint64_t left = fails ? op.length / 2 / kSectorBytes * kSectorBytes : op.length;
     std::uint64_t at = op.offset;
     switch (op.kind) {

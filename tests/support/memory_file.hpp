@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -70,6 +71,8 @@ public:
     /// Reads that touch this range fail with EIO.
     std::optional<DataRange> unreadable;
     bool read_only = false;
+    /// A request that would make the file longer fails with ENOSPC.
+    std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max();
     std::uint64_t requests = 0;  ///< requests started; only of the fault's kind if it names one
     std::uint64_t bytes_read = 0;
     /// When set, every change that succeeds is also appended here.
@@ -80,6 +83,7 @@ private:
     using Page = std::array<std::byte, kPageBytes>;
 
     bool is_failing(const IoOp& op);
+    bool is_too_long(const IoOp& op) const;
     int run(IoOp& op);
     void read_into(std::uint64_t at, std::span<std::byte> out) const;
     void erase(std::uint64_t begin, std::uint64_t end);
