@@ -7,7 +7,8 @@
 #   scripts/lint.sh --changed  what the latest change touches: the commits that the upstream branch
 #                              does not have, or else the last 20; and what is not committed.
 #                              QED_LINT_BASE names another commit to compare with. After
-#                              QED_LINT_SECONDS (600) it starts no further file, and names them.
+#                              QED_LINT_SECONDS (600) it starts no further folder, and names the
+#                              files that it left out.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
@@ -60,7 +61,7 @@ case "${1:-}" in
         ;;
     "") mapfile -t files < <(git ls-files {src,frontends,sandbox,sim}/'*.cpp') ;;
     -*)
-        sed -n '3,10s/^# \{0,1\}//p' "$0"
+        sed -n '3,11s/^# \{0,1\}//p' "$0"
         exit 2
         ;;
     *) files=("$@") ;;
@@ -69,17 +70,6 @@ esac
 if ((${#files[@]} > 0)); then
     # Knows the files that were added since.
     cmake --preset clang >/dev/null
-    # A source that this build leaves out has no command to compile it with.
-    # stderr only says how many warnings of system headers were left out.
-    # shellcheck disable=SC2016
-    printf '%s\0' "${files[@]}" |
-        xargs -0 -n 1 -P "${QED_JOBS:-$(nproc)}" bash -c '
-            if (($1 > 0 && $(date +%s) >= $1)); then
-                echo "lint: left out for lack of time: $2"
-            elif ! grep -qF "/$2\"" build/clang/compile_commands.json; then
-                echo "lint: not compiled, so left out: $2"
-            else
-                clang-tidy-19 -p build/clang --quiet "$2" 2>/dev/null
-            fi' lint "$deadline"
+    scripts/lint.py build/clang "$deadline" "${files[@]}"
 fi
 echo "lint: ${#files[@]} files, no findings"

@@ -114,6 +114,8 @@ case "$mode" in
         build dev
         stage "clang: library and programs, with thread-safety analysis"
         build clang qed_cli nbdkit_qed_plugin
+        stage "clang-tidy: changed files"
+        scripts/lint.sh --changed
         stage "tsan: threads"
         build tsan tests_stress
         run_ctest tsan -L '^stress$'

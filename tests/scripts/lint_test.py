@@ -9,16 +9,28 @@ import subprocess
 import tempfile
 import unittest
 
-LINT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lint.sh"
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 
 FAKE_CMAKE = """#!/bin/sh
 mkdir -p build/clang
-git ls-files --cached --others '*.cpp' | sed 's|.*|"file": "/&"|' >build/clang/compile_commands.json
+{
+    echo '[{"file": "none.cpp", "command": "c++"}'
+    git ls-files --cached --others '*.cpp' |
+        sed "s|.*|, {\\"file\\": \\"$PWD/&\\", \\"command\\": \\"c++ -O1 -o x.o -c $PWD/&\\"}|"
+    echo ']'
+} >build/clang/compile_commands.json
 """
-FAKE_CLANG_TIDY = """#!/bin/sh
+# Compiles what does not define a name twice.
+FAKE_CLANG = """#!/bin/sh
 for last; do :; done
-echo "looked at $last"
-! grep -q finding "$last"
+test "$(grep -c clash "$last")" -lt 2
+"""
+# Sees the name of each file in its text, and finds the word "finding".
+FAKE_CLANG_TIDY = """#!/bin/sh
+for unit; do case "$unit" in *.cpp) break ;; esac; done
+echo "unit"
+sed -n 's/^.*text of /looked at /p' "$unit"
+! grep -n finding "$unit" | sed "s|^|$unit:|" | grep .
 """
 
 
@@ -29,12 +41,14 @@ class LintTest(unittest.TestCase):
         cls.root = pathlib.Path(cls.folder.name)
         cls.tools = cls.root / "tools"
         cls.tools.mkdir()
-        for name, text in (("cmake", FAKE_CMAKE), ("clang-tidy-19", FAKE_CLANG_TIDY)):
+        for name, text in (("cmake", FAKE_CMAKE), ("clang++-19", FAKE_CLANG),
+                           ("clang-tidy-19", FAKE_CLANG_TIDY)):
             (cls.tools / name).write_text(text)
             (cls.tools / name).chmod(0o755)
         cls.origin = cls.root / "origin"
         (cls.origin / "scripts").mkdir(parents=True)
-        shutil.copy(LINT, cls.origin / "scripts")
+        for script in ("lint.sh", "lint.py"):
+            shutil.copy(SCRIPTS / script, cls.origin / "scripts")
         (cls.origin / ".gitignore").write_text("build/\n")
         cls.git(cls.origin, "init", "--quiet", "--initial-branch=main")
         for number in range(25):
@@ -51,13 +65,13 @@ class LintTest(unittest.TestCase):
                        capture_output=True)
 
     @classmethod
-    def write(cls, repository, name, text="int x;\n"):
+    def write(cls, repository, name, text=""):
         path = repository / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(f"// text of {name}\n{text}")
 
     @classmethod
-    def commit(cls, repository, name, text="int x;\n"):
+    def commit(cls, repository, name, text=""):
         cls.write(repository, name, text)
         cls.git(repository, "add", "--all")
         cls.git(repository, "commit", "--quiet", "-m", name)
@@ -87,7 +101,9 @@ class LintTest(unittest.TestCase):
     def test_a_fresh_clone_is_compared_with_its_latest_commits(self):
         status, looked_at, output = self.lint(self.clone(), "--changed")
         self.assertEqual(0, status)
-        self.assertEqual(sorted(f"src/file{number}.cpp" for number in range(5, 25)), looked_at)
+        self.assertEqual([f"src/file{number}.cpp" for number in range(5, 25)],
+                         sorted(looked_at, key=lambda name: int(name[8:-4])))
+        self.assertEqual(1, output.count("unit"), "one folder was not examined in one piece")
         self.assertIn("20 commits ago", output)
 
     def test_a_shallow_clone_is_compared_with_its_oldest_commit(self):
@@ -106,7 +122,19 @@ class LintTest(unittest.TestCase):
     def test_a_finding_fails(self):
         clone = self.clone()
         self.commit(clone, "src/bad.cpp", "finding\n")
-        self.assertNotEqual(0, self.lint(clone, "--changed")[0])
+        status, _, output = self.lint(clone, "--changed")
+        self.assertNotEqual(0, status)
+        self.assertIn("src/bad.cpp:2:", output)
+
+    def test_files_whose_names_clash_are_examined_apart(self):
+        clone = self.clone()
+        for name in ("one", "two", "three"):
+            self.commit(clone, f"src/io/{name}.cpp", "clash\n" if name != "two" else "")
+        self.commit(clone, "src/io/zero.cpp", "finding\n")
+        status, looked_at, output = self.lint(clone, "--changed")
+        self.assertEqual(4, len(looked_at), output)
+        self.assertIn("src/io/zero.cpp:2:", output)
+        self.assertNotEqual(0, status)
 
     def test_what_there_was_no_time_for_is_named(self):
         clone = self.clone()
