@@ -114,6 +114,7 @@ Tally run_parallel(unsigned jobs,
     if (shared == MAP_FAILED) throw std::bad_alloc();
     std::fflush(nullptr);
     std::vector<Worker> workers;
+    workers.reserve(jobs);
     for (unsigned number = 0; number < jobs; ++number) {
         workers.push_back(
             start(number, static_cast<char*>(shared) + number * Position::kBytes, work));

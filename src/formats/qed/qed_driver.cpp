@@ -45,7 +45,7 @@ Result<std::unique_ptr<SequentialWriter>> QedDriver::stream_writer(
 }
 
 Task<Result<CheckReport>> QedDriver::check(BlockFile& file, CheckOptions options) const {
-    return check_qed(file, std::move(options));
+    return check_qed(file, options);
 }
 
 }  // namespace qed
