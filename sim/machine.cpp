@@ -60,7 +60,8 @@ Result<void> Machine::open(bool is_writable) {
                         .cache_limit = setup_.cache_limit,
                         .slice_bytes = setup_.slice_bytes,
                         .readahead_slices = setup_.readahead_slices,
-                        .deferred_limit = setup_.deferred_limit};
+                        .deferred_limit = setup_.deferred_limit,
+                        .scan_threads = 1};
     options.lock = LockMode::none;
     auto image = world_.run(Image::open_file(make_file(), std::move(backing), options));
     if (!image) return pass(image);

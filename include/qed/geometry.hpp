@@ -74,4 +74,8 @@ private:
     unsigned table_cluster_bits_;
 };
 
+/// Table clusters of an image with clusters of `cluster_bytes`: the default number, or the smallest
+/// larger one with which the disk can have `image_bytes`. Makes no difference for illegal sizes.
+QED_API std::uint32_t table_clusters_for(std::uint32_t cluster_bytes, std::uint64_t image_bytes);
+
 }  // namespace qed

@@ -77,6 +77,9 @@ struct OpenOptions {
     std::uint32_t slice_bytes = 4096;  ///< unit of the table cache: power of two, 512 .. 65536
     std::uint32_t readahead_slices = 8;       ///< read at once on sequential misses; 1: off
     std::uint64_t deferred_limit = 1U << 20;  ///< table bytes that may wait with deferred order
+    /// Threads that read the tables of a large image that is opened writable, including the calling
+    /// one; 0: one for each processor, at most 4. The caller waits for the others.
+    unsigned scan_threads = 0;
 };
 static_assert(std::is_trivially_destructible_v<OpenOptions>);
 

@@ -81,15 +81,6 @@ Result<HeldLayer> hold_layer(const std::string& path, bool is_raw, LockMode lock
     return held;
 }
 
-std::uint32_t table_clusters_for(std::uint32_t cluster_bytes, std::uint64_t image_bytes) {
-    std::uint32_t clusters = kDefaultTableClusters;
-    for (; clusters < kMaxTableClusters; clusters *= 2) {
-        const Result<Geometry> geometry = Geometry::make(cluster_bytes, clusters);
-        if (!geometry || image_bytes <= geometry->max_image_bytes()) break;
-    }
-    return clusters;
-}
-
 CreateOptions overlay_options(const LayerFile& like, const std::string& backing_name,
                               bool backing_is_raw, std::uint32_t cluster_bytes) {
     CreateOptions create;

@@ -43,10 +43,6 @@ struct HeldLayer {
 /// \errors locked, not_qed, and those of opening
 Result<HeldLayer> hold_layer(const std::string& path, bool is_raw, LockMode lock);
 
-/// Table clusters of an image with clusters of `cluster_bytes`: the default number, or the smallest
-/// larger one with which the disk can have `image_bytes`. Makes no difference for illegal sizes.
-std::uint32_t table_clusters_for(std::uint32_t cluster_bytes, std::uint64_t image_bytes);
-
 /// Replaces the held file by an empty overlay in one step: with the same size and geometry, over
 /// `backing_name`.
 /// \param cluster_bytes  another cluster size; 0: that of the held file

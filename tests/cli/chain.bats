@@ -246,6 +246,19 @@ same() { # file: the guest sees the same as before, and QEMU finds no fault in t
     expect 0 qed clone --cluster-size 4K large.qed e.qed
 }
 
+@test "create -b takes another cluster size for the overlay" {
+    qed create -q -f qed base.qed 64M
+    expect 0 qed create -f qed -b base.qed -F qed --cluster-size 16K a.qed
+    [[ $(qed info --output=json a.qed) == *'"cluster-size": 16384'* ]]
+    qed create -q -f qed large.qed 200G
+    expect 0 qed create -f qed -b large.qed -F qed --cluster-size 4K b.qed
+    qed check b.qed
+    expect 1 qed create -f qed -b base.qed -F qed --cluster-size 5000 c.qed
+    expect 1 qed create -f qed -b base.qed -F qed -o cluster_size=4K --cluster-size 16K c.qed
+    expect 1 qed create -f qed --cluster-size 16K c.qed 1M
+    [[ ! -e c.qed ]]
+}
+
 @test "clone makes named and numbered overlays of one base" {
     make_chain
     expect 0 qed clone base.qed a.qed b.qed

@@ -6,6 +6,7 @@
 #include "cli/disks/disk.hpp"
 #include "cli/disks/image_path.hpp"
 #include "cli/disks/new_disk.hpp"
+#include "cli/disks/overlay_size.hpp"
 #include "cli/terminal/sizes.hpp"
 
 namespace qed::cli {
@@ -18,6 +19,7 @@ struct CreateArgs {
     std::string backing;
     std::string backing_format;
     std::vector<std::string> options;
+    std::string cluster;
     std::string depth;
     bool unsafe_backing = false;
     bool quiet = false;
@@ -44,6 +46,16 @@ Result<void> merge_arguments(const CreateArgs& args, NewDisk& disk) {
         auto bytes = parse_size(args.size, "size");
         if (!bytes) return pass(bytes);
         disk.bytes = *bytes;
+    }
+    if (!args.cluster.empty()) {
+        if (disk.backing_name.empty() || disk.cluster_bytes_stated) {
+            return fail(Errc::invalid_argument,
+                        "--cluster-size is for overlays (-b), in place of -o cluster_size");
+        }
+        auto cluster = overlay_cluster_bytes(args.cluster);
+        if (!cluster) return pass(cluster);
+        disk.cluster_bytes = *cluster;
+        disk.fits_tables = !disk.table_clusters_stated;
     }
     auto depth = backing_depth(args.depth);
     if (!depth) return pass(depth);
@@ -98,6 +110,7 @@ void add_create(CLI::App& app, Console& console) {
         ->allow_extra_args(false)
         ->take_all();
     command.add_option("-b,--backing-file", args->backing, "Backing file")->type_name("FILE");
+    add_cluster_size_option(command, args->cluster);
     command.add_option("-F", args->backing_format, "Format of the backing file: raw, qed or qcow2")
         ->type_name("FMT");
     add_no_lock_option(command, args->lock);

@@ -75,6 +75,7 @@ Result<void> set_option(const std::string& name, const std::string& value, NewDi
         auto bytes = power_of_two(value, name, kMinClusterBytes, kMaxClusterBytes);
         if (!bytes) return pass(bytes);
         disk.cluster_bytes = *bytes;
+        disk.cluster_bytes_stated = true;
     } else if (name == "table_size") {
         auto clusters = power_of_two(value, name, 1, kMaxTableClusters);
         if (!clusters) return pass(clusters);
@@ -202,6 +203,9 @@ Result<void> resolve_new_disk(const std::string& path, NewDisk& disk) {
     if (!disk.bytes) return fail(Errc::invalid_argument, "state the size of the disk, as 10G");
     disk.bytes = (*disk.bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
     if (disk.format != "qed") return {};
+    if (disk.fits_tables) {
+        disk.table_clusters = table_clusters_for(disk.cluster_bytes, *disk.bytes);
+    }
     auto geometry = Geometry::make(disk.cluster_bytes, disk.table_clusters);
     if (!geometry) return pass(geometry);
     if (*disk.bytes > geometry->max_image_bytes()) {

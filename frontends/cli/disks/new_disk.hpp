@@ -17,7 +17,9 @@ struct NewDisk {
     std::optional<std::uint64_t> bytes;
     std::uint32_t cluster_bytes = kDefaultClusterBytes;
     std::uint32_t table_clusters = kDefaultTableClusters;
+    bool cluster_bytes_stated = false;
     bool table_clusters_stated = false;
+    bool fits_tables = false;  ///< more table clusters if the size of the disk needs them
     std::string backing_name;
     std::string backing_format;  ///< raw or qed
     std::string preallocation;   ///< empty: off

@@ -57,10 +57,11 @@ Task<Result<void>> miss_table(const ImageTables& image, ClusterSet& used) {
 
 }  // namespace
 
-Task<Result<void>> find_free_space(BlockFile& file, ClusterAllocator& allocator) {
+Task<Result<void>> find_free_space(BlockFile& file, ClusterAllocator& allocator, unsigned threads) {
     Result<ImageTables> image = co_await ImageTables::load(file);
     if (!image) co_return pass(image);
-    const CheckOptions options;
+    CheckOptions options;
+    options.threads = threads;
     Result<ScanResult> scan = co_await scan_tables(*image, options);
     if (!scan) co_return pass(scan);
     if (!scan->unreadable.empty()) {

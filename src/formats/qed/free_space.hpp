@@ -12,11 +12,12 @@ namespace qed {
 /// an entry that names nothing, or what another entry names: new clusters could come to be shared.
 ///
 /// \param allocator  its end() is the end of the file
+/// \param threads  that read tables; small images use fewer
 /// \errors needs_check, io_error where a table cannot be read, unsupported (clusters scattered over
 ///         a file that is too long), out_of_memory
 /// \cost   one pass over the tables; two bits for each cluster of the file while it runs; at most
 ///         kMaxQuestions questions for holes
-Task<Result<void>> find_free_space(BlockFile& file, ClusterAllocator& allocator);
+Task<Result<void>> find_free_space(BlockFile& file, ClusterAllocator& allocator, unsigned threads);
 
 /// Where the file has more holes and data by turns, the rest counts as data, until a moment of
 /// idleness (IdleWork).

@@ -21,6 +21,15 @@ Result<Geometry> Geometry::make(std::uint32_t cluster_bytes, std::uint32_t table
                     static_cast<unsigned>(std::countr_zero(table_clusters)));
 }
 
+std::uint32_t table_clusters_for(std::uint32_t cluster_bytes, std::uint64_t image_bytes) {
+    std::uint32_t clusters = kDefaultTableClusters;
+    for (; clusters < kMaxTableClusters; clusters *= 2) {
+        const Result<Geometry> geometry = Geometry::make(cluster_bytes, clusters);
+        if (!geometry || image_bytes <= geometry->max_image_bytes()) break;
+    }
+    return clusters;
+}
+
 std::uint64_t Geometry::max_image_bytes() const {
     // Two levels of tables can span 2^80 bytes; a size must fit a signed 64-bit file offset.
     const unsigned bits = table_span_bits() + entry_bits();

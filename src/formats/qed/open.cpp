@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -61,13 +62,20 @@ Task<Result<void>> make_clean(BlockFile& file, HeaderInfo& info, OpenOptions opt
     co_return {};
 }
 
+constexpr unsigned kMostScanThreads = 4;  // more would only wait for memory
+
+unsigned scan_threads(const OpenOptions& options) {
+    if (options.scan_threads != 0) return options.scan_threads;
+    return std::clamp(std::thread::hardware_concurrency(), 1U, kMostScanThreads);
+}
+
 // New clusters go into space that no table names: every table is looked at before the first
 // allocation. A crashed process may have left a free end, which is cut off once what it wrote last
 // is durable: the file must never end before a cluster that a table on the disk names.
-Task<Result<void>> prepare_writing(QedLayer& layer) {
+Task<Result<void>> prepare_writing(QedLayer& layer, unsigned threads) {
     CowEngine& engine = layer.engine();
     if (!detail::mutant(detail::Mutant::allocate_named_past_eof)) {
-        QED_CO_CHECK(co_await find_free_space(layer.file(), engine.allocator()));
+        QED_CO_CHECK(co_await find_free_space(layer.file(), engine.allocator(), threads));
     }
     // A writer that does not know an autoclear feature clears it.
     HeaderStore& store = layer.header_store();
@@ -96,7 +104,7 @@ Task<Result<std::shared_ptr<Layer>>> open_qed(std::unique_ptr<BlockFile> file, H
     QED_CO_CHECK(co_await (*tables)->load_l1(0, info.header.image_bytes));
     auto layer = std::make_shared<QedLayer>(std::move(file), info, std::move(*tables),
                                             std::move(backing), options);
-    if (options.writable) QED_CO_CHECK(co_await prepare_writing(*layer));
+    if (options.writable) QED_CO_CHECK(co_await prepare_writing(*layer, scan_threads(options)));
     std::shared_ptr<Layer> opened = std::move(layer);
     co_return std::move(opened);
 }
