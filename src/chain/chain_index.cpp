@@ -37,18 +37,20 @@ ChainIndex::Jump ChainIndex::from(GuestOffset at, std::uint64_t length) noexcept
 std::uint8_t ChainIndex::learn(std::uint64_t slice) noexcept {
     const GuestOffset begin{slice << span_bits_};
     const std::uint64_t end = std::min((slice + 1) << span_bits_, image_bytes_);
-    std::uint8_t steps = 1;
+    std::size_t steps = 1;
     // The last layer is never skipped: it answers for ranges that no layer allocates.
     for (const std::size_t last = below_->size() - 1; steps <= last; ++steps) {
-        Layer& layer = *(*below_)[steps - 1U];
+        Layer& layer = *(*below_)[steps - 1];
         if (layer.size() < end || layer.lacks_backing()) break;
         if (steps == std::numeric_limits<std::uint8_t>::max()) break;
         const Mapping found = layer.find(begin, end - begin.value);
-        if (found.kind == Mapping::Kind::not_loaded) return steps;  // unknown until it is loaded
+        if (found.kind == Mapping::Kind::not_loaded)
+            return static_cast<std::uint8_t>(steps);  // unknown until it is loaded
         if (found.kind != Mapping::Kind::unallocated || found.length != end - begin.value) break;
     }
-    steps_[slice].store(steps, std::memory_order_relaxed);
-    return steps;
+    const auto known = static_cast<std::uint8_t>(steps);
+    steps_[slice].store(known, std::memory_order_relaxed);
+    return known;
 }
 
 }  // namespace qed

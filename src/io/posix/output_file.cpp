@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "base/assert.hpp"
 #include "base/no_throw.hpp"
 #include "base/unique_descriptor.hpp"
 #include "io/posix/descriptor_access.hpp"
@@ -149,15 +150,17 @@ Result<void> OutputFile::Parts::open_new() {
 }
 
 Result<void> OutputFile::Parts::adopt_rights_of_old() {
+    const int old_descriptor = DescriptorAccess::of(*old);
+    QED_ASSERT(old_descriptor >= 0);
     struct stat status{};
-    if (::fstat(DescriptorAccess::of(*old), &status) != 0) {
+    if (::fstat(old_descriptor, &status) != 0) {
         return failed(errno, fmt::format("{}: cannot examine it", path));
     }
     // Only a privileged process may give files away; otherwise the new file is the user's own.
     if (::fchown(descriptor.get(), status.st_uid, status.st_gid) != 0 && errno != EPERM) {
         return failed(errno, fmt::format("{}: owner of the new file", path));
     }
-    QED_CHECK(copy_attributes(DescriptorAccess::of(*old), descriptor.get(), path));
+    QED_CHECK(copy_attributes(old_descriptor, descriptor.get(), path));
     if (::fchmod(descriptor.get(), status.st_mode & 07777U) != 0 && errno != EPERM) {
         return failed(errno, fmt::format("{}: mode of the new file", path));
     }
