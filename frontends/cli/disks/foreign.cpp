@@ -88,6 +88,7 @@ std::unexpected<Error> not_installed(std::string_view program) {
 /// In the child: becomes the program, or ends with kExecFailed.
 [[noreturn]] void become(std::vector<std::string> words, int out, int err) {
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words)
         argv.push_back(word.data());
     argv.push_back(nullptr);
