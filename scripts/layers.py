@@ -37,6 +37,7 @@ PUBLIC = {
     "progress.hpp": "base",
     "units.hpp": "base",
     "mapping.hpp": "base",
+    "compact_step.hpp": "base",
     "frame_pool.hpp": "base",
     "version.hpp": "base",
     "task.hpp": "coro",

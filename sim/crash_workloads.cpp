@@ -140,6 +140,8 @@ std::vector<Symbol> crash_alphabet(const ImageSetup& setup) {
         {'v', {Step::kill, 0, 0}, "the process dies"},
         {'w', {Step::store_zeroes, 5 * unit, unit}, "zeroes as data in an old cluster"},
         {'x', {Step::compact, 0, 0}, "compact"},
+        {'z', {Step::compact_step, 0, 16 * unit}, "compact steps"},
+        {'A', {Step::sort_step, 0, 16 * unit}, "sort steps"},
         {'y', {Step::rename_backing, 0, 0}, "another name for the backing file"},
     };
 }

@@ -66,6 +66,11 @@ constexpr auto kTraps = std::to_array<Trap>({
     {"named_cluster_found_free", {Explorer::crash, kStrict, "a"}},
     {"reuse_found_without_flush", {Explorer::crash, kStrict, "mva"}},
     {"cut_pending_tail", {Explorer::crash, kDeferred, "er"}},
+    {"moved_data_not_flushed", {Explorer::crash, kStrict, "mz"}},
+    {"moved_table_not_flushed", {Explorer::crash, kStrict, "hojmz"}},
+    {"old_place_free_before_entry", {Explorer::seeds}},
+    {"move_without_lookup", {Explorer::seeds}},
+    {"move_without_gate", {Explorer::seeds}},
 });
 static_assert(kTraps.size() == static_cast<std::size_t>(Mutant::count_));
 

@@ -24,7 +24,8 @@ constexpr unsigned kGrowth =
 
 /// Words of the alphabet of crash_alphabet(). Together they use every symbol.
 constexpr std::array kScripts{"acdehiob", "fkmanoec", "jlacoqdh", "mecoabso", "epqdoahr",
-                              "iagtficd", "nuhmeovr", "mascdboe", "wxaoyebo", "dohobaeo"};
+                              "iagtficd", "nuhmeovr", "mascdboe", "wxaoyebo", "dohobaeo",
+                              "mozbazho", "hcmozdoa", "ecmAzobA"};
 
 struct Fault {
     const char* name;

@@ -19,10 +19,13 @@ enum class Step : std::uint8_t {
     resize,  ///< to `length` bytes
     quiesce,
     prefetch,
-    reopen,  ///< close and open
-    kill,    ///< kill the process, keep the power, and open again
-    repair,  ///< close, check and repair everything, open
+    sort_step,     ///< several of them, each for a window of `length` bytes
+    compact_step,  ///< several of them, of `length` bytes each
+    reopen,        ///< close and open
+    kill,          ///< kill the process, keep the power, and open again
+    repair,        ///< close, check and repair everything, open
     repair_leaks,
+    shrink,          ///< compact steps until there is nothing left to do, then quiesce
     compact,         ///< free clusters of zeroes, close, repair leaks, open
     rename_backing,  ///< store another name for the same base
 };

@@ -28,6 +28,8 @@ public:
         for (std::uint64_t index = 0; index < image_.table_entries; ++index) {
             const std::uint64_t table = file_.load64(l1_offset_ + index * 8);
             if (table == 0) continue;
+            const std::uint64_t span = image_.table_entries * image_.cluster_bytes;
+            if (index * span >= image_.image_bytes) image_.has_unreachable_table = true;
             if (claim(table, table_clusters_, "an L2 table")) parse_table(index, table);
         }
         count_clusters();
@@ -135,6 +137,16 @@ void expect_space_given_back(const FileContent& file) {
         fmt::format("{} clusters without an owner occupy space; the file has {:#x} bytes, "
                     "its last named cluster ends at {:#x}",
                     image.leaked_clusters, file.size(), image.used_end));
+}
+
+void expect_packed(const FileContent& file) {
+    const ParsedImage image = parse_qed(file);
+    const std::uint64_t bytes = image.used_clusters * image.cluster_bytes;
+    if (image.has_unreachable_table || file.size() <= bytes) return;
+    throw Failure("shrinking leaves no free space",
+                  fmt::format("the file has {:#x} bytes, its named clusters {:#x}; the last one "
+                              "ends at {:#x}",
+                              file.size(), bytes, image.used_end));
 }
 
 }  // namespace qed::sim

@@ -26,6 +26,8 @@ struct ParsedImage {
     std::uint64_t used_end = 0;         ///< end of the last of them, bytes
     std::uint64_t leaked_clusters = 0;  ///< without an owner, not holes
     std::uint64_t free_clusters = 0;    ///< without an owner, holes
+    /// A table past the end of the disk, which a shrinking disk leaves behind.
+    bool has_unreachable_table = false;
     /// Broken rules: clusters named twice, offsets that are not aligned or not inside the file.
     std::vector<std::string> faults;
 };
@@ -35,5 +37,9 @@ ParsedImage parse_qed(const FileContent& file);
 /// For an image that was closed: the file ends after its last named cluster, and no cluster without
 /// an owner occupies space. Throws Failure.
 void expect_space_given_back(const FileContent& file);
+
+/// For an image that was shrunk: the file is as long as the number of its named clusters says. An
+/// engine does not move what it cannot reach, nor what lies between such tables. Throws Failure.
+void expect_packed(const FileContent& file);
 
 }  // namespace qed::sim

@@ -69,7 +69,8 @@ RandomGuest::RandomGuest(const ImageSetup& setup, Random& random, bool chases_ta
       read_weight_(random.between(5, 40)),
       write_weight_(random.between(20, 60)),
       unmap_weight_(random.between(0, 20)),
-      flush_weight_(random.between(0, 12)) {
+      flush_weight_(random.between(0, 12)),
+      compact_weight_(random.chance(1, 2) ? random.between(1, 8) : 0) {
     const std::uint64_t clusters = setup.image_bytes / setup.cluster_bytes + 1;
     for (std::uint64_t count = random.between(2, 14); count > 0; --count)
         hot_.push_back(random.below(clusters));
@@ -109,15 +110,17 @@ Step RandomGuest::pick_step() {
         Step step;
         std::uint64_t weight;
     };
-    const std::array<Weighted, 9> steps{{{Step::read, read_weight_},
-                                         {Step::write, write_weight_},
-                                         {Step::write_zeroes, unmap_weight_ / 2},
-                                         {Step::write_zeroes_unmap, unmap_weight_ / 2},
-                                         {Step::discard, unmap_weight_},
-                                         {Step::flush, flush_weight_},
-                                         {Step::write_fua, flush_weight_ / 3},
-                                         {Step::quiesce, flush_weight_ / 6},
-                                         {Step::prefetch, chases_tables_ ? 60U : 4U}}};
+    const std::array<Weighted, 11> steps{{{Step::read, read_weight_},
+                                          {Step::write, write_weight_},
+                                          {Step::write_zeroes, unmap_weight_ / 2},
+                                          {Step::write_zeroes_unmap, unmap_weight_ / 2},
+                                          {Step::discard, unmap_weight_},
+                                          {Step::flush, flush_weight_},
+                                          {Step::write_fua, flush_weight_ / 3},
+                                          {Step::quiesce, flush_weight_ / 6},
+                                          {Step::compact_step, compact_weight_},
+                                          {Step::sort_step, compact_weight_ / 2},
+                                          {Step::prefetch, chases_tables_ ? 60U : 4U}}};
     std::uint64_t total = 0;
     for (const Weighted& weighted : steps)
         total += weighted.weight;
@@ -135,6 +138,9 @@ Operation RandomGuest::next(std::uint64_t bytes, bool may_resize) {
         return {Step::resize, 0, random_.between(8, most / kSectorBytes) * kSectorBytes};
     }
     Operation operation{.step = pick_step()};
+    if (operation.step == Step::compact_step || operation.step == Step::sort_step) {
+        operation.length = random_.between(1, 16) * setup_.cluster_bytes;
+    }
     if (!has_range(operation.step)) return operation;
     operation.offset = pick_offset(bytes);
     // Only a long run of tables is read ahead.

@@ -37,6 +37,7 @@ private:
     std::uint64_t write_weight_;
     std::uint64_t unmap_weight_;
     std::uint64_t flush_weight_;
+    std::uint64_t compact_weight_;
 };
 
 }  // namespace qed::sim

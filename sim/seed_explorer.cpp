@@ -134,6 +134,10 @@ void Scenario::end_quietly() {
     session_.verify_reads();
     session_.verify_file("after the requests");
     session_.verify_tables();
+    if (!had_faults && random_.chance(1, 2)) {
+        session_.run({.step = Step::shrink});
+        session_.verify_reads();
+    }
     if (lost_a_flush || random_.chance(1, 3)) {
         machine_.cut_power();
         return;

@@ -122,6 +122,27 @@ Task<Result<void>> Session::discard(std::uint64_t offset, std::uint64_t length) 
     co_return done;
 }
 
+// While other requests are in flight, steps may wait for them for ever: only so many.
+Task<Result<void>> Session::compact_steps(std::uint64_t bytes) {
+    for (unsigned step = 0; step < 8; ++step) {
+        const Result<CompactStep> done = co_await machine_.image()->compact_step(bytes);
+        if (!done) co_return std::unexpected(done.error().clone());
+        if (!done->has_more) break;
+        co_await yield();
+    }
+    co_return Result<void>{};
+}
+
+Task<Result<void>> Session::sort_steps(std::uint64_t bytes) {
+    for (unsigned step = 0; step < 4; ++step) {
+        const Result<SortStep> done = co_await machine_.image()->sort_step(bytes);
+        if (!done) co_return std::unexpected(done.error().clone());
+        if (!done->has_more) break;
+        co_await yield();
+    }
+    co_return Result<void>{};
+}
+
 Task<Result<void>> Session::perform(Operation operation) {
     Image& image = *machine_.image();
     const GuestOffset offset{operation.offset};
@@ -164,6 +185,11 @@ Task<Result<void>> Session::perform(Operation operation) {
             ++resizes_;
             co_return done;
         }
+        case Step::sort_step:
+            co_return co_await sort_steps(length);
+        case Step::compact_step:
+            co_return co_await compact_steps(length);
+        case Step::shrink:
         case Step::reopen:
         case Step::kill:
         case Step::repair:
@@ -225,6 +251,7 @@ void Session::run_quiet(Step step) {
         return;
     }
     if (step == Step::rename_backing) return rename_backing();
+    if (step == Step::shrink) return shrink();
     if (step == Step::compact) {
         if (const auto given_up = give_up_zero_clusters(*machine_.image()); !given_up) {
             excuse(Failure("compacting gives up zeroes", given_up.error().message()));
@@ -241,6 +268,27 @@ void Session::run_quiet(Step step) {
     if (step == Step::repair || step == Step::repair_leaks || step == Step::compact) check(step);
     // The data of a failed flush may vanish, so only a power cut may follow it.
     if (machine_.faults().failed_flushes == 0) open();
+}
+
+void Session::shrink() {
+    constexpr std::uint64_t kStepBytes = 64 * 1024;
+    constexpr unsigned kMostSteps = 10'000;
+    Image& image = *machine_.image();
+    const std::uint64_t begun = machine_.world().tick();
+    Result<CompactStep> done = CompactStep{.has_more = true};
+    for (unsigned steps = 0; done && done->has_more; ++steps) {
+        if (steps == kMostSteps) throw Failure("progress", "compact steps go on for ever");
+        done = machine_.world().run(image.compact_step(kStepBytes));
+    }
+    Result<void> quiesced;
+    if (!done) quiesced = std::unexpected(done.error().clone());
+    if (quiesced) quiesced = machine_.world().run(image.quiesce());
+    if (!quiesced) {
+        excuse(Failure("the image shrinks", quiesced.error().message()));
+        return;
+    }
+    disk_.end_flush(begun);
+    if (machine_.faults().injected == 0) expect_packed(machine_.storage().current());
 }
 
 void Session::rename_backing() {

@@ -56,7 +56,10 @@ private:
     Task<Result<void>> write(std::uint64_t offset, std::vector<std::byte> data, WriteFlags flags);
     Task<Result<void>> discard(std::uint64_t offset, std::uint64_t length);
     Task<Result<void>> flush(bool quiesces);
+    Task<Result<void>> compact_steps(std::uint64_t bytes);
+    Task<Result<void>> sort_steps(std::uint64_t bytes);
     void run_quiet(Step step);
+    void shrink();
     void rename_backing();
     void check(Step step);
     /// Throws `failure` unless an injected fault explains it.

@@ -12,6 +12,7 @@
 #include "qed/api.hpp"
 #include "qed/block_file.hpp"
 #include "qed/cache_budget.hpp"
+#include "qed/compact_step.hpp"
 #include "qed/create_options.hpp"
 #include "qed/error.hpp"
 #include "qed/files.hpp"
@@ -149,6 +150,38 @@ public:
     /// system, and clears NEED_CHECK. The caller decides when the image is idle.
     Task<Result<void>> quiesce();
     Result<void> quiesce_blocking();
+
+    /// Moves data and tables from the end of the file into free space nearer its start, so that the
+    /// next quiesce() or close() truncates the file. Requests may run meanwhile; the guest sees no
+    /// difference. Call it until `has_more` is false, at moments that the caller chooses.
+    ///
+    /// The file becomes as short as its data, unless requests change that meanwhile. The L1 table
+    /// is not moved, nor is what tables past the end of the disk name: the file then ends after
+    /// them. While requests that began before the step are in flight, a step may move nothing and
+    /// say that there is more: let these requests end before the next call. Until then, or until
+    /// quiesce(), writes in place take a lock for each cluster.
+    /// \param bytes  how much to read of tables and to move, roughly; at least one cluster, or one
+    ///         table, is moved. Another step that runs at the same time is waited for
+    /// \errors read_only, unsupported (not a QED image), io_error, no_space, write_stopped,
+    ///         corrupt_metadata. Data is where it was, or where it was moved to; call again or not
+    /// \cost   each moved byte is read and written once; two or three flushes and a few table
+    ///         writes for a step; a pass over the tables for each 65,536 clusters, in pieces. A
+    ///         write to a cluster that is being moved waits for its copy and for a flush. While a
+    ///         table is moved (256 KiB by default), writes that allocate wait
+    Task<Result<CompactStep>> compact_step(std::uint64_t bytes);
+    Result<CompactStep> compact_step_blocking(std::uint64_t bytes);
+
+    /// Moves data so that what is adjacent on the disk is adjacent in the file, one window of
+    /// `bytes` of the file after the other. Tables stay where they are. Call it until `has_more` is
+    /// false; compact_step() then removes free space between the data. Requests may run meanwhile,
+    /// but what they change is not in order.
+    /// \param bytes  of a window, roughly; at most 65,536 clusters count. The file grows by so much
+    /// \errors, and requests that are in flight: as for compact_step()
+    /// \cost   a byte that is not in its place is read and written once or twice; the tables from
+    /// the
+    ///         window's first cluster of the disk onwards are read for each window; a few flushes
+    Task<Result<SortStep>> sort_step(std::uint64_t bytes);
+    Result<SortStep> sort_step_blocking(std::uint64_t bytes);
 
     /// Quiesces the image, then truncates free space at the end of the file. The image cannot be
     /// used afterwards; its destructor releases the locks. Without close(), NEED_CHECK stays set if

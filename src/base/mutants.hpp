@@ -29,12 +29,17 @@ enum class Mutant : std::uint8_t {
     no_second_lookup,               ///< the mapping is not looked up again under the range lock
     flush_does_nothing,             ///< a guest flush returns before the file is flushed
     fua_without_flush,
-    grow_shows_backing,         ///< new space reads from the base
-    shrink_keeps_entries,       ///< data that was cut off is back after growing
-    scan_misses_table,          ///< open takes the clusters that one table names for free space
-    named_cluster_found_free,   ///< open takes a named cluster for free space
-    reuse_found_without_flush,  ///< space that open found free is reused before a flush
-    cut_pending_tail,           ///< the file is cut before a cluster that a waiting table names
+    grow_shows_backing,           ///< new space reads from the base
+    shrink_keeps_entries,         ///< data that was cut off is back after growing
+    scan_misses_table,            ///< open takes the clusters that one table names for free space
+    named_cluster_found_free,     ///< open takes a named cluster for free space
+    reuse_found_without_flush,    ///< space that open found free is reused before a flush
+    cut_pending_tail,             ///< the file is cut before a cluster that a waiting table names
+    moved_data_not_flushed,       ///< an entry names a moved cluster before its copy is durable
+    moved_table_not_flushed,      ///< an L1 entry names a moved table before its copy is durable
+    old_place_free_before_entry,  ///< a moved cluster's old place is free before its entry is
+    move_without_lookup,  ///< a cluster is moved although another request has mapped it elsewhere
+    move_without_gate,    ///< a cluster is moved while a write in place is in flight
     count_,
 };
 

@@ -114,6 +114,12 @@ Task<Result<void>> Layer::set_backing(BackingReference) {
 Task<Result<void>> Layer::quiesce(bool) {
     co_return {};
 }
+Task<Result<CompactStep>> Layer::compact_step(std::uint64_t) {
+    co_return unsupported("cannot be compacted");
+}
+Task<Result<SortStep>> Layer::sort_step(std::uint64_t) {
+    co_return unsupported("cannot be sorted");
+}
 
 // --- Through the chain --------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@
 #include "chain/chain_mapping.hpp"
 #include "engine/request_epochs.hpp"
 #include "qed/block_file.hpp"
+#include "qed/compact_step.hpp"
 #include "qed/error.hpp"
 #include "qed/format.hpp"
 #include "qed/mapping.hpp"
@@ -114,6 +115,8 @@ public:
     /// Image::quiesce(). With `closes`, no request is in flight or follows, so the file may be
     /// truncated.
     virtual Task<Result<void>> quiesce(bool closes);
+    virtual Task<Result<CompactStep>> compact_step(std::uint64_t bytes);
+    virtual Task<Result<SortStep>> sort_step(std::uint64_t bytes);
 
     // Through the chain.
 

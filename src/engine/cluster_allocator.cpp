@@ -54,6 +54,10 @@ std::uint64_t ClusterAllocator::freed_clusters() const {
 
 std::uint64_t ClusterAllocator::free_clusters() const {
     const ScopedLock lock(mutex_);
+    return count_free();
+}
+
+std::uint64_t ClusterAllocator::count_free() const noexcept {
     std::uint64_t sum = 0;
     for (const FreeClusters* set : {&released_, &flushing_, &in_use_[0], &in_use_[1], &occupied_,
                                     &holes_, &flushing_holes_, &zero_, &found_, &found_holes_}) {
@@ -65,6 +69,7 @@ std::uint64_t ClusterAllocator::free_clusters() const {
 Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters, Prefer prefer) {
     QED_ASSERT(clusters > 0);
     const ScopedLock lock(mutex_);
+    note_change();
     collect();
     const ClusterRun run = take_free(clusters, prefer);
     if (run.clusters == 0) return reserve_past_end(clusters);
@@ -104,6 +109,7 @@ ClusterRun ClusterAllocator::take_free(std::uint64_t clusters, Prefer prefer) no
 
 Result<ClusterRun> ClusterAllocator::reserve_table(std::uint64_t clusters) {
     const ScopedLock lock(mutex_);
+    note_change();
     const FreeClusters::Run run = zero_.take_whole(clusters);
     if (run.count != 0) {
         reused_ += run.count;
@@ -129,11 +135,13 @@ Result<ClusterRun> ClusterAllocator::reserve_past_end(std::uint64_t clusters) {
 
 void ClusterAllocator::abandon(const ClusterRun& run) noexcept {
     const ScopedLock lock(mutex_);
+    note_change();
     occupied_.add(run_of(run.offset, run.clusters));
 }
 
 void ClusterAllocator::release(FileOffset offset, std::uint64_t clusters) noexcept {
     const ScopedLock lock(mutex_);
+    note_change();
     FreeClusters& to =
         detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? occupied_ : released_;
     to.add(run_of(offset, clusters));
@@ -167,11 +175,121 @@ void ClusterAllocator::flush_succeeded() noexcept {
 void ClusterAllocator::collect() noexcept {
     for (int turn = 0; turn < 2; ++turn) {
         if (in_use_[0].empty() && in_use_[1].empty()) return;
-        const std::uint64_t before = epochs_.epoch();
-        if (!epochs_.try_advance()) return;
-        QED_ASSERT(epochs_.epoch() == before + 1);
-        in_use_[epochs_.epoch() & 1].move_to(occupied_);
+        if (!advance()) return;
     }
+}
+
+bool ClusterAllocator::advance() noexcept {
+    const std::uint64_t before = epochs_.epoch();
+    if (!epochs_.try_advance()) return false;
+    QED_ASSERT(epochs_.epoch() == before + 1);
+    in_use_[epochs_.epoch() & 1].move_to(occupied_);
+    return true;
+}
+
+std::uint64_t ClusterAllocator::moment() const noexcept {
+    const ScopedLock lock(mutex_);
+    return epochs_.epoch();
+}
+
+bool ClusterAllocator::have_ended(std::uint64_t moment) noexcept {
+    const ScopedLock lock(mutex_);
+    while (epochs_.epoch() < moment + 2) {
+        if (!advance()) return false;
+    }
+    return true;
+}
+
+ClusterRun ClusterAllocator::reserve_below(FileOffset limit, std::uint64_t clusters) noexcept {
+    const ScopedLock lock(mutex_);
+    collect();
+    FreeClusters* lowest = &occupied_;
+    for (FreeClusters* set : {&holes_, &zero_}) {
+        if (set->first() < lowest->first()) lowest = set;
+    }
+    const FreeClusters::Run run = lowest->take_below(limit.value >> cluster_.bits(), clusters);
+    reused_ += run.count;
+    return {.offset = {run.first << cluster_.bits()},
+            .clusters = run.count,
+            .has_old_data = true,
+            .after_flush = true};
+}
+
+Result<ClusterRun> ClusterAllocator::reserve_from(FileOffset begin) {
+    const ScopedLock lock(mutex_);
+    collect();
+    const std::uint64_t first = begin.value >> cluster_.bits();
+    FreeClusters* nearest = &occupied_;
+    for (FreeClusters* set : {&holes_, &zero_}) {
+        if (set->first_from(first) < nearest->first_from(first)) nearest = set;
+    }
+    const std::uint64_t found = nearest->first_from(first);
+    if (found == FreeClusters::kMaxClusters || !nearest->remove({found, 1})) {
+        return reserve_past_end(1);
+    }
+    ++reused_;
+    return ClusterRun{.offset = {found << cluster_.bits()},
+                      .clusters = 1,
+                      .has_old_data = true,
+                      .after_flush = true};
+}
+
+bool ClusterAllocator::is_free(FileOffset cluster) const noexcept {
+    const ScopedLock lock(mutex_);
+    return is_free(cluster.value >> cluster_.bits());
+}
+
+bool ClusterAllocator::is_free(std::uint64_t cluster) const noexcept {
+    return occupied_.contains(cluster) || holes_.contains(cluster) || zero_.contains(cluster);
+}
+
+ClusterRun ClusterAllocator::reserve_between(FileOffset begin, FileOffset end,
+                                             std::uint64_t clusters) noexcept {
+    const ScopedLock lock(mutex_);
+    collect();
+    const std::uint64_t last = end.value >> cluster_.bits();
+    std::uint64_t found = 0;
+    std::uint64_t at = begin.value >> cluster_.bits();
+    for (; at < last && found < clusters; ++at)
+        found = is_free(at) ? found + 1 : 0;
+    if (found < clusters) return {};
+    const FreeClusters::Run run{at - clusters, clusters};
+    for (FreeClusters* set : {&occupied_, &holes_, &zero_}) {
+        if (!set->remove(run)) return {};  // no memory: what is left out is found at the next open
+    }
+    reused_ += run.count;
+    return {.offset = {run.first << cluster_.bits()},
+            .clusters = run.count,
+            .has_old_data = true,
+            .after_flush = true};
+}
+
+FileOffset ClusterAllocator::end_of_first_free(FileOffset begin) const noexcept {
+    const ScopedLock lock(mutex_);
+    const std::uint64_t end = end_ >> cluster_.bits();
+    std::uint64_t at = begin.value >> cluster_.bits();
+    while (at < end && !is_free(at))
+        ++at;
+    while (at < end && is_free(at))
+        ++at;
+    return {at << cluster_.bits()};
+}
+
+FileOffset ClusterAllocator::lowest_free() noexcept {
+    const ScopedLock lock(mutex_);
+    collect();
+    const std::uint64_t first = std::min({occupied_.first(), holes_.first(), zero_.first()});
+    return {first << cluster_.bits()};
+}
+
+std::uint64_t ClusterAllocator::kept_end() const {
+    const ScopedLock lock(mutex_);
+    return end_ - (count_free() << cluster_.bits());
+}
+
+bool ClusterAllocator::has_waiting() const noexcept {
+    const ScopedLock lock(mutex_);
+    return !released_.empty() || !flushing_.empty() || !in_use_[0].empty() || !in_use_[1].empty();
 }
 
 ClusterRun ClusterAllocator::take_occupied() noexcept {

@@ -51,6 +51,30 @@ public:
         return unflushed_.load(std::memory_order_relaxed);
     }
 
+    /// The lowest free clusters before `limit`, up to `clusters` adjacent ones; none: there is
+    /// none.
+    ClusterRun reserve_below(FileOffset limit, std::uint64_t clusters) noexcept;
+    /// The lowest free cluster at or after `begin`, or one past the end of the file.
+    Result<ClusterRun> reserve_from(FileOffset begin);
+    bool is_free(FileOffset cluster) const noexcept;
+    /// The lowest `clusters` adjacent free clusters in [begin, end), or none.
+    ClusterRun reserve_between(FileOffset begin, FileOffset end, std::uint64_t clusters) noexcept;
+    /// The end of the first run of free clusters at or after `begin`; end() if there is none.
+    FileOffset end_of_first_free(FileOffset begin) const noexcept;
+    /// The first free cluster; past all clusters if there is none.
+    FileOffset lowest_free() noexcept;
+    /// Where the file could end if all of its free clusters were at the end.
+    std::uint64_t kept_end() const;
+    /// Released clusters wait for a flush, or for requests that may use them.
+    bool has_waiting() const noexcept;
+
+    /// Changes whenever a cluster is reserved, abandoned or released.
+    std::uint64_t changes() const noexcept { return changes_.load(std::memory_order_relaxed); }
+    /// A moment, for have_ended().
+    std::uint64_t moment() const noexcept;
+    /// Whether all requests that were in flight at `moment` have ended.
+    bool have_ended(std::uint64_t moment) noexcept;
+
     void flush_begins() noexcept override;
     void flush_succeeded() noexcept override;
 
@@ -76,7 +100,11 @@ private:
     FreeClusters::Run run_of(FileOffset offset, std::uint64_t clusters) const noexcept {
         return {offset.value >> cluster_.bits(), clusters};
     }
+    void note_change() noexcept { changes_.fetch_add(1, std::memory_order_relaxed); }
     void collect() noexcept QED_REQUIRES(mutex_);
+    bool advance() noexcept QED_REQUIRES(mutex_);
+    std::uint64_t count_free() const noexcept QED_REQUIRES(mutex_);
+    bool is_free(std::uint64_t cluster) const noexcept QED_REQUIRES(mutex_);
     ClusterRun take_free(std::uint64_t clusters, Prefer prefer) noexcept QED_REQUIRES(mutex_);
     Result<ClusterRun> reserve_past_end(std::uint64_t clusters) QED_REQUIRES(mutex_);
 
@@ -84,6 +112,7 @@ private:
     RequestEpochs& epochs_;
     std::atomic<std::uint64_t> unflushed_{0};
     std::atomic<bool> has_found_{false};
+    std::atomic<std::uint64_t> changes_{0};
     mutable Mutex mutex_;  // held for each step of epochs_ as well
     std::uint64_t end_ QED_GUARDED_BY(mutex_) = 0;
     std::uint64_t reused_ QED_GUARDED_BY(mutex_) = 0;

@@ -26,12 +26,16 @@ CowEngine::CowEngine(const Base& base, const TableLayout& layout,
                .range_locks = range_locks_,
                .metadata = tables_,
                .counters = counters_,
+               .gate = gate_,
                .cluster = layout.cluster,
                .strict = rules.strict,
                .freed_limit = rules.freed_limit},
       writes_(context_),
       zeroes_(context_, writes_),
-      idle_(tables_.parts(), tables_, allocator_, layout.cluster) {
+      idle_(tables_.parts(), tables_, allocator_, layout.cluster),
+      moves_(context_, gate_, allocator_),
+      compactor_(context_, moves_, tables_, allocator_, layout),
+      sort_(context_, moves_, tables_, allocator_, layout) {
     flushes_.add_observer(allocator_);
     extender_.start_at(file_bytes);
     allocator_.set_end(layout.cluster.round_up(file_bytes));

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "engine/cluster_sort.hpp"
+#include "engine/compactor.hpp"
 #include "engine/idle_work.hpp"
 #include "engine/table_committer.hpp"
 #include "engine/write_context.hpp"
@@ -36,6 +38,8 @@ public:
     WritePath& writes() noexcept { return writes_; }
     ZeroPath& zeroes() noexcept { return zeroes_; }
     IdleWork& idle() noexcept { return idle_; }
+    ClusterSort& sort() noexcept { return sort_; }
+    Compactor& compactor() noexcept { return compactor_; }
     TableCommitter& tables() noexcept { return tables_; }
     ClusterAllocator& allocator() noexcept { return allocator_; }
     ClusterRangeLock& range_locks() noexcept { return range_locks_; }
@@ -52,10 +56,14 @@ private:
     TableCommitter tables_;
     ClusterRangeLock range_locks_;
     Counters<EngineCounter> counters_;
+    WriteGate gate_;
     const WriteContext context_;
     WritePath writes_;
     ZeroPath zeroes_;
     IdleWork idle_;
+    ClusterMove moves_;
+    Compactor compactor_;
+    ClusterSort sort_;
 };
 
 }  // namespace qed

@@ -53,6 +53,28 @@ FreeClusters::Run FreeClusters::take_first(std::uint64_t most) noexcept {
     return taken({lowest_, length_at(lowest_, most)});
 }
 
+std::uint64_t FreeClusters::first() noexcept {
+    if (empty()) return kMaxClusters;
+    lowest_ = next_member(lowest_);
+    return lowest_;
+}
+
+std::uint64_t FreeClusters::first_from(std::uint64_t from) const noexcept {
+    const std::uint64_t found = next_member(std::max(from, lowest_));
+    return found >= bound() ? kMaxClusters : found;
+}
+
+FreeClusters::Run FreeClusters::take_below(std::uint64_t end, std::uint64_t most) noexcept {
+    const std::uint64_t at = first();
+    if (at >= end) return {};
+    return taken({at, length_at(at, std::min(most, end - at))});
+}
+
+bool FreeClusters::remove(Run run) noexcept {
+    if (run.first >= bound()) return true;
+    return change({run.first, std::min(run.count, bound() - run.first)}, false);
+}
+
 std::uint64_t FreeClusters::take_before(std::uint64_t end) noexcept {
     std::uint64_t begin = end;
     while (begin > lowest_ && contains(begin - 1)) {

@@ -38,6 +38,14 @@ public:
     Run take_longest(std::uint64_t most) noexcept;
     /// Takes the first run, or its first `most` clusters.
     Run take_first(std::uint64_t most) noexcept;
+    /// The first member; kMaxClusters when there is none.
+    std::uint64_t first() noexcept;
+    /// The first member at or after `from`; kMaxClusters when there is none.
+    std::uint64_t first_from(std::uint64_t from) const noexcept;
+    /// Takes the first run, as far as it lies before `end`, or its first `most` clusters.
+    Run take_below(std::uint64_t end, std::uint64_t most) noexcept;
+    /// Removes those clusters of `run` that are members. False: no memory; some may be removed.
+    bool remove(Run run) noexcept;
     /// Takes the run that ends at `end`; its start, or `end` when there is none.
     std::uint64_t take_before(std::uint64_t end) noexcept;
 

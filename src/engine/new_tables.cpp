@@ -21,6 +21,10 @@ Result<void> NewTables::add(std::uint64_t l1_index) {
     return {};
 }
 
+void NewTables::add_moved(std::uint64_t l1_index, FileOffset offset) {
+    tables_.push_back({.l1_index = l1_index, .offset = offset, .is_linked = true});
+}
+
 std::uint64_t NewTables::end() const noexcept {
     std::uint64_t end = 0;
     for (const Table& table : tables_)

@@ -28,6 +28,8 @@ public:
     /// Reserves space for the table of this L1 entry, unless it is the table that was added last.
     /// L1 indexes ascend. \errors no_space
     Result<void> add(std::uint64_t l1_index);
+    /// Instead: the table of this L1 entry has been moved to `offset`, which is the caller's.
+    void add_moved(std::uint64_t l1_index, FileOffset offset);
     /// The end of the tables in the file; 0 if there are none.
     std::uint64_t end() const noexcept;
     /// The new table of this L1 entry, or null.

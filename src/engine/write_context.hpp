@@ -13,6 +13,7 @@
 #include "engine/guest_disk.hpp"
 #include "engine/metadata_writer.hpp"
 #include "engine/request_epochs.hpp"
+#include "engine/write_gate.hpp"
 #include "qed/block_file.hpp"
 
 namespace qed {
@@ -35,6 +36,7 @@ struct WriteContext {
     ClusterRangeLock& range_locks;
     MetadataWriter& metadata;
     Counters<EngineCounter>& counters;
+    const WriteGate& gate;
     ClusterSize cluster;
     /// Every cluster is durable before an entry names it.
     bool strict = true;

@@ -57,6 +57,10 @@ struct WritePath::Piece {
 Result<void> WritePath::try_in_place(GuestOffset at, std::span<const std::byte> data,
                                      Mapping& seen) {
     const RequestEpochs::Guard guard = context_.epochs.enter();
+    if (context_.gate.is_closed()) [[unlikely]] {
+        seen = {};
+        return {};
+    }
     seen = Mapping::in_place(FileOffset{}, 0);
     for (const GuestOffset begin = at; !data.empty();) {
         seen = context_.cache.find(at, data.size());
@@ -83,7 +87,7 @@ Task<Result<void>> WritePath::write_range(GuestOffset at, std::span<const std::b
         const Mapping found = is_unmapped(seen) ? seen : context_.cache.find(at, data.size());
         seen = {};
         std::uint64_t written = found.length;
-        if (found.writable_in_place) {
+        if (found.writable_in_place && !context_.gate.is_closed()) {
             QED_CO_CHECK(co_await context_.file.write(found.offset, data.first(found.length)));
         } else {
             const Result<std::uint64_t> done = co_await write_new_clusters(at, data, prefer);

@@ -207,6 +207,20 @@ Result<void> Image::quiesce_blocking() {
     return sync_wait(layer_->quiesce(false));
 }
 
+Task<Result<CompactStep>> Image::compact_step(std::uint64_t bytes) {
+    return layer_->compact_step(bytes);
+}
+Result<CompactStep> Image::compact_step_blocking(std::uint64_t bytes) {
+    return sync_wait(layer_->compact_step(bytes));
+}
+
+Task<Result<SortStep>> Image::sort_step(std::uint64_t bytes) {
+    return layer_->sort_step(bytes);
+}
+Result<SortStep> Image::sort_step_blocking(std::uint64_t bytes) {
+    return sync_wait(layer_->sort_step(bytes));
+}
+
 Result<void> Image::close() {
     return sync_wait(layer_->quiesce(true));
 }

@@ -56,10 +56,26 @@ void write_own_clusters(Image& image, unsigned thread, Written& written) {
     }
 }
 
-class ImageStressTest : public ::testing::TestWithParam<WriteOrder> {};
+/// Runs compact steps until one has moved something; a step may have to wait for requests.
+/// \returns how many bytes
+std::uint64_t compact(Image& image, const std::atomic<bool>& stop) {
+    while (!stop) {
+        const Result<CompactStep> done = image.compact_step_blocking(64 * kClusterBytes);
+        if (!done) ADD_FAILURE() << done.error().message();
+        if (!done || !done->has_more) return 0;
+        if (done->moved_bytes != 0) return done->moved_bytes;
+        std::this_thread::yield();
+    }
+    return 0;
+}
+
+class ImageStressTest : public ::testing::TestWithParam<WriteOrder> {
+protected:
+    static void write_during_maintenance(bool compacts);
+};
 
 /// Like a server: clients write while the maintenance thread quiesces the image.
-TEST_P(ImageStressTest, FirstWritesContinueDuringRepeatedQuiesce) {
+void ImageStressTest::write_during_maintenance(bool compacts) {
     const test::TempDir dir;
     const std::string path = dir.file("disk.qed");
     CreateOptions create;
@@ -83,9 +99,12 @@ TEST_P(ImageStressTest, FirstWritesContinueDuringRepeatedQuiesce) {
             EXPECT_EQ((*image)->backing_name(), "");
         }
     });
+    std::uint64_t moved = 0;
     std::jthread settler([&] {
-        while (!stop)
+        while (!stop) {
+            if (compacts) moved += compact(**image, stop);
             fail_on((*image)->quiesce_blocking());
+        }
     });
     {
         std::vector<std::jthread> writers;
@@ -109,6 +128,15 @@ TEST_P(ImageStressTest, FirstWritesContinueDuringRepeatedQuiesce) {
     ASSERT_TRUE(report.has_value());
     EXPECT_EQ(report->corruptions, 0U);
     EXPECT_FALSE(report->is_dirty);
+    EXPECT_EQ(moved != 0, compacts);
+}
+
+TEST_P(ImageStressTest, FirstWritesContinueDuringRepeatedQuiesce) {
+    write_during_maintenance(false);
+}
+
+TEST_P(ImageStressTest, WritesAndDiscardsContinueWhileClustersAreMoved) {
+    write_during_maintenance(true);
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryOrder, ImageStressTest,

@@ -195,9 +195,20 @@ Task<Result<void>> QedLayer::set_backing(BackingReference backing) {
 
 Task<Result<void>> QedLayer::quiesce(bool closes) {
     if (!is_writable()) co_return {};
+    QED_CO_CHECK(co_await engine_.compactor().pause());
     QED_CO_CHECK(co_await engine_.idle().quiesce());
     if (closes) co_return co_await engine_.idle().cut();
     co_return {};
+}
+
+Task<Result<CompactStep>> QedLayer::compact_step(std::uint64_t bytes) {
+    QED_CO_CHECK(check_write(GuestOffset{0}, 0));
+    co_return co_await engine_.compactor().step(bytes);
+}
+
+Task<Result<SortStep>> QedLayer::sort_step(std::uint64_t bytes) {
+    QED_CO_CHECK(check_write(GuestOffset{0}, 0));
+    co_return co_await engine_.sort().step(bytes);
 }
 
 void QedLayer::add_to(Stats& stats) const {

@@ -54,6 +54,8 @@ public:
     Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss) override;
     Task<Result<void>> set_backing(BackingReference backing) override;
     Task<Result<void>> quiesce(bool closes) override;
+    Task<Result<CompactStep>> compact_step(std::uint64_t bytes) override;
+    Task<Result<SortStep>> sort_step(std::uint64_t bytes) override;
 
     /// For the code that opens the image.
     HeaderStore& header_store() noexcept { return header_; }

@@ -169,6 +169,50 @@ TEST_F(ClusterAllocatorTest, ManySeparateFreeClustersAreAllKept) {
     EXPECT_EQ(first(reserve(1)), 2 * (kRuns + 10));
 }
 
+TEST_F(ClusterAllocatorTest, ReservesTheLowestFreeClusterOfAnyKindBelowALimit) {
+    allocator.punched({.offset = {6 * kCluster}, .clusters = 2});
+    allocator.abandon({.offset = {3 * kCluster}, .clusters = 1});
+    const auto below = [&](std::uint64_t limit) {
+        return allocator.reserve_below({limit * kCluster}, 8);
+    };
+    EXPECT_EQ(allocator.lowest_free().value, 3 * kCluster);
+    EXPECT_EQ(below(3).clusters, 0U);
+    const ClusterRun occupied = below(10);
+    EXPECT_EQ(first(occupied), 3U);
+    EXPECT_EQ(occupied.clusters, 1U);
+    EXPECT_TRUE(occupied.after_flush);
+    const ClusterRun hole = below(7);
+    EXPECT_EQ(first(hole), 6U);
+    EXPECT_EQ(hole.clusters, 1U);
+    EXPECT_EQ(allocator.free_clusters(), 1U);
+}
+
+TEST_F(ClusterAllocatorTest, ReservesARunOfFreeClustersOfSeveralKinds) {
+    allocator.punched({.offset = {6 * kCluster}, .clusters = 1});
+    allocator.abandon({.offset = {3 * kCluster}, .clusters = 1});
+    allocator.abandon({.offset = {5 * kCluster}, .clusters = 1});
+    const auto between = [&](std::uint64_t begin, std::uint64_t end) {
+        return allocator.reserve_between({begin * kCluster}, {end * kCluster}, 2);
+    };
+    EXPECT_EQ(allocator.end_of_first_free({4 * kCluster}).value, 7 * kCluster);
+    EXPECT_EQ(between(2, 6).clusters, 0U);
+    EXPECT_EQ(between(6, 10).clusters, 0U);
+    EXPECT_EQ(first(between(2, 7)), 5U);
+    EXPECT_EQ(allocator.free_clusters(), 1U);
+    EXPECT_EQ(allocator.kept_end(), 9 * kCluster);
+}
+
+TEST_F(ClusterAllocatorTest, RequestsInFlightHaveEndedWhenTheLastOfThemHas) {
+    RequestEpochs::Guard early = epochs.enter();
+    const std::uint64_t moment = allocator.moment();
+    EXPECT_FALSE(allocator.have_ended(moment));
+    early = {};
+    EXPECT_TRUE(allocator.have_ended(moment));
+    const RequestEpochs::Guard late = epochs.enter();
+    EXPECT_TRUE(allocator.have_ended(moment));
+    EXPECT_FALSE(allocator.have_ended(allocator.moment()));
+}
+
 TEST_F(ClusterAllocatorTest, TheFileHasALimit) {
     allocator.set_end(std::uint64_t{1} << 62);
     const auto run = allocator.reserve(std::uint64_t{1} << 46, Prefer::holes);
