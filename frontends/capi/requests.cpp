@@ -107,6 +107,18 @@ int qed_settle(qed_image* image, qed_error* error) {
     });
 }
 
+int qed_compact_step(qed_image* image, uint64_t bytes, uint64_t* moved, bool* has_more,
+                     qed_error* error) {
+    return guarded(error, [&]() -> Result<void> {
+        QED_CHECK(require(image, "image"));
+        const Result<qed::CompactStep> done = image->image->compact_step_blocking(bytes);
+        if (!done) return std::unexpected(done.error().clone());
+        if (moved != nullptr) *moved = done->moved_bytes;
+        if (has_more != nullptr) *has_more = done->has_more;
+        return {};
+    });
+}
+
 int qed_resize(qed_image* image, uint64_t image_bytes, bool allow_data_loss, qed_error* error) {
     return guarded(error, [&]() -> Result<void> {
         QED_CHECK(require(image, "image"));

@@ -176,6 +176,13 @@ int qed_prefetch(qed_image* image, uint64_t offset, uint64_t bytes, struct qed_e
 /* Quiesces an idle image: flushes, writes deferred table entries, returns free space to the file
  * system, and clears NEED_CHECK. */
 int qed_settle(qed_image* image, struct qed_error* error);
+/* Moves data and tables, about `bytes` bytes of them, from the end of the file into free space
+ * nearer its start; the next qed_settle() or qed_close() truncates the file. Requests may run on
+ * other threads. Call it until `*has_more` is false, at moments that the caller chooses; it blocks
+ * for two or three flushes. `moved` (bytes) and `has_more` may be NULL. While older requests are in
+ * flight, a call may move nothing and say that there is more: wait before the next one. */
+int qed_compact_step(qed_image* image, uint64_t bytes, uint64_t* moved, bool* has_more,
+                     struct qed_error* error);
 
 struct qed_extent {
     uint64_t start;

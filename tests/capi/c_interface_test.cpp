@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -221,6 +222,34 @@ TEST_F(CInterfaceTest, DiscardResizeAndBackingNames) {
     EXPECT_EQ(qed_prefetch(image, 0, 2 << 20, &error_), QED_OK);
     EXPECT_EQ(qed_flush(image, &error_), QED_OK);
     EXPECT_EQ(qed_settle(image, &error_), QED_OK);
+    close(image);
+}
+
+TEST_F(CInterfaceTest, CompactStepsShortenTheFile) {
+    create("a.qed");
+    qed_image* image = open("a.qed", true);
+    const std::vector<char> data(8 * 65536, 'x');
+    ASSERT_EQ(qed_write(image, 0, data.data(), data.size(), 0, &error_), QED_OK);
+    ASSERT_EQ(qed_discard(image, 0, 6 * 65536, &error_), QED_OK);
+    ASSERT_EQ(qed_settle(image, &error_), QED_OK);
+    const auto before = std::filesystem::file_size(path("a.qed"));
+
+    uint64_t moved = 0;
+    bool has_more = true;
+    while (has_more) {
+        uint64_t bytes = 0;
+        ASSERT_EQ(qed_compact_step(image, 65536, &bytes, &has_more, &error_), QED_OK)
+            << error_.message;
+        moved += bytes;
+    }
+    EXPECT_GT(moved, 0U);
+    EXPECT_EQ(qed_compact_step(image, 65536, nullptr, nullptr, &error_), QED_OK);
+    EXPECT_EQ(qed_settle(image, &error_), QED_OK);
+    EXPECT_EQ(std::filesystem::file_size(path("a.qed")), before - 6 * 65536);
+    std::vector<char> found(2 * 65536);
+    ASSERT_EQ(qed_read(image, 6 * 65536, found.data(), found.size(), &error_), QED_OK);
+    EXPECT_EQ(found, std::vector<char>(2 * 65536, 'x'));
+    EXPECT_EQ(qed_compact_step(nullptr, 1, nullptr, nullptr, &error_), QED_INVALID_ARGUMENT);
     close(image);
 }
 
