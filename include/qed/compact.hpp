@@ -14,6 +14,7 @@ namespace qed {
 
 struct CompactOptions {
     LockMode lock = LockMode::normal;  ///< normal or none
+    bool sort = false;                 ///< first puts the data into the order of the disk
     /// Called regularly with the done and the total bytes; returns false to stop.
     Progress progress;
 };
@@ -24,6 +25,7 @@ struct CompactReport {
     std::uint64_t file_bytes_after = 0;
     std::uint64_t zero_clusters = 0;    ///< clusters that held only zeroes and were freed
     std::uint64_t leaks_reclaimed = 0;  ///< free and leaked clusters, including `zero_clusters`
+    std::uint64_t sorted_bytes = 0;     ///< moved by `sort`
 };
 
 /// The first half of compact(), for an image that is open for writing: turns its clusters that hold
@@ -41,7 +43,8 @@ QED_API Result<std::uint64_t> give_up_zero_clusters(Image& image,
 /// The image must not be in use. An interruption at any moment, even a power cut, does no harm:
 /// every step is ordered like a guest's write, and a second run continues where the first stopped.
 /// \errors needs_check (repair first), locked, read_only, io_error, no_space, cancelled ...
-/// \cost   reads all data of the image once; copies at most as many bytes as the file shrinks by
+/// \cost   reads all data of the image once; copies at most as many bytes as the file shrinks by.
+///         With `sort`, all data that is not in its place is copied once or twice besides
 QED_API Result<CompactReport> compact(const std::string& path, const CompactOptions& options);
 
 }  // namespace qed

@@ -80,6 +80,21 @@ private:
     std::uint64_t count_ = 0;
 };
 
+/// Puts the data of the image into the order of the disk.
+Result<std::uint64_t> sort_data(Image& image, const CompactOptions& options) {
+    constexpr std::uint64_t kWindowBytes = 256U << 20;
+    std::uint64_t moved = 0;
+    for (bool has_more = true; has_more;) {
+        const Result<SortStep> step = image.sort_step_blocking(kWindowBytes);
+        if (!step) return std::unexpected(step.error().clone());
+        moved += step->moved_bytes;
+        has_more = step->has_more;
+        QED_CHECK(options.progress.report(step->done_bytes, image.size(),
+                                          "the image is consistent, and partly in order"));
+    }
+    return moved;
+}
+
 Result<std::uint64_t> reclaim(const std::string& path, LockMode lock, std::uint64_t* file_bytes) {
     auto file = open_file(path, {.writable = true, .lock = lock_role(lock, true)});
     if (!file) return pass(file);
@@ -113,6 +128,11 @@ Result<CompactReport> compact_image(const std::string& path, const CompactOption
     const auto zeroes = ZeroClusters(**image, options).give_up();
     if (!zeroes) return std::unexpected(zeroes.error().clone());
     report.zero_clusters = *zeroes;
+    if (options.sort) {
+        const auto sorted = sort_data(**image, options);
+        if (!sorted) return std::unexpected(sorted.error().clone());
+        report.sorted_bytes = *sorted;
+    }
     QED_CHECK((*image)->close());
     image->reset();
 

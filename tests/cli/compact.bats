@@ -65,6 +65,25 @@ except subprocess.TimeoutExpired:
     done
 }
 
+@test "--sort makes what is adjacent on the disk adjacent in the file" {
+    "$QED_BIN" create -o cluster_size=4096 scattered.qed 8M
+    python3 -c '
+for i in range(600):
+    print(f"write -P {i % 250 + 1} {i * 77 % 600 * 4}k 4k")' | qemu-io -f qed scattered.qed >io.log
+    qemu-img convert -f qed -O raw scattered.qed scattered.raw
+    "$QED_BIN" map --output json scattered.qed >map.json
+    [ "$(grep -c start map.json)" -gt 300 ]
+
+    run "$QED_BIN" compact --sort --output json scattered.qed
+    [ "$status" -eq 0 ]
+    [[ $output =~ \"sorted-bytes\":\ [1-9] ]]
+    "$QED_BIN" map --output json scattered.qed >map.json
+    [ "$(grep -c '"data": true' map.json)" -le 4 ]
+    qemu-img compare -f qed -F raw scattered.qed scattered.raw
+    run "$QED_BIN" check scattered.qed
+    [ "$status" -eq 0 ]
+}
+
 @test "an image that another program writes is refused" {
     python3 - "$QED_BIN" <<'EOF'
 import fcntl, struct, subprocess, sys

@@ -14,16 +14,22 @@ namespace {
 
 struct CompactArgs {
     std::string file;
+    bool sort = false;
     LockArgs lock;
     OutputArgs output;
     ProgressArgs progress;
 };
 
 std::string compact_text(const CompactReport& report) {
-    return fmt::format(
-        "before: {}\nafter: {}\n{} clusters reclaimed, of which {} held only zeroes\n",
-        human_size(report.file_bytes_before), human_size(report.file_bytes_after),
-        report.leaks_reclaimed, report.zero_clusters);
+    std::string text =
+        fmt::format("before: {}\nafter: {}\n{} clusters reclaimed, of which {} held only zeroes\n",
+                    human_size(report.file_bytes_before), human_size(report.file_bytes_after),
+                    report.leaks_reclaimed, report.zero_clusters);
+    if (report.sorted_bytes != 0) {
+        text +=
+            fmt::format("{} moved into the order of the disk\n", human_size(report.sorted_bytes));
+    }
+    return text;
 }
 
 std::string compact_json(const std::string& file, const CompactReport& report) {
@@ -33,6 +39,7 @@ std::string compact_json(const std::string& file, const CompactReport& report) {
     json["file-bytes-after"] = report.file_bytes_after;
     json["clusters-reclaimed"] = report.leaks_reclaimed;
     json["zero-clusters"] = report.zero_clusters;
+    json["sorted-bytes"] = report.sorted_bytes;
     return dump_json(json);
 }
 
@@ -41,6 +48,7 @@ int run_compact(const CompactArgs& args, Console& console) {
     if (!path) return console.fail(path.error());
     ProgressView progress(console, args.progress);
     CompactOptions options;
+    options.sort = args.sort;
     options.lock = args.lock.mode();
     options.progress = progress.hooks();
     auto report = compact(*path, options);
@@ -65,6 +73,7 @@ void add_compact(CLI::App& app, Console& console) {
     command.add_option("file", args->file, "The image; no other program may use it")
         ->required()
         ->type_name("");
+    command.add_flag("--sort", args->sort, "First put the data into the order of the disk");
     add_no_lock_option(command, args->lock);
     add_output_option(command, args->output);
     add_progress_options(command, args->progress);
