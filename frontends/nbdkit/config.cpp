@@ -43,6 +43,10 @@ constexpr std::array kSandboxModes{
     Choice{"auto", sandbox::Mode::automatic},
     Choice{"on", sandbox::Mode::on},
 };
+constexpr std::array kCompactModes{
+    Choice{"off", false},
+    Choice{"idle", true},
+};
 constexpr std::array kBackingFormats{
     Choice{"raw", BackingFormat::raw},
     Choice{"qed", BackingFormat::qed},
@@ -123,6 +127,9 @@ const char* const kConfigHelp =
     "                           image); no program may truncate them\n"
     "settle-after=MILLISECONDS  Quiesce the image (clear its dirty bit) after this time without a\n"
     "                           write; default 2000, 0: only when the server stops\n"
+    "compact=off|idle           When the image is idle, move data from the end of the file into\n"
+    "                           free space and shorten the file; default off\n"
+    "compact-rate=SIZE          Bytes a second to move then; default 32M\n"
     "release-after=MILLISECONDS Free the memory of tables that were not used for this time;\n"
     "                           default 60000, 0: never\n"
     "stats=true                 Print counters to standard error when the server stops\n"
@@ -160,6 +167,8 @@ int Config::set(const char* key_text, const char* value) {
     if (key == "direct") return parse_flag(value, options.direct);
     if (key == "mapped") return parse_flag(value, options.mapped);
     if (key == "settle-after") return parse_milliseconds(key_text, value, settle_after);
+    if (key == "compact") return choose(key_text, value, kCompactModes, compacts_when_idle);
+    if (key == "compact-rate") return parse_bytes(value, compact_rate);
     if (key == "release-after") return parse_milliseconds(key_text, value, release_after);
     if (key == "stats") return parse_flag(value, stats);
     if (key == "sandbox") return choose(key_text, value, kSandboxModes, sandbox);
@@ -177,6 +186,10 @@ int Config::complete() {
     }
     if (options.lock == LockMode::force_shared && !read_only) {
         nbdkit_error("lock=force-shared needs readonly=true");
+        return -1;
+    }
+    if (compacts_when_idle && (read_only || settle_after.count() == 0 || compact_rate == 0)) {
+        nbdkit_error("compact=idle needs a writable image, settle-after and compact-rate");
         return -1;
     }
     if (!backing_directory.empty()) {

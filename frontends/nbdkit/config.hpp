@@ -16,7 +16,9 @@ struct Config {
     std::string export_name;        ///< empty: every export name leads to the image
     std::string backing_directory;  ///< for BackingRule::below_directory
     std::uint64_t cache_bytes = 0;  ///< 0: the library's default
-    std::chrono::milliseconds settle_after{2000};     ///< 0: only at the end
+    std::chrono::milliseconds settle_after{2000};  ///< 0: only at the end
+    bool compacts_when_idle = false;
+    std::uint64_t compact_rate = 32U << 20;           ///< bytes a second
     std::chrono::milliseconds release_after{60'000};  ///< 0: never
     std::chrono::milliseconds grace_period{10'000};   ///< for clients that take no replies
     int control_descriptor = -1;  ///< the socket to a supervisor (Control); -1: none

@@ -163,14 +163,17 @@ int close_sandbox() {
 }
 
 int on_after_fork() {
-    const auto idle = server.config.settle_after;
+    const Config& config = server.config;
+    const Maintenance::Options maintenance{
+        .idle = config.settle_after,
+        .compact_rate = config.compacts_when_idle ? config.compact_rate : 0};
     const int control = server.config.control_descriptor;
     if (control >= 0) server.control.emplace(control, server.config.grace_period);
     // Before any thread starts: Landlock restricts one thread and the threads that it starts.
     if (close_sandbox() != 0) return -1;
     try {
-        if (server.image->is_writable() && idle.count() != 0) {
-            server.maintenance.emplace(*server.image, idle);
+        if (server.image->is_writable() && maintenance.idle.count() != 0) {
+            server.maintenance.emplace(*server.image, maintenance);
         }
         if (server.config.release_after.count() != 0) {
             server.cache_release.emplace(*CacheBudget::process(), server.config.release_after);

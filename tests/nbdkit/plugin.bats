@@ -37,7 +37,8 @@ serve() { # nbdkit argument...
     run nbdkit "$QED_NBDKIT_PLUGIN" --help
     [ "$status" -eq 0 ]
     for key in file readonly export order lock backing-rule backing-format cache-size direct \
-        mapped settle-after release-after stats control-fd sandbox sandbox-read; do
+        mapped settle-after compact compact-rate release-after stats control-fd sandbox \
+        sandbox-read; do
         [[ $output == *"$key"*=* ]] || { echo "no $key"; return 1; }
     done
 }

@@ -73,6 +73,34 @@ class SpaceTest(qedtest.TestCase):
               f"had at most {longest >> 20} MiB and has {os.stat(image).st_size >> 20} MiB",
               file=sys.stderr)
 
+    def test_an_idle_server_shortens_the_file(self):
+        image = self.create("disk.qed", DISK)
+        kept = range(300, 400)
+        with Server("--compact", "idle", "--settle-after", 20, image) as server:
+            client = connect(server.uri)
+            for cluster in range(400):
+                client.pwrite(bytes([cluster % 255 + 1]) * CLUSTER, cluster * CLUSTER)
+            client.flush()
+            before = os.stat(image).st_size
+            client.trim(kept.start * CLUSTER, 0)
+            for cluster in kept:
+                self.alive[cluster] = cluster % 255 + 1
+            wanted = (len(kept) + 9) * CLUSTER  # header, L1 table and one L2 table
+            qedtest.wait_until(lambda: os.stat(image).st_size <= wanted, "the file stays long")
+            self.verify(client, range(410))
+            client.pwrite(b"x" * CLUSTER, 5 * CLUSTER)
+            self.alive[5] = ord("x")
+            self.verify(client, range(410))
+            client.shutdown()
+        self.assertGreater(before, 400 * CLUSTER)
+        run(QED, "check", "-q", image, status=0)
+
+    def test_compacting_when_idle_needs_a_rate_and_idle_moments(self):
+        image = self.create("disk.qed", DISK)
+        for option in (["--compact-rate", "0"], ["--settle-after", "0"]):
+            done = run(QED, "serve", "--compact", "idle", *option, image, status=1)
+            self.assertIn("compact=idle needs", done.err)
+
 
 if __name__ == "__main__":
     unittest.main()

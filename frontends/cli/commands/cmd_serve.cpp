@@ -55,6 +55,8 @@ struct ServeArgs {
     std::string cache_size;
     BackingArgs backing;
     std::optional<unsigned> settle_after;
+    std::string compact;
+    std::string compact_rate;
     std::optional<unsigned> release_after;
     SandboxArgs sandbox;
 };
@@ -163,6 +165,8 @@ void add_plugin_arguments(const ServeArgs& args, const BackingPolicy& backing,
     add("backing-format", args.backing.format);
     add("backing-depth", args.backing.depth);
     if (args.settle_after) add("settle-after", std::to_string(*args.settle_after));
+    add("compact", args.compact);
+    add("compact-rate", args.compact_rate);
     if (args.release_after) add("release-after", std::to_string(*args.release_after));
     if (args.grace_period) add("grace-period", std::to_string(*args.grace_period));
     if (args.read_only) add("readonly", "true");
@@ -208,8 +212,8 @@ Result<void> serve(const ServeArgs& args, Console& console) {
 void add_listen_options(CLI::App& sub, ServeArgs& args) {
     auto* socket =
         sub.add_option("--socket", args.socket, "Create this Unix socket, for the owner only");
-    auto* port = sub.add_option("--port", args.port,
-                                "TCP port instead (0: a free port); needs --tls or --insecure");
+    auto* port =
+        sub.add_option("--port", args.port, "TCP port (0: a free one); needs --tls or --insecure");
     port->excludes(socket);
     sub.add_option("--bind", args.bind, "Address or name to listen on with --port")
         ->capture_default_str();
@@ -244,6 +248,10 @@ void add_image_options(CLI::App& sub, ServeArgs& args) {
     add_backing_options(sub, args.backing);
     sub.add_option("--settle-after", args.settle_after,
                    "Quiesce the image after this idle time; 0: at the end");
+    sub.add_option("--compact", args.compact, "Shrink the file: idle (when no client writes)")
+        ->check(CLI::IsMember({"off", "idle"}))
+        ->excludes(read_only);
+    sub.add_option("--compact-rate", args.compact_rate, "Bytes a second then; default 32M");
     sub.add_option("--release-after", args.release_after,
                    "Free idle tables after this time; 0: never");
     add_sandbox_option(sub, args.sandbox);
