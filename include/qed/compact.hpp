@@ -44,7 +44,7 @@ QED_API Result<std::uint64_t> give_up_zero_clusters(Image& image,
 /// every step is ordered like a guest's write, and a second run continues where the first stopped.
 /// \errors needs_check (repair first), locked, read_only, io_error, no_space, cancelled ...
 /// \cost   reads all data of the image once; copies at most as many bytes as the file shrinks by.
-///         With `sort`, all data that is not in its place is copied once or twice besides
+///         With `sort`, at most twice the data is copied besides
 QED_API Result<CompactReport> compact(const std::string& path, const CompactOptions& options);
 
 }  // namespace qed

@@ -177,9 +177,8 @@ public:
     /// but what they change is not in order.
     /// \param bytes  of a window, roughly; at most 65,536 clusters count. The file grows by so much
     /// \errors, and requests that are in flight: as for compact_step()
-    /// \cost   a byte that is not in its place is read and written once or twice; the tables from
-    /// the
-    ///         window's first cluster of the disk onwards are read for each window; a few flushes
+    /// \cost   in all, at most twice the data is read and written. For each window, the tables from
+    ///         its first cluster of the disk onwards are read; a few flushes
     Task<Result<SortStep>> sort_step(std::uint64_t bytes);
     Result<SortStep> sort_step_blocking(std::uint64_t bytes);
 
