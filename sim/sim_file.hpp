@@ -76,7 +76,9 @@ public:
 
     bool start(IoOp& op) noexcept override;
     Result<std::uint64_t> size() noexcept override { return storage_->size(); }
-    StorageTraits traits() const noexcept override { return {.can_punch = options_.can_punch}; }
+    StorageTraits traits() const noexcept override {
+        return {.can_punch = options_.can_punch, .can_reserve = true};
+    }
     bool is_read_only() const noexcept override { return options_.is_read_only; }
     std::string_view name() const noexcept override { return options_.name; }
     Result<DataRange> next_data(std::uint64_t at) noexcept override {

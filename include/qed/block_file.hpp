@@ -122,6 +122,8 @@ struct FileIdentity {
 struct StorageTraits {
     bool can_punch = false;            ///< punch gives space back; a failing punch: unsupported
     bool likes_preallocation = false;  ///< writes are cheaper where space was reserved for them
+    /// allocate keeps the bytes that are there, and costs little; a failing one: unsupported
+    bool can_reserve = false;
 };
 
 /// A file or device that holds an image, a backing file or a raw disk.
@@ -143,7 +145,7 @@ public:
     /// Length in bytes as the storage reports it now; for devices their fixed size.
     virtual Result<std::uint64_t> size() noexcept = 0;
     virtual Alignment alignment() const noexcept { return {}; }
-    /// They may change: a punch that fails as unsupported ends `can_punch`.
+    /// They may change: a request that fails as unsupported ends `can_punch` or `can_reserve`.
     virtual StorageTraits traits() const noexcept { return {}; }
     bool can_punch() const noexcept { return traits().can_punch; }
     virtual bool is_read_only() const noexcept = 0;

@@ -39,6 +39,8 @@ public:
     virtual Result<ClusterRun> reserve_table(std::uint64_t clusters) = 0;
     /// Takes back a reservation that no table was ever told of.
     virtual void abandon(const ClusterRun& run) noexcept = 0;
+    /// The same, of clusters that read as zeroes and that no request has written.
+    virtual void abandon_unwritten(const ClusterRun& run) noexcept = 0;
     /// Takes back clusters that a table update, now written, does not name any more. They are free
     /// when a flush has covered that update, and the requests that may use them have ended.
     virtual void release(FileOffset offset, std::uint64_t clusters) noexcept = 0;

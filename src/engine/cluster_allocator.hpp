@@ -46,6 +46,10 @@ public:
     Result<ClusterRun> reserve(std::uint64_t clusters, Prefer prefer) override;
     Result<ClusterRun> reserve_table(std::uint64_t clusters) override;
     void abandon(const ClusterRun& run) noexcept override;
+    void abandon_unwritten(const ClusterRun& run) noexcept override {
+        note_change();
+        punched(run);
+    }
     void release(FileOffset offset, std::uint64_t clusters) noexcept override;
     std::uint64_t unflushed_bytes() const noexcept override {
         return unflushed_.load(std::memory_order_relaxed);

@@ -2,9 +2,12 @@
 #include "engine/new_tables.hpp"
 
 #include <algorithm>
+#include <cstring>
 
+#include "base/aligned_buffer.hpp"
 #include "base/assert.hpp"
 #include "base/endian.hpp"
+#include "engine/table_space.hpp"
 
 namespace qed {
 
@@ -25,11 +28,59 @@ void NewTables::add_moved(std::uint64_t l1_index, FileOffset offset) {
     tables_.push_back({.l1_index = l1_index, .offset = offset, .is_linked = true});
 }
 
-std::uint64_t NewTables::end() const noexcept {
-    std::uint64_t end = 0;
-    for (const Table& table : tables_)
-        end = std::max(end, table.offset.value + layout_.table_bytes());
-    return end;
+Task<Result<void>> NewTables::make_room(Table& table, TableSpace& space) {
+    Result<void> done = co_await reserve(table, space);
+    if (done || done.error().code() != Errc::no_space) co_return done;
+    const Result<void> moved = co_await move_to_free_clusters(table);
+    if (!moved) co_return done;
+    co_return co_await reserve(table, space);
+}
+
+Task<Result<void>> NewTables::reserve(const Table& table, TableSpace& space) {
+    const std::uint64_t end = table.offset.value + layout_.table_bytes();
+    if (parts_.extender.bytes() < end) QED_CO_CHECK(co_await parts_.extender.extend_to(end));
+    co_return co_await space.reserve_table(table.l1_index, table.offset);
+}
+
+// They hold old data, so the table is cleared for good before anything names it.
+Task<Result<void>> NewTables::move_to_free_clusters(Table& table) {
+    const Result<ClusterRun> run =
+        parts_.allocator.reserve(layout_.table_clusters, Prefer::occupied);
+    if (!run) co_return std::unexpected(run.error().clone());
+    const std::uint64_t end = run->offset.value + layout_.table_bytes();
+    Result<void> done;
+    if (run->clusters != layout_.table_clusters || end > parts_.extender.bytes()) {
+        done = fail(Errc::no_space, "no free clusters for a table");
+    }
+    if (done) done = co_await clear(run->offset);
+    if (done) done = co_await parts_.flushes.flush();
+    if (!done) {
+        parts_.allocator.abandon(*run);
+        co_return done;
+    }
+    parts_.allocator.abandon_unwritten(
+        {.offset = table.offset, .clusters = layout_.table_clusters});
+    table.offset = run->offset;
+    co_return {};
+}
+
+Task<Result<void>> NewTables::clear(FileOffset at) {
+    constexpr std::uint64_t kChunkBytes = 1U << 20;
+    Result<AlignedBuffer> zeroes =
+        AlignedBuffer::create(std::min(layout_.table_bytes(), kChunkBytes), 4096);
+    if (!zeroes) co_return pass(zeroes);
+    std::memset(zeroes->data(), 0, zeroes->size());
+    for (std::uint64_t left = layout_.table_bytes(); left != 0; left -= zeroes->size()) {
+        QED_CO_CHECK(co_await parts_.file.write(at, zeroes->span()));
+        at += zeroes->size();
+    }
+    co_return {};
+}
+
+void NewTables::abandon(const Table& table) noexcept {
+    parts_.allocator.abandon_unwritten(
+        {.offset = table.offset, .clusters = layout_.table_clusters});
+    tables_.erase(tables_.begin() + (&table - tables_.data()));
 }
 
 NewTables::Table* NewTables::find(std::uint64_t l1_index) noexcept {

@@ -11,6 +11,8 @@
 
 namespace qed {
 
+class TableSpace;
+
 /// The L2 tables that one group of updates adds to the image: their space in the file, and the L1
 /// entries that link them. Each table is written before the L1 entry that names it.
 class NewTables {
@@ -30,8 +32,11 @@ public:
     Result<void> add(std::uint64_t l1_index);
     /// Instead: the table of this L1 entry has been moved to `offset`, which is the caller's.
     void add_moved(std::uint64_t l1_index, FileOffset offset);
-    /// The end of the tables in the file; 0 if there are none.
-    std::uint64_t end() const noexcept;
+    /// Makes the file long enough for the table, and reserves its space in the file system. On a
+    /// full disk, or in a file that cannot grow, the table moves to free clusters that have space.
+    Task<Result<void>> make_room(Table& table, TableSpace& space);
+    /// Takes back a table that was not written: it is not a new table any more.
+    void abandon(const Table& table) noexcept;
     /// The new table of this L1 entry, or null.
     Table* find(std::uint64_t l1_index) noexcept;
     std::span<Table> all() noexcept { return tables_; }
@@ -45,6 +50,9 @@ public:
     void unlink_all() noexcept;
 
 private:
+    Task<Result<void>> reserve(const Table& table, TableSpace& space);
+    Task<Result<void>> move_to_free_clusters(Table& table);
+    Task<Result<void>> clear(FileOffset at);
     void fill(const SectorRun& run, std::span<std::byte> raw) noexcept;
     Task<Result<void>> reload(const SectorRun& run, std::span<std::byte> raw);
 

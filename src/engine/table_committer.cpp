@@ -8,6 +8,7 @@
 #include "base/trace.hpp"
 #include "engine/deferred_tables.hpp"
 #include "engine/table_group.hpp"
+#include "engine/table_space.hpp"
 
 namespace qed {
 namespace {
@@ -52,7 +53,8 @@ TableCommitter::TableCommitter(const Parts& parts, const TableLayout& layout, co
     : parts_(parts),
       layout_(layout),
       rules_(rules),
-      deferred_(rules.defers ? std::make_unique<DeferredTables>(parts_, layout_) : nullptr) {}
+      deferred_(rules.defers ? std::make_unique<DeferredTables>(parts_, layout_) : nullptr),
+      space_(std::make_unique<TableSpace>(parts_, layout_)) {}
 
 TableCommitter::~TableCommitter() = default;
 
@@ -127,9 +129,10 @@ Task<Result<void>> TableCommitter::run_group(TableUpdate& leader, WaiterQueue jo
     // more updates wait than the limit and one group.
     if (rules_.defers && exceeds_limits()) QED_CO_CHECK(co_await write_excess());
     if (!group.pin_cached_slices()) QED_CO_CHECK(co_await group.pin_slices());
-    Result<std::uint64_t> end = group.reserve_tables();
-    if (!end) co_return pass(end);
-    if (parts_.extender.bytes() < *end) QED_CO_CHECK(co_await parts_.extender.extend_to(*end));
+    QED_CO_CHECK(group.reserve_tables());
+    if (group.lacks_space(*space_, rules_.defers)) {
+        QED_CO_CHECK(co_await group.reserve_space(*space_, rules_.defers));
+    }
     if (rules_.defers) {
         group.defer(*deferred_);
         deferred_bytes_.store(deferred_->bytes());

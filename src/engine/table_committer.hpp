@@ -22,6 +22,8 @@
 namespace qed {
 
 class DeferredTables;
+class GuestDisk;
+class TableSpace;
 
 /// The positions of a format's tables.
 struct TableLayout {
@@ -68,6 +70,7 @@ public:
         FileExtender& extender;
         FlushGroup& flushes;
         DirtyMarker& marker;
+        const GuestDisk& disk;
     };
     struct Rules {
         bool strict = true;                ///< the tables are always consistent, without NEED_CHECK
@@ -120,6 +123,7 @@ private:
     const TableLayout layout_;
     const Rules rules_;
     std::unique_ptr<DeferredTables> deferred_;  // guarded by table_lock_
+    std::unique_ptr<TableSpace> space_;         // guarded by table_lock_
     std::atomic<std::uint64_t> deferred_bytes_{0};
     AsyncMutex table_lock_;
     Mutex mutex_;

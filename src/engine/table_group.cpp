@@ -10,6 +10,7 @@
 #include "base/endian.hpp"
 #include "base/mutants.hpp"
 #include "engine/deferred_tables.hpp"
+#include "engine/table_space.hpp"
 
 namespace qed {
 namespace {
@@ -74,12 +75,41 @@ Task<Result<void>> TableGroup::pin_slices() {
     co_return {};
 }
 
-Result<std::uint64_t> TableGroup::reserve_tables() {
+Result<void> TableGroup::reserve_tables() {
     for (const TableUpdate* update : updates_) {
         if (update->error || update->pin) continue;
         QED_CHECK(tables_.add(parts_.cache.l1_index_of(update->slice)));
     }
-    return tables_.end();
+    return {};
+}
+
+bool TableGroup::lacks_space(const TableSpace& space, bool defers) const noexcept {
+    if (!tables_.empty()) return true;
+    return defers && std::any_of(updates_.begin(), updates_.end(), [&](const auto* update) {
+               return update->pin && space.may_lack(update->slice);
+           });
+}
+
+Task<Result<void>> TableGroup::reserve_space(TableSpace& space, bool defers) {
+    for (std::size_t i = tables_.all().size(); i-- > 0;) {
+        NewTables::Table& table = tables_.all()[i];
+        const Result<void> done = co_await tables_.make_room(table, space);
+        if (done) continue;
+        fail_updates_of_table(table.l1_index, done.error());
+        tables_.abandon(table);
+    }
+    if (defers) co_return co_await reserve_slices(space);
+    co_return {};
+}
+
+// The entries are written when the requests have been answered.
+Task<Result<void>> TableGroup::reserve_slices(TableSpace& space) {
+    for (TableUpdate* update : updates_) {
+        if (update->error || !update->pin || !space.may_lack(update->slice)) continue;
+        Result<void> done = co_await space.reserve_slice(update->slice);
+        if (!done) update->error.emplace(std::move(done.error()));
+    }
+    co_return {};
 }
 
 NewTables::Table* TableGroup::new_table_of(const TableUpdate& update) noexcept {
@@ -201,6 +231,13 @@ void TableGroup::fail_new_tables(const Error& error) {
     for (TableUpdate* update : updates_) {
         if (new_table_of(*update) != nullptr && !update->error)
             update->error.emplace(error.clone());
+    }
+}
+
+void TableGroup::fail_updates_of_table(std::uint64_t l1_index, const Error& error) {
+    for (TableUpdate* update : updates_) {
+        const bool needs_it = !update->pin && parts_.cache.l1_index_of(update->slice) == l1_index;
+        if (needs_it && !update->error) update->error.emplace(error.clone());
     }
 }
 

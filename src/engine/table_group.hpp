@@ -13,6 +13,7 @@
 namespace qed {
 
 class DeferredTables;
+class TableSpace;
 
 /// One group of table updates: pins their slices, plans one write for each touched run of table
 /// sectors, and publishes the updates whose write has succeeded. A failed write fails the updates
@@ -30,9 +31,13 @@ public:
     /// first.
     bool pin_cached_slices();
     Task<Result<void>> pin_slices();
-    /// Reserves file space for the tables that do not exist yet. Returns its end, or 0 if there are
-    /// none. The space reads as zeroes when the file is so long.
-    Result<std::uint64_t> reserve_tables();
+    /// Reserves clusters for the tables that do not exist yet.
+    Result<void> reserve_tables();
+    /// Whether reserve_space() has anything to do. `defers`: the entries will wait in memory.
+    bool lacks_space(const TableSpace& space, bool defers) const noexcept;
+    /// Makes the file long enough for the new tables, and reserves space in the file system for
+    /// what will be written later. Updates for which there is no space fail.
+    Task<Result<void>> reserve_space(TableSpace& space, bool defers);
 
     /// Instead of writing: publishes the updates to readers and leaves their entries to `deferred`.
     void defer(DeferredTables& deferred);
@@ -63,6 +68,8 @@ private:
     void fail_updates_of_failed(SectorRuns& runs) noexcept;
     void fail_updates_of(const SectorRun& run) noexcept;
     void fail_new_tables(const Error& error);
+    void fail_updates_of_table(std::uint64_t l1_index, const Error& error);
+    Task<Result<void>> reserve_slices(TableSpace& space);
     void free_replaced(const TableUpdate& update) noexcept;
     bool show(TableUpdate& update) noexcept;
     void publish_update(TableUpdate& update) noexcept;

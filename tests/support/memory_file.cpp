@@ -56,6 +56,7 @@ int MemoryFile::run(IoOp& op) {
     if (fails && (op.kind != IoKind::write || !fault->tears)) return fault->error;
     if (op.kind != IoKind::read && op.kind != IoKind::flush && read_only) return EBADF;
     if (is_too_long(op)) return ENOSPC;
+    if (space_left && !take_space(op)) return ENOSPC;
     std::uint64_t left = fails ? op.length / 2 / kSectorBytes * kSectorBytes : op.length;
     std::uint64_t at = op.offset;
     switch (op.kind) {
@@ -98,6 +99,21 @@ int MemoryFile::run(IoOp& op) {
             break;
     }
     return fails ? fault->error : 0;
+}
+
+// What is written or reserved in holes takes space, in pages.
+bool MemoryFile::take_space(const IoOp& op) {
+    if (op.length == 0 || (op.kind != IoKind::write && op.kind != IoKind::allocate)) return true;
+    std::vector<std::uint64_t> holes;
+    const std::uint64_t last = (op.offset + op.length - 1) / kPageBytes;
+    for (std::uint64_t page = op.offset / kPageBytes; page <= last; ++page) {
+        if (!pages_.contains(page)) holes.push_back(page);
+    }
+    if (holes.size() * kPageBytes > *space_left) return false;
+    *space_left -= holes.size() * kPageBytes;
+    for (const std::uint64_t page : holes)
+        pages_[page].fill(std::byte{0});
+    return true;
 }
 
 void MemoryFile::remember(IoKind kind, std::uint64_t offset, std::uint64_t length,

@@ -35,7 +35,9 @@ public:
 
     bool start(IoOp& op) noexcept override;
     Result<std::uint64_t> size() noexcept override;
-    StorageTraits traits() const noexcept override { return {.can_punch = true}; }
+    StorageTraits traits() const noexcept override {
+        return {.can_punch = true, .can_reserve = can_reserve};
+    }
     bool is_read_only() const noexcept override { return read_only; }
     std::string_view name() const noexcept override { return "memory.qed"; }
     Result<DataRange> next_data(std::uint64_t at) noexcept override;
@@ -73,6 +75,9 @@ public:
     bool read_only = false;
     /// A request that would make the file longer fails with ENOSPC.
     std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max();
+    bool can_reserve = false;
+    /// The file system is full when so many more bytes were written or reserved in holes.
+    std::optional<std::uint64_t> space_left;
     std::uint64_t requests = 0;  ///< requests started; only of the fault's kind if it names one
     std::uint64_t bytes_read = 0;
     /// When set, every change that succeeds is also appended here.
@@ -85,6 +90,7 @@ private:
     bool is_failing(const IoOp& op);
     bool is_too_long(const IoOp& op) const;
     int run(IoOp& op);
+    bool take_space(const IoOp& op);
     void read_into(std::uint64_t at, std::span<std::byte> out) const;
     void erase(std::uint64_t begin, std::uint64_t end);
     void remember(IoKind kind, std::uint64_t offset, std::uint64_t length,

@@ -197,7 +197,8 @@ Task<Result<void>> QedLayer::quiesce(bool closes) {
     if (!is_writable()) co_return {};
     QED_CO_CHECK(co_await engine_.compactor().pause());
     QED_CO_CHECK(co_await engine_.idle().quiesce());
-    if (closes) co_return co_await engine_.idle().cut();
+    // What was punched at the end. A file that stays long loses nothing but space.
+    if (closes) static_cast<void>(co_await engine_.idle().cut());
     co_return {};
 }
 

@@ -48,6 +48,7 @@ PosixFile::PosixFile(int descriptor, std::string name, const FileTraits& traits)
     state_.block = traits.alignment.offset;
     state_.has_length = traits.device_block == 0;
     state_.can_punch.store(traits.writable, std::memory_order_relaxed);
+    state_.can_reserve.store(traits.writable && state_.has_length, std::memory_order_relaxed);
     state_.known_bytes.store(traits.bytes, std::memory_order_relaxed);
 }
 

@@ -39,7 +39,8 @@ public:
     Alignment alignment() const noexcept override { return traits_.alignment; }
     StorageTraits traits() const noexcept override {
         return {.can_punch = state_.can_punch.load(std::memory_order_relaxed),
-                .likes_preallocation = traits_.likes_preallocation};
+                .likes_preallocation = traits_.likes_preallocation,
+                .can_reserve = state_.can_reserve.load(std::memory_order_relaxed)};
     }
     bool is_read_only() const noexcept override { return !traits_.writable; }
     std::string_view name() const noexcept override { return name_; }

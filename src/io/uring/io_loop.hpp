@@ -16,6 +16,7 @@ struct FileState {
     std::uint32_t block = 1;  ///< unit of transfers; greater than 1 only with O_DIRECT
     bool has_length = true;   ///< false: a device
     std::atomic<bool> can_punch{false};
+    std::atomic<bool> can_reserve{false};
     /// The file has had this length while it was open, and we have not made it shorter since. Where
     /// it ends earlier, another process has truncated it: its bytes are lost, not zero.
     std::atomic<std::uint64_t> known_bytes{0};
@@ -32,6 +33,9 @@ struct FileState {
         op.error = answer < 0 ? -answer : 0;
         if (op.kind == IoKind::punch && op.error == EOPNOTSUPP) {
             can_punch.store(false, std::memory_order_relaxed);
+        }
+        if (op.kind == IoKind::allocate && op.error == EOPNOTSUPP) {
+            can_reserve.store(false, std::memory_order_relaxed);
         }
         const bool sets_length = op.kind == IoKind::truncate || op.kind == IoKind::allocate;
         if (op.error == 0 && sets_length && has_length) {

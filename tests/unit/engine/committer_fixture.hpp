@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/guest_disk.hpp"
 #include "engine/table_committer.hpp"
 #include "support/memory_file.hpp"
 #include "unit/cache/cache_fixture.hpp"
@@ -35,6 +36,20 @@ public:
     int sets = 0;
 };
 
+/// A disk of a given size, of which the committer asks nothing else.
+class FakeDisk final : public GuestDisk {
+public:
+    std::uint64_t size() const noexcept override { return bytes; }
+    Result<void> admit_write(GuestOffset, std::uint64_t) override { return {}; }
+    Task<Result<Mapping>> load(GuestOffset, std::uint64_t) override { co_return Mapping{}; }
+    Error explain(GuestOffset) override { return Error::out_of_memory(); }
+    std::uint64_t base_bytes() const noexcept override { return 0; }
+    bool may_show_base() const noexcept override { return false; }
+    Task<Result<void>> read_base(GuestOffset, std::span<std::byte>) override { co_return {}; }
+
+    std::uint64_t bytes = 0;
+};
+
 /// A committer over the tables of a TableImage: of its L1 table, the first entry names a table.
 class CommitterFixture {
 public:
@@ -52,10 +67,12 @@ public:
                .allocator = allocator,
                .extender = extender,
                .flushes = flushes,
-               .marker = marker},
+               .marker = marker,
+               .disk = disk},
               TableLayout{
                   .cluster = ClusterSize(16), .table_clusters = 4, .l1_table = FileOffset{kL1At}},
               rules) {
+        disk.bytes = 2 * image.shape.table_entries() * kCluster;
         flushes.add_observer(allocator);
         image.file.holds = false;
         image.memory.store_u64(kL1At, image.table(0));
@@ -109,6 +126,7 @@ public:
     TableImage image;
     RequestEpochs epochs;
     FakeMarker marker;
+    FakeDisk disk;
     ClusterAllocator allocator;
     FileExtender extender;
     FlushGroup flushes;

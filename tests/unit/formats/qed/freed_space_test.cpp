@@ -69,6 +69,63 @@ TEST_P(FreedSpaceTest, OnAFullDiskAWriteFlushesAndUsesFreedClusters) {
     EXPECT_TRUE(image->close());
 }
 
+// Each write needs a table of its own.
+TEST_P(FreedSpaceTest, OnAFullFileSystemTrimsMakeRoomAndWhatWasWrittenIsFlushed) {
+    constexpr std::uint64_t kTableSpan = 2048 * 4096;
+    auto owned = test::make_layer(64 * kTableSpan, false);
+    MemoryFile& file = *owned;
+    file.can_reserve = true;
+    file.space_left = 10 * kWrite;
+    OpenOptions options;
+    options.writable = true;
+    options.order = GetParam();
+    auto image = *sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    const std::vector<std::byte> data(kWrite, std::byte{7});
+    std::uint64_t tables = 0;
+    Result<void> written;
+    while ((written = image->write_blocking({tables * kTableSpan}, data)))
+        ++tables;
+    EXPECT_EQ(written.error().code(), Errc::no_space);
+    EXPECT_EQ(tables, 9U);
+    auto flushed = image->flush_blocking();
+    ASSERT_TRUE(flushed) << flushed.error().message();
+
+    for (std::uint64_t i = 0; i < tables; i += 2) {
+        const auto trimmed = image->discard_blocking({i * kTableSpan}, kWrite);
+        ASSERT_TRUE(trimmed) << trimmed.error().message();
+    }
+    for (std::uint64_t i = tables; i < tables + 3; ++i) {
+        written = image->write_blocking({i * kTableSpan}, data);
+        ASSERT_TRUE(written) << written.error().message();
+    }
+    flushed = image->flush_blocking();
+    ASSERT_TRUE(flushed) << flushed.error().message();
+    for (std::uint64_t i = 0; i < tables + 3; ++i) {
+        std::vector<std::byte> read(kWrite);
+        ASSERT_TRUE(image->read_blocking({i * kTableSpan}, read));
+        const bool is_trimmed = i < tables && i % 2 == 0;
+        EXPECT_EQ(read, is_trimmed ? std::vector<std::byte>(kWrite) : data) << i;
+    }
+    EXPECT_TRUE(image->close());
+}
+
+TEST_P(FreedSpaceTest, CloseSucceedsWhereTheFileCannotBeCut) {
+    auto owned = test::make_layer(kMiB, false);
+    MemoryFile& file = *owned;
+    OpenOptions options;
+    options.writable = true;
+    options.order = GetParam();
+    auto image = *sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    const std::vector<std::byte> data(kWrite, std::byte{7});
+    ASSERT_TRUE(image->write_blocking({0}, data));
+    ASSERT_TRUE(image->discard_blocking({0}, kWrite));
+    file.fault =
+        MemoryFile::Fault{.nth = 1, .error = ENOSPC, .sticky = true, .only = IoKind::truncate};
+    file.requests = 0;
+    const auto closed = image->close();
+    EXPECT_TRUE(closed) << closed.error().message();
+}
+
 INSTANTIATE_TEST_SUITE_P(Orders, FreedSpaceTest,
                          testing::Values(WriteOrder::ordered, WriteOrder::strict,
                                          WriteOrder::deferred));
