@@ -95,12 +95,12 @@ Task<Result<std::uint64_t>> ZeroPath::mark(GuestOffset at, std::uint64_t end, St
             part_end = end;
             if (at.value == end) break;
         }
-        const Result<bool> needed = co_await needs_marking(at, part_end, marker, always);
-        if (!needed) co_return std::unexpected(needed.error().clone());
-        if (*needed) {
+        const Result<Part> part = co_await part_to_mark(at, part_end, marker, always);
+        if (!part) co_return std::unexpected(part.error().clone());
+        if (part->begin != part->end) {
             const MappingUpdate update{
-                .at = at,
-                .clusters = context_.cluster.clusters_for(part_end - at.value),
+                .at = GuestOffset{part->begin},
+                .clusters = context_.cluster.clusters_for(part->end - part->begin),
                 .state = marker};
             QED_CO_CHECK(co_await context_.metadata.commit(update));
         }
@@ -109,18 +109,23 @@ Task<Result<std::uint64_t>> ZeroPath::mark(GuestOffset at, std::uint64_t end, St
     co_return end;
 }
 
-Task<Result<bool>> ZeroPath::needs_marking(GuestOffset at, std::uint64_t end, State marker,
-                                           bool always) {
+// From the first to the last cluster that changes: sectors of tables before and after them need not
+// be written.
+Task<Result<ZeroPath::Part>> ZeroPath::part_to_mark(GuestOffset at, std::uint64_t end, State marker,
+                                                    bool always) {
+    Part part;
     while (at.value < end) {
         const Result<Mapping> found = co_await context_.look_up(at, end - at.value);
         if (!found) co_return std::unexpected(found.error().clone());
-        if (found->kind == Mapping::Kind::data) co_return true;
         const bool may_show_base =
             found->kind == Mapping::Kind::unallocated && (always || context_.disk.may_show_base());
-        if (may_show_base && marker == State::zero) co_return true;
+        if (found->kind == Mapping::Kind::data || (may_show_base && marker == State::zero)) {
+            if (part.begin == part.end) part.begin = at.value;
+            part.end = at.value + found->length;
+        }
         at += found->length;
     }
-    co_return false;
+    co_return part;
 }
 
 }  // namespace qed

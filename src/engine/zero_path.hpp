@@ -42,7 +42,11 @@ public:
 
 private:
     Task<Result<void>> write_zero_bytes(GuestOffset at, std::uint64_t length);
-    Task<Result<bool>> needs_marking(GuestOffset at, std::uint64_t end, State marker, bool always);
+    struct Part {
+        std::uint64_t begin = 0;  // guest offsets; empty if they are equal
+        std::uint64_t end = 0;
+    };
+    Task<Result<Part>> part_to_mark(GuestOffset at, std::uint64_t end, State marker, bool always);
     std::uint64_t end_of_whole_clusters(std::uint64_t end) const noexcept;
 
     const WriteContext& context_;

@@ -271,6 +271,16 @@ TEST_F(WriteCostTest, DiscardedClustersAreUsedAgainOnceTheDiscardIsDurable) {
     EXPECT_EQ(image_->stats().reused_clusters, 8U);
 }
 
+TEST_F(WriteCostTest, ADiscardWritesNoSectorsOfTheTableBeforeOrAfterWhatChanges) {
+    open(WriteOrder::ordered);
+    write(70 * kCluster, kCluster);
+    static_cast<void>(costs());
+    ASSERT_TRUE(image_->discard_blocking(GuestOffset{kCluster}, 511 * kCluster).has_value());
+    EXPECT_THAT(costs().tables, ElementsAre(kSector));
+    EXPECT_EQ(image_->extent_at_blocking(GuestOffset{70 * kCluster}, 1)->kind,
+              Mapping::Kind::unallocated);
+}
+
 TEST_F(WriteCostTest, QuiescePunchesDiscardedClustersAndTruncatesTheFile) {
     open(WriteOrder::ordered);
     write(8 * kCluster, 4 * kCluster);
