@@ -67,3 +67,58 @@ class SmallFilesystem:
         if self.holder is not None:
             self._end(self.holder)
             self.holder = None
+
+
+# Name, how to make it, and the size it needs.
+DISK_FILESYSTEMS = (
+    ("ext4 with 1 KiB blocks", ("mkfs.ext4", "-q", "-b", "1024", "-m", "0"), 64 << 20),
+    ("ext4 with 4 KiB blocks", ("mkfs.ext4", "-q", "-b", "4096", "-m", "0"), 64 << 20),
+    ("XFS", ("mkfs.xfs", "-q"), 320 << 20),
+    ("btrfs", ("mkfs.btrfs", "-q", "--mixed"), 128 << 20),
+)
+
+
+class MountedFilesystem:
+    """One of DISK_FILESYSTEMS in a file, mounted until close(). Needs root.
+
+    `reason` is why it could not be mounted, or None.
+    """
+
+    def __init__(self, folder, make, size):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir()
+        self.ballast = self.folder / "ballast"
+        device = self.folder.with_suffix(".device")
+        with open(device, "wb") as file:
+            file.truncate(size)
+        self.reason = self._failure_of(make, device) or self._failure_of(
+            ("mount", "-o", "loop"), device, self.folder)
+
+    @staticmethod
+    def _failure_of(command, *more):
+        words = [*command, *(str(word) for word in more)]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            return f"no program {words[0]}"
+        return None if done.returncode == 0 else f"{' '.join(words)}: {done.stderr.strip()}"
+
+    def leave_free(self, size):
+        """Fills the file system with a file, except for about `size` bytes."""
+        os.sync()  # some count what was deleted only then
+        status = os.statvfs(self.folder)
+        length = status.f_bavail * status.f_frsize - size
+        with open(self.ballast, "wb") as file:
+            while length > 0:
+                try:
+                    return os.posix_fallocate(file.fileno(), 0, length)
+                except OSError:  # some need space for the map of the file
+                    file.truncate(0)
+                    length -= 128 << 10
+
+    def make_room(self):
+        self.ballast.unlink()
+
+    def close(self):
+        if self.reason is None:
+            run("umount", self.folder)
