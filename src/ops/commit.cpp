@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <span>
 
 #include <fmt/format.h>
 
 #include "base/no_throw.hpp"
+#include "io/posix/folder.hpp"
 #include "ops/layer_files.hpp"
 #include "qed/convert.hpp"
 
@@ -22,10 +24,11 @@ public:
     Result<CommitReport> run(const std::string& path) {
         QED_CHECK(plan(path));
         QED_CHECK(check_formats());
+        if (empties_overlay()) QED_CHECK(check_overlay());
         QED_CHECK(open_layers());
         QED_CHECK(open_base());
         QED_CHECK(copy_down());
-        if (base_index_ == 1 && !options_.keep_overlay) QED_CHECK(empty_overlay());
+        if (empties_overlay()) QED_CHECK(empty_overlay());
         report_.base_path = chain_[base_index_].path;
         for (std::size_t i = 1; i < base_index_; ++i)
             report_.changed_layers.push_back(chain_[i].path);
@@ -36,6 +39,9 @@ private:
     Result<void> plan(const std::string& path);
     /// That both ends of the copy can be written to.
     Result<void> check_formats() const;
+    bool empties_overlay() const { return base_index_ == 1 && !options_.keep_overlay; }
+    /// That an empty overlay can take the place of this one, before any data is copied.
+    Result<void> check_overlay() const;
     Result<void> open_layers();
     Result<std::unique_ptr<Image>> open_layer(const LayerFile& layer, bool is_top,
                                               std::shared_ptr<Image> below);
@@ -83,6 +89,15 @@ Result<void> Commit::check_formats() const {
     if (chain_[0].format == "qed") return {};
     return fail(Errc::unsupported, fmt::format("'{}' has format {}, which is only read",
                                                chain_[0].path, chain_[0].format));
+}
+
+Result<void> Commit::check_overlay() const {
+    std::error_code error;
+    const auto target = std::filesystem::canonical(chain_[0].path, error);
+    const std::string path = error ? chain_[0].path : target.string();
+    const auto folder = Folder::of(path);
+    if (!folder) return std::unexpected(folder.error().clone());
+    return folder->check_replaceable(leaf_of(path));
 }
 
 Result<std::unique_ptr<Image>> Commit::open_layer(const LayerFile& layer, bool is_top,

@@ -6,13 +6,14 @@ import ctypes
 import errno
 import os
 import pathlib
+import shutil
 import socket
 import stat
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from qedtest import QED, TIMEOUT, TestCase, main, run, run_json  # noqa: E402
+from qedtest import QED, SCRIPT, TIMEOUT, TestCase, main, run, run_json  # noqa: E402
 
 FALLOCATE, IO_URING_SETUP = {"x86_64": (285, 425), "aarch64": (47, 425)}[os.uname().machine]
 
@@ -172,6 +173,104 @@ class FormatsAndTargetsTest(TestCase):
             "raw", self.path("disk.qed"), target)
         self.assert_same(target, self.path("disk.raw"))
 
+    def as_user(self, *words, status=0):
+        """Runs qed as a user without rights."""
+        copy = self.path("bin") / "qed"  # the build may lie where that user cannot look
+        if not copy.exists():
+            copy.parent.mkdir()
+            shutil.copy(QED, copy)
+            self.folder.chmod(0o755)
+        return run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", copy,
+                   *words, cwd=self.folder / "there", status=status)
+
+    def make_folder_of_another_user(self, mode):
+        """A folder of root with files of root that all users may write."""
+        if os.geteuid() != 0:
+            self.skipTest("only root may act as another user")
+        self.make_disk()
+        shutil.rmtree(self.path("there"), ignore_errors=True)
+        self.path("there").mkdir()
+        self.path("there").chmod(mode)
+        self.path("there/old.raw").write_bytes(b"old".ljust(2 << 20))
+        for name in ("base.qed", "old.qed"):
+            self.create(f"there/{name}", "1M")
+        self.qed("create", "-q", "-f", "qed", "-b", "base.qed", "-F", "qed", "there/top.qed")
+        self.qed("bench", "-q", "-w", "-c", "9", "-d", "1", "-s", "4k", "there/top.qed")
+        for path in self.path("there").iterdir():
+            path.chmod(0o666)
+
+    def test_files_that_this_user_cannot_replace_are_found_out_before_the_work(self):
+        for mode, kind in ((0o755, "a folder of another user"), (0o1777, "a sticky folder")):
+            with self.subTest(kind):
+                self.make_folder_of_another_user(mode)
+                before = {path.name: path.read_bytes() for path in self.path("there").iterdir()}
+                for words in (["convert", "-O", "raw", "../disk.qed", "old.raw"],
+                              ["convert", "-O", "qed", "../disk.qed", "old.qed"],
+                              ["dd", "-O", "raw", "if=../disk.qed", "of=old.raw"],
+                              ["create", "-q", "-f", "qed", "old.qed", "2M"],
+                              ["create", "-q", "-f", "raw", "old.raw", "2M"],
+                              ["clone", "--force", "base.qed", "old.qed"],
+                              ["snapshot", "top.qed", "new.qed"],
+                              ["snapshot", "--revert", "top.qed"],
+                              ["commit", "top.qed"]):
+                    done = self.as_user(*words, status=1)
+                    self.assertIn("can take its place", done.err, words)
+                    if words[0] in ("convert", "commit"):
+                        self.assertIn({"convert": "add -n", "commit": "add -d"}[words[0]], done.err)
+                    now = {path.name: path.read_bytes() for path in self.path("there").iterdir()}
+                    self.assertEqual(now, before, words)
+                # Commands that write in place.
+                self.as_user("convert", "-n", "-O", "raw", "../disk.qed", "old.raw", status=0)
+                self.assert_same(self.path("there/old.raw"), self.path("disk.raw"))
+                self.as_user("commit", "-q", "-d", "top.qed")
+                self.as_user("compact", "-q", "top.qed")
+                self.as_user("rebase", "-q", "-b", "", "top.qed")
+                self.as_user("resize", "-q", "top.qed", "2M")
+                self.assertEqual({path.stat().st_uid for path in self.path("there").iterdir()}, {0})
+
+    def test_a_new_file_in_a_folder_of_another_user_is_refused_before_the_work(self):
+        self.make_folder_of_another_user(0o755)
+        for words in (["convert", "-O", "raw", "../disk.qed", "new.raw"],
+                      ["create", "-q", "-f", "qed", "new.qed", "2M"],
+                      ["clone", "base.qed", "new.qed"]):
+            self.assertIn("Permission denied", self.as_user(*words, status=1).err)
+
+    def test_a_file_that_is_replaced_keeps_its_owner_if_that_may_be(self):
+        self.make_folder_of_another_user(0o777)
+        target = self.path("there/old.raw")
+        os.chown(target, 1234, 4321)
+        target.chmod(0o666)
+        self.qed("convert", "-O", "raw", "disk.qed", "there/old.raw")
+        status = target.stat()
+        self.assertEqual((status.st_uid, status.st_gid, status.st_mode & 0o7777),
+                         (1234, 4321, 0o666))
+        self.as_user("convert", "-O", "raw", "../disk.qed", "old.raw")
+        self.assertEqual(target.stat().st_uid, 65534)  # who must not give files away
+
+    def test_names_may_be_as_long_as_the_file_system_allows(self):
+        self.make_disk()
+        most = os.pathconf(self.folder, "PC_NAME_MAX")
+        ends = {"ascii": "x", "utf8": "\u00e9"}
+        for kind, end in ends.items():
+            with self.subTest(kind):
+                name = (f"{kind}-" + end * most).encode()[:most].decode(errors="ignore")
+                for _ in range(2):  # new, then replaced
+                    self.qed("convert", "-O", "qed", "disk.qed", name)
+                    self.qed("compare", "disk.qed", name)
+                top = "t" + name[1:]
+                frozen = "f" + name[1:]
+                self.qed("create", "-q", "-f", "qed", "-b", name, "-F", "qed", top)
+                self.qed("snapshot", "-q", top, frozen)
+                self.qed("compare", "disk.qed", top)
+                self.qed("commit", "-q", top)
+                self.qed("clone", frozen, "c" + name[1:])
+                longer = "x" * (most + 1)
+                for words in (["convert", "-O", "qed", "disk.qed", longer],
+                              ["create", "-q", "-f", "qed", longer, "1M"],
+                              ["clone", "disk.qed", longer], ["snapshot", "-q", top, longer]):
+                    self.assertIn("File name too long", self.qed(*words, status=1).err)
+                self.assertEqual([n for n in os.listdir(self.folder) if "unfinished" in n], [])
+
     # What some systems do not have.
 
     def test_zeroes_are_written_where_nothing_reserves_space(self):
@@ -190,6 +289,25 @@ class FormatsAndTargetsTest(TestCase):
             self.without(FALLOCATE, errno.EOPNOTSUPP, "convert", "-O", "raw", "-o",
                          f"preallocation={mode}", "disk.qed", "copy.raw")
             self.assert_same(self.path("copy.raw"), self.path("disk.raw"))
+
+    def test_requests_need_no_fallocate(self):
+        self.path("a").write_bytes(b"a" * 4096)
+        script = ("write 0 300000 a\nflush\ndiscard 65536 65536\nzero 131072 65536 unmap\nsettle\n"
+                  "write 1048576 65536 a\nflush\n")
+        want = bytearray(2 << 20)
+        want[:65536] = want[1 << 20:(1 << 20) + 65536] = b"a" * 65536
+        want[196608:300000] = b"a" * (300000 - 196608)
+        for order in ("strict", "ordered", "deferred"):
+            with self.subTest(order):
+                self.create("new.qed", "2M")
+                done = subprocess.run([SCRIPT, "--order", order, "new.qed"], cwd=self.folder,
+                                      input=script, capture_output=True, text=True, check=False,
+                                      timeout=TIMEOUT,
+                                      preexec_fn=forbid(FALLOCATE, errno.EOPNOTSUPP))
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assert_sound(self.path("new.qed"), leaks_allowed=True)
+                self.qed("convert", "-O", "raw", "new.qed", "new.raw")
+                self.assertEqual(self.path("new.raw").read_bytes(), bytes(want))
 
     def test_bench_needs_no_io_uring(self):
         self.make_disk()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
 #include <memory>
 
 #include "cli/commands/commands.hpp"
@@ -23,6 +24,14 @@ struct CommitArgs {
     ProgressArgs progress;
 };
 
+/// Says how to commit although no other file can take the overlay's place.
+Error explained(Error error) {
+    const bool cannot_replace =
+        error.code() == Errc::unsupported && error.sys_errno() != EOPNOTSUPP;
+    if (!cannot_replace) return error;
+    return std::move(error).with_context("add -d to leave the overlay as it is");
+}
+
 int run_commit(const CommitArgs& args, Console& console) {
     std::string storage;
     auto policy = make_backing_policy(args.backing, storage);
@@ -46,7 +55,7 @@ int run_commit(const CommitArgs& args, Console& console) {
     options.progress = pace.hooks();
     auto report = commit(*path, options);
     progress.finish(report.has_value());
-    if (!report) return console.fail(report.error());
+    if (!report) return console.fail(explained(std::move(report.error())));
     for (const std::string& layer : report->changed_layers) {
         console.warn(
             fmt::format("'{}' lies between; on its own it now shows changed content", layer));
