@@ -91,8 +91,10 @@ class InjectedErrorsTest(TestCase):
             cases = self.random.sample(cases, CASES)
         return cases, after
 
-    def check(self, words, repeats=True):
-        """\\param repeats  whether the command may also run after it has succeeded"""
+    def check(self, words, repeats=True, between=()):
+        """\\param repeats  whether the command may also run after it has succeeded
+        \\param between  disks that may show something in between after a failure
+        """
         self.work = self.made
         before = self.disks()
         cases, after = self.cases(words)
@@ -105,9 +107,9 @@ class InjectedErrorsTest(TestCase):
                            f"inject={call}:error={error}:when={number}{more}", QED, *words,
                            cwd=self.work, status=None, env=TRACED)
                 self.assertIn(done.status, (0, 1), done)
-                self.verify(words, done, before, after, repeats)
+                self.verify(words, done, before, after, repeats, between)
 
-    def verify(self, words, done, before, after, repeats):
+    def verify(self, words, done, before, after, repeats, between):
         now = self.disks()
         if done.status == 0:
             self.assertEqual([name for name in after if now.get(name) != after[name]], [], done)
@@ -115,6 +117,8 @@ class InjectedErrorsTest(TestCase):
         else:
             self.assertIn("qed: ", done.err)
         for name, content in now.items():
+            if name in between:
+                continue
             self.assertIn(content, (before.get(name), after.get(name)), name)
         self.assertEqual(set(before) - set(after) - set(now), set())
         if now != after or repeats:
@@ -154,6 +158,11 @@ class InjectedErrorsTest(TestCase):
 
     def test_rebase(self):
         self.check(["rebase", "-b", "old.qed", "-F", "qed", "top.qed"])
+
+    def test_commit(self):
+        # After a failure the base may hold some of the data. The overlay still holds all of it.
+        self.check(["commit", "-q", "top.qed"], between=("base.qed",))
+        self.check(["commit", "-q", "-d", "top.qed"], between=("base.qed",))
 
     def test_compact(self):
         self.check(["compact", "-q", "base.qed"])
