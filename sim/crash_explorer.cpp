@@ -156,7 +156,7 @@ std::vector<std::string> words_of(const ImageSetup& setup, unsigned length) {
         for (const std::string& word : words) {
             for (const Symbol& symbol : crash_alphabet(setup)) {
                 const bool does_nothing =
-                    symbol.operation.step == Step::rename_backing && !setup.has_base;
+                    symbol.operation.step >= Step::rename_backing && !setup.has_base;
                 if (!does_nothing) longer.push_back(word + symbol.name);
             }
         }

@@ -64,6 +64,37 @@ void add_base(ImageSetup& setup, bool is_longer) {
     setup.base.resize(end);
 }
 
+/// Puts a QED image between the image and its raw base. It holds every third cluster, in whose
+/// place the raw file has other data.
+void add_chain(ImageSetup& setup) {
+    ImageSetup between{.cluster_bytes = setup.cluster_bytes,
+                       .image_bytes = setup.base.size(),
+                       .has_base = true,
+                       .base = setup.base};
+    setup.below = setup.base;
+    World world(1);
+    Machine machine(world, between, FileContent{}, true);
+    const auto check = [](const Result<void>& done) {
+        if (!done) throw Failure("a base can be made", done.error().message());
+    };
+    check(machine.format());
+    check(machine.open());
+    std::vector<std::byte> data;
+    std::array<std::byte, kSectorBytes> other{};
+    for (std::uint64_t at = 0; at < setup.base.size(); at += 3 * setup.cluster_bytes) {
+        data.resize(std::min<std::uint64_t>(setup.cluster_bytes, setup.base.size() - at));
+        setup.base.read(at, data);
+        check(world.run(machine.image()->write(GuestOffset{at}, data)));
+        for (std::uint64_t end = at + data.size(), sector = at; sector < end;
+             sector += kSectorBytes) {
+            stamp_sector(other, std::uint64_t{1} << 33, sector / kSectorBytes);
+            setup.below.write(sector, other);
+        }
+    }
+    check(machine.close());
+    setup.qed_base = machine.storage().current();
+}
+
 void run_all(Session& session, const std::vector<Operation>& operations) {
     for (const Operation& operation : operations)
         session.run(operation);
@@ -93,12 +124,13 @@ std::vector<NamedSetup> crash_setups() {
     for (const Shape shape : kShapes) {
         for (const WriteOrder order :
              {WriteOrder::strict, WriteOrder::ordered, WriteOrder::deferred}) {
-            for (const char* base : {"none", "short", "long"}) {
+            for (const std::string_view base : {"none", "short", "long", "chain"}) {
                 // With a backing file, ordered means strict.
-                const bool has_base = std::string_view(base) != "none";
+                const bool has_base = base != "none";
                 if (has_base && order == WriteOrder::ordered) continue;
                 ImageSetup setup = make_setup(shape, order);
-                if (has_base) add_base(setup, std::string_view(base) == "long");
+                if (has_base) add_base(setup, base == "long");
+                if (base == "chain") add_chain(setup);
                 for (const bool is_used : {true, false}) {
                     setups.push_back({fmt::format("{}x{}-{}-base-{}-{}", shape.cluster_bytes,
                                                   shape.table_clusters, name_of(order), base,
@@ -143,6 +175,7 @@ std::vector<Symbol> crash_alphabet(const ImageSetup& setup) {
         {'z', {Step::compact_step, 0, 16 * unit}, "compact steps"},
         {'A', {Step::sort_step, 0, 16 * unit}, "sort steps"},
         {'y', {Step::rename_backing, 0, 0}, "another name for the backing file"},
+        {'B', {Step::detach_backing, 0, 0}, "no backing file any more"},
     };
 }
 

@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::uint64_t kBudgetBytes = 64 * 1024;  // the minimum
 
+bool names_backing(const FileContent& image) {
+    constexpr std::uint64_t kFeatures = 16;
+    constexpr std::uint64_t kBackingFile = 1;
+    return (image.load64(kFeatures) & kBackingFile) != 0;
+}
+
 }  // namespace
 
 Machine::Machine(World& world, const ImageSetup& setup, FileContent disk, bool is_inline)
@@ -18,9 +24,11 @@ Machine::Machine(World& world, const ImageSetup& setup, FileContent disk, bool i
       setup_(setup),
       is_inline_(is_inline),
       storage_(std::make_shared<Storage>(std::move(disk), world.moment())),
-      base_(std::make_shared<Storage>(setup.base)),
+      raw_base_(std::make_shared<Storage>(setup.has_chain() ? setup.below : setup.base)),
+      qed_base_(std::make_shared<Storage>(setup.qed_base)),
       power_{.disk = storage_.get(), .cut = {}},
-      budget_(CacheBudget::create(kBudgetBytes)) {}
+      budget_(CacheBudget::create(kBudgetBytes)),
+      base_budget_(CacheBudget::create(kBudgetBytes)) {}
 
 Machine::~Machine() = default;
 
@@ -36,23 +44,41 @@ Result<void> Machine::format() {
         .cluster_bytes = setup_.cluster_bytes,
         .table_clusters = setup_.table_clusters,
         .backing_name = setup_.has_base ? kBaseName : nullptr,
-        .backing_format = setup_.has_base ? BackingFormat::raw : BackingFormat::unstated,
+        .backing_format = setup_.has_base ? setup_.base_format() : BackingFormat::unstated,
         .check_backing = false};
     const auto file = make_file();
     return world_.run(Image::format(*file, options));
 }
 
+std::unique_ptr<SimFile> Machine::make_base_file(const std::shared_ptr<Storage>& storage,
+                                                 std::string name) {
+    return std::make_unique<SimFile>(world_, storage,
+                                     SimFileOptions{.name = std::move(name),
+                                                    .is_read_only = true,
+                                                    .is_inline = is_inline_,
+                                                    .faults = &faults_,
+                                                    .power = &power_});
+}
+
+Result<std::shared_ptr<Image>> Machine::open_base() {
+    Result<std::unique_ptr<Image>> raw = Image::open_raw(make_base_file(raw_base_, "base.raw"));
+    if (!raw) return pass(raw);
+    std::shared_ptr<Image> base = std::move(*raw);
+    if (!setup_.has_chain()) return base;
+    OpenOptions options{.budget = base_budget_.get(), .slice_bytes = setup_.slice_bytes};
+    options.lock = LockMode::none;
+    auto image = world_.run(
+        Image::open_file(make_base_file(qed_base_, "base.qed"), std::move(base), options));
+    if (!image) return pass(image);
+    return std::shared_ptr<Image>(std::move(*image));
+}
+
 Result<void> Machine::open(bool is_writable) {
     std::shared_ptr<Image> backing;
-    if (setup_.has_base) {
-        auto raw = Image::open_raw(std::make_unique<SimFile>(world_, base_,
-                                                             SimFileOptions{.name = "base.raw",
-                                                                            .is_read_only = true,
-                                                                            .is_inline = is_inline_,
-                                                                            .faults = &faults_,
-                                                                            .power = &power_}));
-        if (!raw) return pass(raw);
-        backing = std::move(*raw);
+    if (names_backing(storage_->current())) {
+        auto base = open_base();
+        if (!base) return pass(base);
+        backing = std::move(*base);
     }
     OpenOptions options{.writable = is_writable,
                         .order = setup_.order,
@@ -67,7 +93,7 @@ Result<void> Machine::open(bool is_writable) {
     if (!image) return pass(image);
     image_ = std::move(*image);
     const std::string name = image_->backing_name();
-    if (setup_.has_base && name != kBaseName && name != kOtherBaseName) {
+    if (!name.empty() && name != kBaseName && name != kOtherBaseName) {
         throw Failure("the backing file keeps its old or gets its new name", std::string(name));
     }
     return {};

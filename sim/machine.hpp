@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "qed/check.hpp"
 #include "qed/image.hpp"
@@ -23,12 +24,19 @@ struct ImageSetup {
     std::uint64_t image_bytes = 0;
     WriteOrder order = WriteOrder::strict;
     bool has_base = false;
-    FileContent base;  ///< raw; empty without
+    FileContent base;  ///< what the base shows; empty without
+    /// A QED image between, which shows `base`, over the raw file `below`; empty: `base` is raw.
+    FileContent qed_base{};
+    FileContent below{};
     std::uint32_t slice_bytes = 512;
     std::uint64_t cache_limit = 0;
     std::uint32_t readahead_slices = 8;
     std::uint64_t deferred_limit = 4096;
 
+    bool has_chain() const { return qed_base.size() != 0; }
+    BackingFormat base_format() const {
+        return has_chain() ? BackingFormat::qed : BackingFormat::raw;
+    }
     std::uint64_t table_entries() const {
         return std::uint64_t{cluster_bytes} * table_clusters / sizeof(std::uint64_t);
     }
@@ -51,7 +59,10 @@ public:
     void kill() noexcept { image_.reset(); }
     Result<CheckReport> check(Repair repair);
     /// Evicts every table that no request holds.
-    void trim_cache() { budget_->trim(); }
+    void trim_cache() {
+        budget_->trim();
+        base_budget_->trim();
+    }
 
     /// Cuts the power when the `io`-th I/O after this call starts.
     void cut_power_at(std::uint64_t io) noexcept { power_.cut_at = power_.started + io; }
@@ -71,15 +82,20 @@ public:
 
 private:
     std::unique_ptr<SimFile> make_file();
+    std::unique_ptr<SimFile> make_base_file(const std::shared_ptr<Storage>& storage,
+                                            std::string name);
+    Result<std::shared_ptr<Image>> open_base();
 
     World& world_;
     ImageSetup setup_;
     bool is_inline_;
     FaultPlan faults_;
     std::shared_ptr<Storage> storage_;
-    std::shared_ptr<Storage> base_;
+    std::shared_ptr<Storage> raw_base_;
+    std::shared_ptr<Storage> qed_base_;
     Power power_;
     std::shared_ptr<CacheBudget> budget_;
+    std::shared_ptr<CacheBudget> base_budget_;
     std::unique_ptr<Image> image_;
 };
 

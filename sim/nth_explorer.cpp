@@ -25,7 +25,7 @@ constexpr unsigned kGrowth =
 /// Words of the alphabet of crash_alphabet(). Together they use every symbol.
 constexpr std::array kScripts{"acdehiob", "fkmanoec", "jlacoqdh", "mecoabso", "epqdoahr",
                               "iagtficd", "nuhmeovr", "mascdboe", "wxaoyebo", "dohobaeo",
-                              "mozbazho", "hcmozdoa", "ecmAzobA"};
+                              "mozbazho", "hcmozdoa", "ecmAzobA", "baoBmesa"};
 
 struct Fault {
     const char* name;

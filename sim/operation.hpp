@@ -28,6 +28,7 @@ enum class Step : std::uint8_t {
     shrink,          ///< compact steps until there is nothing left to do, then quiesce
     compact,         ///< free clusters of zeroes, close, repair leaks, open
     rename_backing,  ///< store another name for the same base
+    detach_backing,  ///< copy what the base shows, and name no backing file any more
 };
 
 struct Operation {

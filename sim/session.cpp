@@ -196,6 +196,7 @@ Task<Result<void>> Session::perform(Operation operation) {
         case Step::repair_leaks:
         case Step::compact:
         case Step::rename_backing:
+        case Step::detach_backing:
             break;
     }
     co_return fail(Errc::invalid_argument, "not a request");
@@ -252,6 +253,7 @@ void Session::run_quiet(Step step) {
     }
     if (step == Step::rename_backing) return rename_backing();
     if (step == Step::shrink) return shrink();
+    if (step == Step::detach_backing) return detach_backing();
     if (step == Step::compact) {
         if (const auto given_up = give_up_zero_clusters(*machine_.image()); !given_up) {
             excuse(Failure("compacting gives up zeroes", given_up.error().message()));
@@ -292,11 +294,39 @@ void Session::shrink() {
 }
 
 void Session::rename_backing() {
-    if (!machine_.setup().has_base) return;  // none to rename
+    if (machine_.image()->backing_name().empty()) return;  // none to rename
     const char* other = machine_.image()->backing_name() == kBaseName ? kOtherBaseName : kBaseName;
-    const auto done =
-        machine_.world().run(machine_.image()->set_backing_name(other, BackingFormat::raw));
+    const auto done = machine_.world().run(
+        machine_.image()->set_backing_name(other, machine_.setup().base_format()));
     if (!done) excuse(Failure("the backing file can be renamed", done.error().message()));
+}
+
+// Until the image is closed, requests still see the base.
+void Session::detach_backing() {
+    if (machine_.image()->backing_name().empty()) return;
+    auto done = machine_.world().run(copy_base());
+    if (done) {
+        done = machine_.world().run(
+            machine_.image()->set_backing_name(nullptr, BackingFormat::unstated));
+    }
+    judge();
+    if (!done) excuse(Failure("the backing file can be detached", done.error().message()));
+}
+
+Task<Result<void>> Session::copy_base() {
+    Image& image = *machine_.image();
+    for (std::uint64_t at = 0; at < image.size();) {
+        const std::uint64_t most = std::min(image.size() - at, kReadLimit);
+        const Result<Mapping> found = co_await image.extent_at(GuestOffset{at}, most);
+        if (!found) co_return std::unexpected(found.error().clone());
+        if (found->kind == Mapping::Kind::unallocated) {
+            std::vector<std::byte> data(found->length);
+            QED_CO_CHECK(co_await image.read(GuestOffset{at}, data));
+            QED_CO_CHECK(co_await write(at, std::move(data), WriteFlags::none));
+        }
+        at += found->length;
+    }
+    co_return Result<void>{};
 }
 
 void Session::check(Step step) {

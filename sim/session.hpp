@@ -61,6 +61,8 @@ private:
     void run_quiet(Step step);
     void shrink();
     void rename_backing();
+    void detach_backing();
+    Task<Result<void>> copy_base();
     void check(Step step);
     /// Throws `failure` unless an injected fault explains it.
     void excuse(const Failure& failure);
