@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
@@ -92,6 +93,7 @@ class Case:
         self.scratch.mkdir()
         self.image = corpus.make(name, self.folder)
         self.complaints = []
+        self.grown = None  # the exit status of a resize
         self.verdicts = {}
 
     def expect(self, holds, complaint):
@@ -126,6 +128,7 @@ class Case:
             changed = sorted(dict(before.items() ^ now.items()))
             self.expect(not changed, f"{command} changed {changed}")
         readable = self.readable()
+        self.check_growth(readable)
         self.run("repair")
         if self.verdicts["repair"][0] == 0:
             self.check_repaired(readable)
@@ -141,6 +144,32 @@ class Case:
         differing = [guest for guest, content in self.readable().items()
                      if copied.get(guest, NOTHING) != content]
         self.expect(not differing, f"the copy differs at {[hex(at) for at in differing[:5]]}")
+
+    def check_growth(self, readable):
+        """A disk that grows shows nothing new, and writes into the new part damage nothing."""
+        if self.verdicts["check"][0] not in (0, 2, 3):
+            return
+        grown = self.folder / "grown.qed"
+        subprocess.run(["cp", "--sparse=always", self.image, grown], check=True)
+        reader = Reader(grown)
+        size = reader.size
+        reader.file.close()
+        resized = runs.run(self.folder, self.scratch, "resize", "-q", "grown.qed", "+4M")
+        self.grown = resized.status
+        if self.grown == 0:
+            shown = [at for at, content in Reader(grown).pieces().items()
+                     if at >= size and content != NOTHING]
+            self.expect(not shown, f"a larger disk shows data at {[hex(at) for at in shown[:5]]}")
+            written = runs.run(self.folder, self.scratch, "bench", "-q", "-w", "-c", "32", "-d",
+                               "1", "-s", "64k", "-o", str(size), "grown.qed")
+            self.expect(written.status == 0, f"a larger disk is not written: {written.text[:600]}")
+            kept = Reader(grown).pieces()
+            lost = [guest for guest, content in readable.items() if kept.get(guest) != content]
+            self.expect(not lost, f"growth lost what was at {[hex(at) for at in lost[:5]]}")
+            after = runs.run(self.folder, self.scratch, "check", "-q", "grown.qed")
+            self.expect(after.status in (0, 3, self.verdicts["check"][0]),
+                        f"check after growth: {after.text[:600]}")
+        grown.unlink()
 
     def check_repaired(self, readable):
         again = runs.run(self.folder, self.scratch, "check", "image.qed")
@@ -168,7 +197,9 @@ class HostileTest(qedtest.TestCase):
             with self.subTest(case.name):
                 self.assertEqual(verdicts[case.name], {c: case.verdicts[c] for c in ORDER})
                 self.assertEqual([], case.complaints)
-        print(f"{len(cases)} images, {sum(len(case.verdicts) for case in cases)} verdicts")
+        grown = sum(case.grown == 0 for case in cases)
+        print(f"{len(cases)} images, {sum(len(case.verdicts) for case in cases)} verdicts, {grown} "
+              "disks grown")
 
 
 def print_verdicts():
