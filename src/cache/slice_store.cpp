@@ -107,7 +107,9 @@ void SliceStore::detach(SliceRecord& record) noexcept {
     directory_.set_word(record.block(), record.index, SliceWord());
     budget_.remove(record);
     record.is_detached = true;
+    detached_.client = record.group->client;
     leave_block(record);
+    record.group = &detached_;
     if (record.pins == 0) delete_record(record);
 }
 

@@ -101,6 +101,8 @@ private:
     SliceDirectory& directory_;
     const SliceLookup lookup_;
     CacheCounters& counters_;
+    /// Of detached records: their pins may live longer than their block.
+    EvictionGroup detached_ QED_GUARDED_BY(budget_lock);
     std::uint64_t pinned_ QED_GUARDED_BY(budget_lock) = 0;
     std::uint64_t loading_ QED_GUARDED_BY(budget_lock) = 0;
 };

@@ -88,6 +88,15 @@ TEST_F(SliceStoreTest, DetachedSliceKeepsItsContentUntilItsLastPinEnds) {
     EXPECT_EQ(stats().pinned, 0U);
 }
 
+TEST_F(SliceStoreTest, PinOfADetachedSliceMayEndAfterItsBlockWasFreed) {
+    SliceRef pin = units_.put(3, CacheUnits::scattered());
+    drop(3);
+    units_.budget.release_unused();  // the memory of the block goes back to the system
+    pin.reset();
+    EXPECT_EQ(stats().pinned, 0U);
+    EXPECT_EQ(stats().bytes, 0U);
+}
+
 TEST_F(SliceStoreTest, DetachedSliceWithoutPinsIsFreedAtOnce) {
     units_.put(3, CacheUnits::scattered()).reset();
     drop(3);
