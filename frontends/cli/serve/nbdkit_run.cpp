@@ -37,6 +37,7 @@ int place_descriptors(const std::vector<Descriptor>& sockets, int control) {
     const int count = static_cast<int>(sockets.size());
     // First move all of them to high numbers, since they may occupy the numbers of others.
     std::vector<int> aside;
+    aside.reserve(sockets.size());
     for (const Descriptor& socket : sockets) {
         aside.push_back(::fcntl(socket.get(), F_DUPFD_CLOEXEC, kFirstPassed + count + 1));
     }
@@ -87,7 +88,7 @@ public:
         char buffer[64];
         const ssize_t count = ::read(descriptor_.get(), buffer, sizeof buffer);
         if (count > 0) heard_.append(buffer, static_cast<std::size_t>(count));
-        if (count == 0) descriptor_.close();
+        if (count == 0 || (count < 0 && errno != EINTR)) descriptor_.close();
     }
     void hear_the_rest() {
         while (descriptor_)
@@ -95,7 +96,9 @@ public:
     }
     /// Makes the plugin disconnect the clients, and after the grace period also those that take no
     /// replies. nbdkit alone would wait for them.
-    void dismiss_clients() { ::shutdown(descriptor_.get(), SHUT_WR); }
+    void dismiss_clients() {
+        if (descriptor_) ::shutdown(descriptor_.get(), SHUT_WR);
+    }
 
 private:
     Descriptor descriptor_;
