@@ -20,7 +20,7 @@ Task<Result<const FormatDriver*>> driver_of(BlockFile& file, const char* format)
 Task<Result<CheckReport>> check_file(BlockFile& file, CheckOptions options) {
     const Result<const FormatDriver*> driver = co_await driver_of(file, options.format);
     if (!driver) co_return std::unexpected(driver.error().clone());
-    co_return co_await (*driver)->check(file, std::move(options));
+    co_return co_await (*driver)->check(file, options);
 }
 
 }  // namespace qed

@@ -107,17 +107,24 @@ void set_port(sockaddr* address, std::uint16_t port) {
     }
 }
 
-Descriptor listen_tcp(const addrinfo& at) {
+/// \param error  the errno of what failed, if no socket is returned
+Descriptor listen_tcp(const addrinfo& at, int& error) {
     Descriptor socket(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (!socket) return {};
+    if (!socket) {
+        error = errno;
+        return {};
+    }
     const int on = 1;
     ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (at.ai_family == AF_INET6) {
         ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
-    if (::bind(socket.get(), at.ai_addr, at.ai_addrlen) != 0) return {};
-    if (::listen(socket.get(), kBacklog) != 0) return {};
-    return socket;
+    if (::bind(socket.get(), at.ai_addr, at.ai_addrlen) == 0 &&
+        ::listen(socket.get(), kBacklog) == 0) {
+        return socket;
+    }
+    error = errno;
+    return {};
 }
 
 struct SocketAddress {
@@ -246,10 +253,11 @@ Result<Listener> Listener::on_tcp(const std::string& host, std::uint16_t port) {
     int failure = 0;
     for (addrinfo* at = addresses->get(); at != nullptr; at = at->ai_next) {
         set_port(at->ai_addr, port);
-        Descriptor socket = listen_tcp(*at);
+        int error = 0;
+        Descriptor socket = listen_tcp(*at, error);
         if (!socket) {
             // A host without IPv6 still resolves localhost to ::1.
-            if (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL) failure = errno;
+            if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL) failure = error;
             continue;
         }
         auto address = own_address(socket);
