@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -30,9 +31,9 @@ struct Report {
 };
 
 template <class Work>
-Report measure(std::string name, const Work& work) {
+Report measure(std::string_view name, const Work& work) {
     const auto begun = std::chrono::steady_clock::now();
-    Report report{.name = std::move(name), .tally = work(), .seconds = 0};
+    Report report{.name = std::string(name), .tally = work(), .seconds = 0};
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun;
     report.seconds = spent.count();
     return report;

@@ -255,6 +255,7 @@ void UringLoop::Impl::take_back_submissions() noexcept {
     for (unsigned at = taken; at != queue.sqe_tail; ++at) {
         // The queue's array of indexes is the identity.
         const io_uring_sqe& entry = queue.sqes[at & *queue.kring_mask];
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel has a number
         auto* const op = reinterpret_cast<IoOp*>(entry.user_data);
         if (op == nullptr) {
             is_listening = false;
