@@ -68,7 +68,7 @@ set(QED_TEST_ENVIRONMENT
 
 # qed_test_seconds(<variable> <seconds>): the time limit of a test under this build.
 function(qed_test_seconds variable seconds)
-    if(QED_SANITIZE)
+    if(QED_SANITIZE OR QED_COVERAGE)
         math(EXPR seconds "${seconds} * 5")
     endif()
     set(${variable} ${seconds} PARENT_SCOPE)
