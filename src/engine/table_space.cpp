@@ -10,8 +10,7 @@
 namespace qed {
 
 bool TableSpace::may_lack(std::uint64_t slice) const noexcept {
-    const bool is_reserved = slice < reserved_.size() && reserved_[slice];
-    return !is_reserved && parts_.file.traits().can_reserve;
+    return parts_.file.traits().can_reserve && !reserved_.contains(slice);
 }
 
 Task<Result<void>> TableSpace::reserve_table(std::uint64_t l1_index, FileOffset at) {
@@ -22,7 +21,7 @@ Task<Result<void>> TableSpace::reserve_table(std::uint64_t l1_index, FileOffset 
     const std::uint64_t disk_end = round_up(parts_.disk.size(), span) / span;
     const std::uint64_t used = std::clamp(disk_end, first + 1, end) - first;
     QED_CO_CHECK(co_await reserve(at, used * cache.slice_bytes()));
-    remember(first, used);
+    reserved_.add({first, used});
     const std::uint32_t unit = table_write_unit(parts_.file, cache);
     const std::uint64_t in_l1 = round_down(l1_index * kTableEntryBytes, unit);
     co_return co_await reserve(layout_.l1_table + in_l1, unit);
@@ -33,7 +32,7 @@ Task<Result<void>> TableSpace::reserve_slice(std::uint64_t slice) {
     const FileOffset table{cache.l1(cache.l1_index_of(slice))};
     const std::uint64_t in_table = cache.slice_in_table(slice) * cache.slice_bytes();
     QED_CO_CHECK(co_await reserve(table + in_table, cache.slice_bytes()));
-    remember(slice, 1);
+    reserved_.add({slice, 1});
     co_return {};
 }
 
@@ -43,11 +42,6 @@ Task<Result<void>> TableSpace::reserve(FileOffset at, std::uint64_t bytes) {
     if (done || done.error().code() == Errc::unsupported) co_return {};
     co_return std::unexpected(
         std::move(done.error()).with_context("reserving space for the image's tables"));
-}
-
-void TableSpace::remember(std::uint64_t first_slice, std::uint64_t count) {
-    if (reserved_.size() < first_slice + count) reserved_.resize(first_slice + count);
-    std::fill_n(reserved_.begin() + static_cast<std::ptrdiff_t>(first_slice), count, true);
 }
 
 }  // namespace qed

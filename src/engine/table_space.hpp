@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "engine/free_clusters.hpp"
 #include "engine/table_committer.hpp"
 
 namespace qed {
@@ -27,11 +27,11 @@ public:
 
 private:
     Task<Result<void>> reserve(FileOffset at, std::uint64_t bytes);
-    void remember(std::uint64_t first_slice, std::uint64_t count);
 
     const TableCommitter::Parts& parts_;
     const TableLayout& layout_;
-    std::vector<bool> reserved_;  // by slice; those past the end are not
+    // Numbers of slices. A disk may have half a billion, so only the parts in use take memory.
+    FreeClusters reserved_;
 };
 
 }  // namespace qed
