@@ -16,6 +16,7 @@ bool RangeLock::enter(Claim& claim) noexcept {
     last_ = &claim;
     claim.is_listed_ = true;
     claim.has_waited_ = claim.blockers_ != 0;
+    if (claim.has_waited_) ++waiting_;
     return !claim.has_waited_;
 }
 
@@ -24,11 +25,15 @@ void RangeLock::leave(Claim& claim) noexcept {
     Claim* other = claim.later_;
     (claim.earlier_ != nullptr ? claim.earlier_->later_ : first_) = claim.later_;
     (claim.later_ != nullptr ? claim.later_->earlier_ : last_) = claim.earlier_;
-    while (other != nullptr) {
+    if (claim.blockers_ != 0) --waiting_;  // its coroutine ends without having been granted it
+    while (other != nullptr && waiting_ != 0) {
         // A woken coroutine may run at once elsewhere and end its claim only with mutex_ held, so
         // that the list stays as it is here.
         Claim* next = other->later_;
-        if (claim.conflicts_with(*other) && --other->blockers_ == 0) other->waiter_.wake();
+        if (claim.conflicts_with(*other) && --other->blockers_ == 0) {
+            --waiting_;
+            other->waiter_.wake();
+        }
         other = next;
     }
 }

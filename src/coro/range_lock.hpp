@@ -15,8 +15,8 @@ namespace qed {
 /// starves. Other claims do not wait for each other.
 ///
 /// Thread-safety: coroutines of any executors and threads may share one.
-/// Cost: making and ending a claim each walk over the claims in being; nothing is allocated, since
-/// claims live in the frames of the coroutines that hold them.
+/// Cost: making a claim walks over the claims in being, and so does ending one while others wait;
+/// nothing is allocated, since claims live in the frames of the coroutines that hold them.
 class RangeLock {
 public:
     enum class Mode : std::uint8_t { shared, exclusive };
@@ -72,6 +72,7 @@ private:
     Mutex mutex_;  // also for the links and states of the listed claims
     Claim* first_ QED_GUARDED_BY(mutex_) = nullptr;
     Claim* last_ QED_GUARDED_BY(mutex_) = nullptr;
+    unsigned waiting_ QED_GUARDED_BY(mutex_) = 0;  // listed claims that have blockers
 };
 
 }  // namespace qed
