@@ -114,11 +114,13 @@ Task<Result<void>> Layer::set_backing(BackingReference) {
 Task<Result<void>> Layer::quiesce(bool) {
     co_return {};
 }
-Task<Result<CompactStep>> Layer::compact_step(std::uint64_t) {
-    co_return unsupported("cannot be compacted");
+Task<Result<CompactStep>> Layer::compact_step(std::uint64_t bytes) {
+    if (compaction_ == nullptr) co_return unsupported("cannot be compacted");
+    co_return co_await compaction_->compact(bytes);
 }
-Task<Result<SortStep>> Layer::sort_step(std::uint64_t) {
-    co_return unsupported("cannot be sorted");
+Task<Result<SortStep>> Layer::sort_step(std::uint64_t bytes) {
+    if (compaction_ == nullptr) co_return unsupported("cannot be sorted");
+    co_return co_await compaction_->sort(bytes);
 }
 
 // --- Through the chain --------------------------------------------------------------------------

@@ -13,9 +13,9 @@
 #include "base/mutex.hpp"
 #include "chain/chain_index.hpp"
 #include "chain/chain_mapping.hpp"
+#include "chain/compaction.hpp"
 #include "engine/request_epochs.hpp"
 #include "qed/block_file.hpp"
-#include "qed/compact_step.hpp"
 #include "qed/error.hpp"
 #include "qed/format.hpp"
 #include "qed/mapping.hpp"
@@ -115,8 +115,8 @@ public:
     /// Image::quiesce(). With `closes`, no request is in flight or follows, so the file may be
     /// truncated.
     virtual Task<Result<void>> quiesce(bool closes);
-    virtual Task<Result<CompactStep>> compact_step(std::uint64_t bytes);
-    virtual Task<Result<SortStep>> sort_step(std::uint64_t bytes);
+    Task<Result<CompactStep>> compact_step(std::uint64_t bytes);
+    Task<Result<SortStep>> sort_step(std::uint64_t bytes);
 
     // Through the chain.
 
@@ -142,6 +142,8 @@ protected:
     /// Adds the format's counters to those that all layers have.
     virtual void add_to(Stats&) const {}
     void set_backing_reference(BackingReference backing);
+    /// Called by the constructor of a format that has it.
+    void set_compaction(Compaction& compaction) noexcept { compaction_ = &compaction; }
     std::string backing_name() const { return info().backing.name; }
     /// Called once, when the size of a table slice is known.
     void start_index(unsigned span_bits) { index_.start(below_, span_bits, size()); }
@@ -162,6 +164,7 @@ private:
 
     std::vector<Layer*> below_;  // all layers below this one, nearest first
     ChainIndex index_;
+    Compaction* compaction_ = nullptr;
     const std::string_view format_;
     const std::uint64_t cluster_bytes_;
     const bool is_writable_;

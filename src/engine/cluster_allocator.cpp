@@ -69,7 +69,7 @@ std::uint64_t ClusterAllocator::count_free() const noexcept {
 Result<ClusterRun> ClusterAllocator::reserve(std::uint64_t clusters, Prefer prefer) {
     QED_ASSERT(clusters > 0);
     const ScopedLock lock(mutex_);
-    note_change();
+    ++changes_;
     collect();
     const ClusterRun run = take_free(clusters, prefer);
     if (run.clusters == 0) return reserve_past_end(clusters);
@@ -109,7 +109,7 @@ ClusterRun ClusterAllocator::take_free(std::uint64_t clusters, Prefer prefer) no
 
 Result<ClusterRun> ClusterAllocator::reserve_table(std::uint64_t clusters) {
     const ScopedLock lock(mutex_);
-    note_change();
+    ++changes_;
     const FreeClusters::Run run = zero_.take_whole(clusters);
     if (run.count != 0) {
         reused_ += run.count;
@@ -135,13 +135,19 @@ Result<ClusterRun> ClusterAllocator::reserve_past_end(std::uint64_t clusters) {
 
 void ClusterAllocator::abandon(const ClusterRun& run) noexcept {
     const ScopedLock lock(mutex_);
-    note_change();
+    ++changes_;
     occupied_.add(run_of(run.offset, run.clusters));
+}
+
+void ClusterAllocator::abandon_unwritten(const ClusterRun& run) noexcept {
+    const ScopedLock lock(mutex_);
+    ++changes_;
+    holes_.add(run_of(run.offset, run.clusters));
 }
 
 void ClusterAllocator::release(FileOffset offset, std::uint64_t clusters) noexcept {
     const ScopedLock lock(mutex_);
-    note_change();
+    ++changes_;
     FreeClusters& to =
         detail::mutant(detail::Mutant::reuse_before_unlink_durable) ? occupied_ : released_;
     to.add(run_of(offset, clusters));
@@ -185,6 +191,11 @@ bool ClusterAllocator::advance() noexcept {
     QED_ASSERT(epochs_.epoch() == before + 1);
     in_use_[epochs_.epoch() & 1].move_to(occupied_);
     return true;
+}
+
+std::uint64_t ClusterAllocator::changes() const noexcept {
+    const ScopedLock lock(mutex_);
+    return changes_;
 }
 
 std::uint64_t ClusterAllocator::moment() const noexcept {

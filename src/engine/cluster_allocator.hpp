@@ -46,10 +46,7 @@ public:
     Result<ClusterRun> reserve(std::uint64_t clusters, Prefer prefer) override;
     Result<ClusterRun> reserve_table(std::uint64_t clusters) override;
     void abandon(const ClusterRun& run) noexcept override;
-    void abandon_unwritten(const ClusterRun& run) noexcept override {
-        note_change();
-        punched(run);
-    }
+    void abandon_unwritten(const ClusterRun& run) noexcept override;
     void release(FileOffset offset, std::uint64_t clusters) noexcept override;
     std::uint64_t unflushed_bytes() const noexcept override {
         return unflushed_.load(std::memory_order_relaxed);
@@ -73,7 +70,7 @@ public:
     bool has_waiting() const noexcept;
 
     /// Changes whenever a cluster is reserved, abandoned or released.
-    std::uint64_t changes() const noexcept { return changes_.load(std::memory_order_relaxed); }
+    std::uint64_t changes() const noexcept;
     /// A moment, for have_ended().
     std::uint64_t moment() const noexcept;
     /// Whether all requests that were in flight at `moment` have ended.
@@ -104,7 +101,6 @@ private:
     FreeClusters::Run run_of(FileOffset offset, std::uint64_t clusters) const noexcept {
         return {offset.value >> cluster_.bits(), clusters};
     }
-    void note_change() noexcept { changes_.fetch_add(1, std::memory_order_relaxed); }
     void collect() noexcept QED_REQUIRES(mutex_);
     bool advance() noexcept QED_REQUIRES(mutex_);
     std::uint64_t count_free() const noexcept QED_REQUIRES(mutex_);
@@ -116,9 +112,9 @@ private:
     RequestEpochs& epochs_;
     std::atomic<std::uint64_t> unflushed_{0};
     std::atomic<bool> has_found_{false};
-    std::atomic<std::uint64_t> changes_{0};
     mutable Mutex mutex_;  // held for each step of epochs_ as well
     std::uint64_t end_ QED_GUARDED_BY(mutex_) = 0;
+    std::uint64_t changes_ QED_GUARDED_BY(mutex_) = 0;
     std::uint64_t reused_ QED_GUARDED_BY(mutex_) = 0;
     std::uint64_t freed_ QED_GUARDED_BY(mutex_) = 0;
     FreeClusters released_ QED_GUARDED_BY(mutex_);  ///< waiting for a flush to begin

@@ -58,6 +58,7 @@ QedLayer::QedLayer(std::unique_ptr<BlockFile> file, const HeaderInfo& info,
       resize_({.tables = *tables_, .engine = engine_, .header = header_, .flushes = flushes_},
               geometry_, bytes_) {
     start_index(geometry_.cluster_bits() + tables_->cache().addressing().entry_bits());
+    set_compaction(*this);
 }
 
 // --- The base -----------------------------------------------------------------------------------
@@ -202,12 +203,12 @@ Task<Result<void>> QedLayer::quiesce(bool closes) {
     co_return {};
 }
 
-Task<Result<CompactStep>> QedLayer::compact_step(std::uint64_t bytes) {
+Task<Result<CompactStep>> QedLayer::compact(std::uint64_t bytes) {
     QED_CO_CHECK(check_write(GuestOffset{0}, 0));
     co_return co_await engine_.compactor().step(bytes);
 }
 
-Task<Result<SortStep>> QedLayer::sort_step(std::uint64_t bytes) {
+Task<Result<SortStep>> QedLayer::sort(std::uint64_t bytes) {
     QED_CO_CHECK(check_write(GuestOffset{0}, 0));
     co_return co_await engine_.sort().step(bytes);
 }

@@ -17,7 +17,7 @@
 namespace qed {
 
 /// An open QED image: owns its parts, checks and counts requests, and forwards them.
-class QedLayer final : public Layer, private GuestDisk {
+class QedLayer final : public Layer, private GuestDisk, private Compaction {
 public:
     /// \param info    the result of read_header() for `file`
     /// \param tables  of the same file, with the L1 entries that the disk uses
@@ -54,14 +54,14 @@ public:
     Task<Result<void>> resize(std::uint64_t bytes, bool allow_data_loss) override;
     Task<Result<void>> set_backing(BackingReference backing) override;
     Task<Result<void>> quiesce(bool closes) override;
-    Task<Result<CompactStep>> compact_step(std::uint64_t bytes) override;
-    Task<Result<SortStep>> sort_step(std::uint64_t bytes) override;
 
     /// For the code that opens the image.
     HeaderStore& header_store() noexcept { return header_; }
     CowEngine& engine() noexcept { return engine_; }
 
 private:
+    Task<Result<CompactStep>> compact(std::uint64_t bytes) override;
+    Task<Result<SortStep>> sort(std::uint64_t bytes) override;
     void add_to(Stats& stats) const override;
     std::uint64_t base_bytes() const noexcept override;
     bool may_show_base() const noexcept override;

@@ -18,16 +18,21 @@ using test::MemoryFile;
 constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kWrite = 256U << 10;
 
-class FreedSpaceTest : public testing::TestWithParam<WriteOrder> {};
+class FreedSpaceTest : public testing::TestWithParam<WriteOrder> {
+protected:
+    static std::unique_ptr<Image> open(std::unique_ptr<MemoryFile> file) {
+        OpenOptions options;
+        options.writable = true;
+        options.order = GetParam();
+        return std::move(sync_wait(Image::open_file(std::move(file), nullptr, options)).value());
+    }
+};
 
 // 320 MiB are written and discarded; 64 MiB of freed clusters may wait for a flush.
 TEST_P(FreedSpaceTest, WithoutFlushesTheFileStaysBounded) {
     auto owned = test::make_layer(kMiB, false);
     MemoryFile& file = *owned;
-    OpenOptions options;
-    options.writable = true;
-    options.order = GetParam();
-    auto image = *sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    const auto image = open(std::move(owned));
     const std::vector<std::byte> data(kWrite, std::byte{7});
     std::uint64_t longest = 0;
     for (int round = 0; round < 1280; ++round) {
@@ -42,10 +47,7 @@ TEST_P(FreedSpaceTest, WithoutFlushesTheFileStaysBounded) {
 TEST_P(FreedSpaceTest, OnAFullDiskAWriteFlushesAndUsesFreedClusters) {
     auto owned = test::make_layer(kMiB, false);
     MemoryFile& file = *owned;
-    OpenOptions options;
-    options.writable = true;
-    options.order = GetParam();
-    auto image = *sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    const auto image = open(std::move(owned));
     const std::vector<std::byte> data(kWrite, std::byte{7});
     ASSERT_TRUE(image->write_blocking({0}, data));
     ASSERT_TRUE(image->flush_blocking());
@@ -76,10 +78,7 @@ TEST_P(FreedSpaceTest, OnAFullFileSystemTrimsMakeRoomAndWhatWasWrittenIsFlushed)
     MemoryFile& file = *owned;
     file.can_reserve = true;
     file.space_left = 10 * kWrite;
-    OpenOptions options;
-    options.writable = true;
-    options.order = GetParam();
-    auto image = *sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    const auto image = open(std::move(owned));
     const std::vector<std::byte> data(kWrite, std::byte{7});
     std::uint64_t tables = 0;
     Result<void> written;
@@ -112,10 +111,7 @@ TEST_P(FreedSpaceTest, OnAFullFileSystemTrimsMakeRoomAndWhatWasWrittenIsFlushed)
 TEST_P(FreedSpaceTest, CloseSucceedsWhereTheFileCannotBeCut) {
     auto owned = test::make_layer(kMiB, false);
     MemoryFile& file = *owned;
-    OpenOptions options;
-    options.writable = true;
-    options.order = GetParam();
-    auto image = *sync_wait(Image::open_file(std::move(owned), nullptr, options));
+    const auto image = open(std::move(owned));
     const std::vector<std::byte> data(kWrite, std::byte{7});
     ASSERT_TRUE(image->write_blocking({0}, data));
     ASSERT_TRUE(image->discard_blocking({0}, kWrite));
